@@ -4,7 +4,8 @@ Each interval is cleared by `nodal_price` with canonical prices and certificate,
 alone: costs and bounds are changed before the clock starts, and only `run()` is timed, hot, from the basis of the
 interval before. `congested` intervals need the program, in `carried` ones the grid carries the clearing without limits;
 each kind is measured by itself, so that both have the same intervals before. All times are CPU seconds of one process,
-medians over the intervals; clearing and bare run take turns.
+medians over the intervals; clearing and bare run take turns. `check` is the same clearing derived from what the solver
+found and proven without it, as a validator does, and `bytes` is what it reads for that.
 
 Usage: python -m benchmarks.nodal [--json]
 """
@@ -113,15 +114,21 @@ def measure(nodes: int, homes: int, intervals: int, seed: int = 1) -> list[dict[
             run_s = bare.run_s(book)
             begun = time.process_time()
             clearing = nodal_price.clear(book, rules)
-            times.append((run_s, time.process_time() - begun))
+            cleared = time.process_time()
+            solution = nodal_price.to_bytes(clearing)
             assert clearing.certificate is not None
             assert clearing.certificate.holds
+            assert solution is not None
+            again = time.process_time()
+            derived = nodal_price.derive(book, rules, solution)
+            times.append((run_s, cleared - begun, time.process_time() - again, len(solution)))
+            assert derived.accepted_wh.tolist() == clearing.accepted_wh.tolist()
         rows += [_row(nodes, homes, what, times)] if times else []
     return rows
 
 
-def _row(nodes: int, homes: int, what: str, times: list[tuple[float, float]]) -> dict[str, Any]:
-    run_s, clear_s = (statistics.median(column) for column in zip(*times, strict=True))
+def _row(nodes: int, homes: int, what: str, times: list[tuple[float, float, float, int]]) -> dict[str, Any]:
+    run_s, clear_s, derive_s, size = (statistics.median(column) for column in zip(*times, strict=True))
     return {
         "nodes": nodes,
         "homes": homes,
@@ -130,6 +137,8 @@ def _row(nodes: int, homes: int, what: str, times: list[tuple[float, float]]) ->
         "run_ms": 1e3 * run_s,
         "clear_ms": 1e3 * clear_s,
         "ratio": clear_s / run_s,
+        "derive_ms": 1e3 * derive_s,
+        "solution_bytes": size,
         "target": TARGETS.get((nodes, what)),
     }
 
@@ -141,12 +150,14 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(rows))
         return
     print(
-        f"{'nodes':>5} {'homes':>6} {'intervals':>9}  {'what':<10} {'run ms':>8} {'clear ms':>8} {'ratio':>6}  target"
+        f"{'nodes':>5} {'homes':>6} {'intervals':>9}  {'what':<10} {'run ms':>8} {'clear ms':>8} {'ratio':>6}"
+        f" {'check ms':>8} {'bytes':>6}  target"
     )
     for r in rows:
         print(
             f"{r['nodes']:>5} {r['homes']:>6} {r['intervals']:>9}  {r['what']:<10} {r['run_ms']:>8.3f}"
-            f" {r['clear_ms']:>8.3f} {r['ratio']:>6.2f}  <= {r['target']}"
+            f" {r['clear_ms']:>8.3f} {r['ratio']:>6.2f} {r['derive_ms']:>8.3f} {r['solution_bytes']:>6.0f}"
+            f"  <= {r['target']}"
         )
 
 

@@ -7,7 +7,7 @@ program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -108,6 +108,8 @@ class NodalPrices:
         allowed_gap_nano: What rounding to whole Wh may cost. [nano-currency]
         residual_wh: Of each node, energy in minus energy out, losses included. [Wh]
         overload_wh: Largest flow beyond a limit of a line; at most 0 where all limits hold. [Wh]
+        solution: What the solver found, as `market.witness` writes it; empty where none was asked, None where it cannot
+            be written down.
     """
 
     price_micro_per_kwh: IntArray
@@ -115,6 +117,7 @@ class NodalPrices:
     allowed_gap_nano: int
     residual_wh: IntArray
     overload_wh: int
+    solution: bytes | None = field(default=b"", repr=False)
 
     @property
     def holds(self) -> bool:

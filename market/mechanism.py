@@ -13,6 +13,7 @@ from market.parameters import GENERAL, RATIONING, Parameter
 from market.registry import Registry
 from market.rules import MarketRules
 from market.schedule import check_schedule
+from market.witness import Witness
 
 Budget = Literal["strong", "weak", "deficit"]
 Inputs = Literal["book", "metered", "events", "horizon"]
@@ -82,6 +83,8 @@ class Mechanism:
             local market, which bills each home alone.
         check: Checks a clearing and what it proves without a solver, `check(book, clearing, rules)`; None where there
             is no more to check than every clearing must keep to.
+        witness: How its clearings are proven to whoever has no solver; None where they are computed without one, or
+            have to be computed again.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Mechanism:
     scope: Scope = "interval"
     share: Callable[..., Any] | None = None
     check: Callable[[OrderBook, Clearing, MarketRules], None] | None = None
+    witness: Witness | None = None
 
     def __post_init__(self) -> None:
         if self.inputs == "metered" and self.share is None and self.promises.local_market:

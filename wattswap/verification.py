@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.errors import AmountTooLarge, UnbalancedPostings
+from market.mechanism import MECHANISMS
 from market.settlement.accounts import COLUMNS, Postings, check_balanced
+from optimizer.solver.session import solver_is_installed
 from p2p.batches.batch import postings_root
 from p2p.blocks.members import read_members
 from wattswap.canonical_json import canonical_json
@@ -70,7 +72,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
 
     Returns:
         One sentence per check. A live run in which a home was absent is not run again: with that home its
-        result would differ.
+        result would differ. Without a solver one is not run again whose blobs prove what the solver found.
 
     Raises:
         VerificationFailed: Names the file, row or block that does not fit.
@@ -92,6 +94,8 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     absent = result.manifest.get("network", {}).get("silent")
     if absent:
         checks["again"] = f"left out: homes were absent {len(absent)} times, which only the live run knows"
+    elif live and MECHANISMS.get(scenario.market.mechanism).witness is not None and not solver_is_installed():
+        checks["again"] = "left out: no solver is installed; its answers are in the blobs, and proven there"
     else:
         checks["again"] = _run_again(folder, scenario, result.manifest, on_progress)
     return {"run": str(folder), "ok": True, "checks": checks}

@@ -25,7 +25,7 @@ from market.schedule import (
 from market.units import INT64_SAFE, PPM, BoolArray, FloatArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
-from optimizer.blocks.proof import ProofNode, SearchedGap, proven_bound
+from optimizer.blocks.proof import ProofNode, ProvenAnswer, SearchedGap, proven_bound
 from optimizer.blocks.region import Space, space_of
 from optimizer.blocks.search import Found, Search
 from optimizer.blocks.whole import Market, Schedule, clear_interval, whole_schedule
@@ -58,12 +58,14 @@ class Solved(NamedTuple):
         found: Its answer and proof.
         no_discharge: Intervals in which storages do not discharge.
         coordinated: Whether many storages were coordinated by prices; these then are the prices of the market.
+        answers: Of all searches, the last one included; see `SearchedGap`.
     """
 
     model: HorizonModel
     found: Found
     no_discharge: BoolArray
     coordinated: bool = False
+    answers: tuple[ProvenAnswer, ...] = ()
 
 
 def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Clearing:
@@ -87,8 +89,23 @@ def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Cleari
     horizon = read_horizon(book)
     if not len(horizon.simple.row) + len(horizon.lumps.row) + len(horizon.stores):
         return no_trade(book)
-    if len(horizon.lumps.row) or horizon.stores:
-        solved = solve(horizon, limits)
+    return made(book, horizon, rules, limits, solve(horizon, limits) if is_searched(horizon) else None)
+
+
+def is_searched(horizon: Horizon) -> bool:
+    """Whether there is more than simple orders, which the prices of their intervals decide alone."""
+    return bool(len(horizon.lumps.row) or horizon.stores)
+
+
+def made(
+    book: OrderBook, horizon: Horizon, rules: MarketRules, limits: Limits, solved: Solved | None
+) -> Clearing:
+    """The clearing to which the answer of a search leads, without a solver; None where there is nothing to search.
+
+    Raises:
+        SolverFailed: Rounding costs more than it may.
+    """
+    if solved is not None:
         schedule = whole_schedule(horizon, solved.model, solved.found.best.x, solved.no_discharge)
         supporting = -solved.found.best.row_price[: horizon.intervals]
     else:
@@ -126,7 +143,11 @@ def solve(horizon: Horizon, limits: Limits) -> Solved:
         model, found, done = coordinated(horizon, limits.time_limit_s)
     except Infeasible:
         return searched(horizon, limits)  # which says which storages make it so
-    return Solved(model, found, done.no_discharge, coordinated=True)
+    return Solved(model, found, done.no_discharge, True, (_answer_of(found),))
+
+
+def _answer_of(found: Found) -> ProvenAnswer:
+    return ProvenAnswer(found.best.x, found.best.row_price, found.nodes)
 
 
 def searched(horizon: Horizon, limits: Limits) -> Solved:
@@ -135,6 +156,7 @@ def searched(horizon: Horizon, limits: Limits) -> Solved:
     Intervals in which a storage would do both at once become ones without discharging.
     """
     stopped = np.zeros(horizon.intervals, dtype=np.bool_)
+    answers: list[ProvenAnswer] = []
     while True:
         model = compiled(horizon, limits.price_range, stopped)
         try:
@@ -143,23 +165,27 @@ def searched(horizon: Horizon, limits: Limits) -> Solved:
             if rows := culprits(horizon, limits.price_range):
                 raise Unreachable(rows, alone=False) from None
             raise
-        both = stopped | _at_once(horizon, model, found.best.x)
+        answers.append(_answer_of(found))
+        both = stopped_next(horizon, model, found.best.x, stopped)
         if (both == stopped).all():
-            return Solved(model, found, stopped)
+            return Solved(model, found, stopped, answers=tuple(answers))
         stopped = both
 
 
-def _at_once(horizon: Horizon, model: HorizonModel, x: FloatArray) -> BoolArray:
-    """Intervals in which a storage charges and discharges at once."""
-    found = np.zeros(horizon.intervals, dtype=np.bool_)
+def stopped_next(horizon: Horizon, model: HorizonModel, x: FloatArray, stopped: BoolArray) -> BoolArray:
+    """Intervals in which storages must not discharge, after an answer in which they do not in some.
+
+    Those in which a storage does both at once become some of them.
+    """
+    both = stopped.copy()
     if horizon.stores:
         terms = [store.terms for store in horizon.stores]
         rates = [1 - t.charge_ppm * t.discharge_ppm / PPM**2 for t in terms]
         lost = np.repeat(rates, [len(columns) for columns in model.charge])
         lost = np.minimum(x[np.concatenate(model.charge)], x[np.concatenate(model.discharge)]) * lost
         interval = np.concatenate([np.arange(t.first, t.last + 1) for t in terms])
-        found[interval[lost > AT_ONCE_WH]] = True
-    return found
+        both[interval[lost > AT_ONCE_WH]] = True
+    return both
 
 
 def check_clearing(book: OrderBook, clearing: Clearing, price_range: tuple[int, int]) -> None:
@@ -370,7 +396,17 @@ def _proof(
     bound = ceil(proven_bound(space, nodes, float(welfare)))
     complete = solved is None or solved.found.complete
     allowed = allowed_nano(horizon, energy, limits.price_range)
-    return SearchedGap(welfare, bound, allowed, complete, nodes, tuple(np.flatnonzero(stopped).tolist()))
+    known = () if solved is None else solved.answers
+    return SearchedGap(
+        welfare,
+        bound,
+        allowed,
+        complete,
+        nodes,
+        tuple(np.flatnonzero(stopped).tolist()),
+        known,
+        solved is not None and solved.coordinated,
+    )
 
 
 def _details(

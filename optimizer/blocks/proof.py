@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from market.certificate import MilpGap
 from market.units import FloatArray
 from optimizer.blocks.region import Region, Space
+from optimizer.solver.compile import CompiledModel
 
 FEASIBLE = 1e-6
 """What columns and rows of a point may be off their bounds: Wh, or shares."""
@@ -35,6 +37,20 @@ class ProofNode:
     empty: bool = False
 
 
+class ProvenAnswer(NamedTuple):
+    """The answer of a search before rounding, with its proof.
+
+    Args:
+        x: Values of the columns of its program.
+        row_price: Row prices at which no accepted lump loses.
+        nodes: The tree that proves the bound.
+    """
+
+    x: FloatArray
+    row_price: FloatArray
+    nodes: Sequence[ProofNode]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchedGap(MilpGap):
     """The gap of a search with the tree that proves its bound; node 0 is the root.
@@ -42,10 +58,15 @@ class SearchedGap(MilpGap):
     Args:
         nodes: Of the tree.
         no_discharge: Intervals in which storages did not discharge.
+        answers: Of the searches that led to the clearing, one after the other: each says in which intervals storages
+            would do both at once, and do not discharge in the next one. Empty where nothing was to be searched.
+        coordinated: Whether the answer comes from a coordination of many storages.
     """
 
     nodes: Sequence[ProofNode] = field(default=(), repr=False)
     no_discharge: tuple[int, ...] = ()
+    answers: tuple[ProvenAnswer, ...] = field(default=(), repr=False)
+    coordinated: bool = False
 
 
 def proven_bound(space: Space, nodes: Sequence[ProofNode], welfare_nano: float) -> float:
@@ -101,16 +122,21 @@ def point_welfare(space: Space, x: FloatArray, region: Region) -> float:
     Energy from nowhere and to nowhere counts at the highest and the lowest price.
     """
     model, arrays = space.model, space.model.arrays
-    if x.shape != arrays.cost.shape or not np.isfinite(x).all():
-        return -np.inf
     lower, upper = arrays.lower.copy(), arrays.upper.copy()
     lower[model.share], upper[model.share] = space.relaxed_bounds(region.on)
     upper[model.short] = upper[model.spare] = np.inf
+    return -float(arrays.cost @ x) - space.tolerance_nano if is_within(arrays, x, lower, upper) else -np.inf
+
+
+def is_within(arrays: CompiledModel, x: FloatArray, lower: FloatArray, upper: FloatArray) -> bool:
+    """Whether values of columns keep to bounds of columns, and to those of the rows of a program."""
+    if x.shape != arrays.cost.shape or not np.isfinite(x).all():
+        return False
     rows = arrays.times(x)
     within = (x >= lower - FEASIBLE).all() and (x <= upper + FEASIBLE).all()
     within &= (rows >= arrays.row_lower - FEASIBLE * (1 + np.abs(rows))).all()
     within &= (rows <= arrays.row_upper + FEASIBLE * (1 + np.abs(rows))).all()
-    return -float(arrays.cost @ x) - space.tolerance_nano if within else -np.inf
+    return bool(within)
 
 
 def _has_prices(space: Space, node: ProofNode) -> bool:

@@ -24,6 +24,15 @@ def is_for_many(horizon: Horizon) -> bool:
     return len(horizon.stores) >= MANY and not len(horizon.lumps.row)
 
 
+def unsettled_nano(horizon: Horizon) -> float:
+    """What orders and storages may gain by other plans than the coordinated ones. [nano-currency]
+
+    A quarter of what rounding may cost, so that both together stay within what a clearing may be off.
+    """
+    places = sum(store.terms.last - store.terms.first + 1 for store in horizon.stores)
+    return max(1.0, places * (horizon.price_range[1] - horizon.price_range[0]) / 2)
+
+
 def coordinated(horizon: Horizon, limit_s: float) -> tuple[HorizonModel, Found, Coordinated]:
     """The program, its answer as the search would give it, and how it was found.
 
@@ -31,10 +40,7 @@ def coordinated(horizon: Horizon, limit_s: float) -> tuple[HorizonModel, Found, 
         Infeasible: Storages cannot reach their final contents with what the orders trade.
         SolverFailed: The solver gave no answer, or the time was too short to find plans that balance.
     """
-    # A quarter of what rounding may cost, so that both together stay within what a clearing may be off.
-    places = sum(store.terms.last - store.terms.first + 1 for store in horizon.stores)
-    unsettled = max(1.0, places * (horizon.price_range[1] - horizon.price_range[0]) / 2)
-    done = coordinate(horizon, Aim(unsettled_nano=unsettled, limit_s=limit_s))
+    done = coordinate(horizon, Aim(unsettled_nano=unsettled_nano(horizon), limit_s=limit_s))
     model = compiled(horizon, horizon.price_range, done.no_discharge)
     x, row_price = _answer(horizon, model, done), _row_prices(horizon, done)
     space = space_of(horizon, model, horizon.price_range)

@@ -16,6 +16,8 @@ from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import K, Parameter
 from market.rules import MarketRules
 from market.units import MICRO_PER_UNIT
+from market.witness import Witness
+from optimizer.blocks import witness
 from optimizer.blocks.clear import Limits, check_clearing, clear_horizon
 
 PRICE_MIN = Parameter(
@@ -55,8 +57,7 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         Infeasible: Storages cannot reach their final contents.
         SolverFailed: The solver gave no answer.
     """
-    limits = Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules)))
-    return clear_horizon(book, replace(rules, rationing="pro_rata"), limits)
+    return clear_horizon(book, *_rules_and_limits(book, rules))
 
 
 def check(book: OrderBook, clearing: Clearing, rules: MarketRules) -> None:
@@ -66,6 +67,22 @@ def check(book: OrderBook, clearing: Clearing, rules: MarketRules) -> None:
         InfeasibleClearing: A quantity, price, payment, or the bound does not hold.
     """
     check_clearing(book, clearing, price_range_of(book, rules))
+
+
+def derive(book: OrderBook, rules: MarketRules, data: bytes) -> Clearing:
+    """The clearing of a book to which a witness leads, without a solver; see `optimizer.blocks.witness.derive`.
+
+    Raises:
+        InvalidBook: As in `clear`.
+        InvalidRules: As in `clear`.
+        InfeasibleClearing: The witness proves no clearing.
+    """
+    return witness.derive(book, *_rules_and_limits(book, rules), data)
+
+
+def _rules_and_limits(book: OrderBook, rules: MarketRules) -> tuple[MarketRules, Limits]:
+    limits = Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules)))
+    return replace(rules, rationing="pro_rata"), limits
 
 
 def price_range_of(book: OrderBook, rules: MarketRules) -> tuple[int, int]:
@@ -101,5 +118,6 @@ MULTI_INTERVAL = MECHANISMS.register(
         order_kinds=frozenset({"simple", "block", "flexible", "storage"}),
         scope="horizon",
         check=check,
+        witness=Witness(witness.to_bytes, derive),
     )
 )

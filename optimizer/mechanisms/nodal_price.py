@@ -12,24 +12,28 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions import nodal_proof
 from market.auctions.network import Network, State, network_of, traded_nodes
 from market.auctions.nodal_proof import proof, proof_at_one_price
 from market.auctions.uniform import Allocation, best_allocation, nothing_trades
 from market.book import OrderBook
-from market.certificate import DualPrice
-from market.clearing import Clearing, PriceInterval
-from market.errors import InvalidBook, InvalidRules
+from market.certificate import DualPrice, NodalPrices
+from market.clearing import Clearing, PriceInterval, check_feasible
+from market.errors import InfeasibleClearing, InvalidBook, InvalidRules
 from market.mechanism import MECHANISMS, Mechanism, Promises
 from market.parameters import RATIONING, SEED, K, Parameter
 from market.rules import MarketRules
 from market.units import PPM, FloatArray, IntArray
-from optimizer.errors import SolverFailed, Unproven
+from market.witness import Reader, Witness, numbers, refuse
+from optimizer.errors import OptimizerError, SolverFailed, Unproven
 from optimizer.nodal.no_solution import why_nothing_fits
-from optimizer.nodal.prices import Zones, zones_of
+from optimizer.nodal.prices import NEAR_WH, Zones, zones_of
 from optimizer.nodal.program import slots_for
 from optimizer.nodal.quantities import accepted_wh
+from optimizer.solver.asked import Asked
 from optimizer.solver.rounding import EXACT_WH
 
+NO_GRID = "nodal_price needs a grid, and the market has none"
 INTERVALS = Parameter(
     name="intervals",
     field="intervals",
@@ -54,29 +58,74 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         Infeasible: The limits do not hold even without a trade; the sentence names an irreducible set.
         SolverFailed: The solver gave no answer, or twice one that is not the optimum.
     """
-    if rules.grid is None:
-        raise InvalidRules("nodal_price needs a grid, and the market has none")
-    network = network_of(rules.grid)
-    _refuse_strange_nodes(book, network)
-    if not network.rests:
-        raise why_nothing_fits(network)
-    unlimited = best_allocation(book, rules)
-    if unlimited is None:
-        return _without_trade(network, book)
-    price = PriceInterval.at(unlimited.lo, unlimited.hi, rules.k_ppm)
-    state = network.state(network.load(book, unlimited.accepted_wh))
-    if network.fits(state):
-        return _at_one_price(network, book, unlimited, price, state)
+    case = _case_of(book, rules)
+    if isinstance(case, Clearing):
+        return case
     if int(book.energy_wh.sum()) >= EXACT_WH:
         raise SolverFailed(
             "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
         )
-    slots = slots_for(network, book)
+    slots = slots_for(case.network, book)
     try:
-        return _by_node(network, book, slots.solve(book), price.price, rules)
+        return _by_node(case, book, slots.solve(book), rules, Asked())
     except Unproven:
         slots.session.forget_basis()
-        return _by_node(network, book, slots.solve(book), price.price, rules)
+        return _by_node(case, book, slots.solve(book), rules, Asked())
+
+
+def derive(book: OrderBook, rules: MarketRules, data: bytes) -> Clearing:
+    """The clearing of a book to which what a solver found leads, proven with numpy alone.
+
+    Prices and quantities are the same for every optimal allocation, so that nobody chooses them by choosing one.
+
+    Args:
+        book: As in `clear`.
+        rules: As in `clear`.
+        data: As `to_bytes` wrote them, or anything.
+
+    Raises:
+        InvalidRules: As in `clear`.
+        InvalidBook: As in `clear`.
+        Infeasible: As in `clear`.
+        InfeasibleClearing: They prove no clearing of this book.
+    """
+    case, reader = _case_of(book, rules), Reader(data)
+    if isinstance(case, Clearing):
+        reader.end()
+        return case
+    energy_wh = reader.numbers(len(book))
+    if (energy_wh < 0).any() or abs(float(book.side @ energy_wh)) > NEAR_WH:
+        refuse("accepts energy below 0, or more than is sold")
+    try:
+        with np.errstate(all="ignore"):
+            clearing = _by_node(case, book, energy_wh, rules, Asked(reader))
+    except OptimizerError as error:
+        refuse(f"leads to no clearing: {error}")
+    reader.end()
+    check_feasible(book, clearing)
+    assert isinstance(clearing.certificate, NodalPrices)
+    return replace(clearing, certificate=replace(clearing.certificate, solution=data))
+
+
+def to_bytes(clearing: Clearing) -> bytes | None:
+    """What the solver found for a clearing; nothing where the grid carries the clearing without limits."""
+    return clearing.certificate.solution if isinstance(clearing.certificate, NodalPrices) else b""
+
+
+def check(book: OrderBook, clearing: Clearing, rules: MarketRules) -> None:
+    """Check a clearing and its proof with numpy alone, whoever made it; see `market.auctions.nodal_proof.check`.
+
+    Raises:
+        InvalidRules: The market has no grid.
+        InfeasibleClearing: A quantity, price, flow or rent is wrong, or a clearing with more welfare may exist.
+    """
+    if rules.grid is None:
+        raise InvalidRules(NO_GRID)
+    found = nodal_proof.check(book, rules.grid, clearing)
+    if not found.holds:
+        raise InfeasibleClearing(
+            f"the clearing is not proven: gap {found.gap_nano} nano, {found.allowed_gap_nano} are explained by rounding"
+        )
 
 
 NODAL_PRICE = MECHANISMS.register(
@@ -91,8 +140,39 @@ NODAL_PRICE = MECHANISMS.register(
             needs_grid=True,
         ),
         (K, RATIONING, SEED, INTERVALS),
+        check=check,
+        witness=Witness(to_bytes, derive),
     )
 )
+
+
+class _Case(NamedTuple):
+    """A book that the grid does not carry at one price.
+
+    Args:
+        reference: The price without limits. [micro-currency/kWh]
+    """
+
+    network: Network
+    reference: int
+
+
+def _case_of(book: OrderBook, rules: MarketRules) -> Clearing | _Case:
+    """The clearing without limits where the grid carries it, else what is to be solved."""
+    if rules.grid is None:
+        raise InvalidRules(NO_GRID)
+    network = network_of(rules.grid)
+    _refuse_strange_nodes(book, network)
+    if not network.rests:
+        raise why_nothing_fits(network)
+    unlimited = best_allocation(book, rules)
+    if unlimited is None:
+        return _without_trade(network, book)
+    price = PriceInterval.at(unlimited.lo, unlimited.hi, rules.k_ppm)
+    state = network.state(network.load(book, unlimited.accepted_wh))
+    if network.fits(state):
+        return _at_one_price(network, book, unlimited, price, state)
+    return _Case(network, price.price)
 
 
 def _refuse_strange_nodes(book: OrderBook, network: Network) -> None:
@@ -137,19 +217,21 @@ class _Prices(NamedTuple):
 
 
 def _by_node(
-    network: Network, book: OrderBook, energy_wh: FloatArray, reference: int, rules: MarketRules
+    case: _Case, book: OrderBook, energy_wh: FloatArray, rules: MarketRules, asked: Asked
 ) -> Clearing:
     """Make the clearing of an optimal allocation, and prove it.
 
     Raises:
         Unproven: The allocation is not optimal.
     """
+    network = case.network
+    asked.keep(numbers(energy_wh))
     if not (energy_wh <= book.energy_wh + 1e-3).all():  # a NaN is not
         raise Unproven("the solver accepts more than was ordered")
     solved = network.state(network.load(book, energy_wh))
-    zones = zones_of(network, book, energy_wh, solved, rules.k_ppm, reference)
-    accepted, state = accepted_wh(network, book, energy_wh, zones, rules)
-    found = _whole_prices(zones, state, INTERVALS.of(rules) == "exact")
+    zones = zones_of(network, book, energy_wh, solved, rules.k_ppm, case.reference, asked)
+    accepted, state = accepted_wh(network, book, energy_wh, zones, rules, asked)
+    found = _whole_prices(zones, state, asked if INTERVALS.of(rules) == "exact" else None)
     prices = found.price[zones.of_node]
     paid = prices[book.node]
     signed = book.side * accepted
@@ -170,15 +252,21 @@ def _by_node(
         of_node = (None,) * len(of_node)
     elif traded is not None:
         of_node = tuple(one if t else None for one, t in zip(of_node, traded.tolist(), strict=True))
+    certificate = replace(certificate, solution=asked.written)
     accepted.setflags(write=False)
     paid.setflags(write=False)
     return Clearing(accepted, paid, of_node, rent, welfare, None, certificate, None, _details(state, rent))
 
 
-def _whole_prices(zones: Zones, state: State, exact: bool) -> _Prices:
+def _whole_prices(zones: Zones, state: State, asked: Asked | None) -> _Prices:
     """Prices in whole micro: the nearest; where the operator would then have to add money, in its favour.
 
     Bounds of orders are whole, so that rounding to whole micro never leaves them.
+
+    Args:
+        zones: Before rounding.
+        state: The grid under what is accepted.
+        asked: Answers to the programs of exact intervals; None to leave intervals at the price.
     """
     price = np.rint(zones.price).astype(np.int64)
     if zones.support is None:
@@ -186,9 +274,9 @@ def _whole_prices(zones: Zones, state: State, exact: bool) -> _Prices:
     if float(price[zones.of_node] @ state.load_wh) < 0:
         takes = np.bincount(zones.of_node, state.load_wh, len(price)) > 0
         price = np.where(takes, np.ceil(zones.price), np.floor(zones.price)).astype(np.int64)
-    if not exact:
+    if asked is None:
         return _Prices(price, price, price)
-    return _Prices(price, *zones.support.intervals(price))
+    return _Prices(price, *zones.support.intervals(price, asked))
 
 
 def _details(state: State, rent_nano: int) -> dict[str, FloatArray | int]:

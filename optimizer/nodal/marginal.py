@@ -14,9 +14,9 @@ from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import Infeasible, SolverFailed
 from optimizer.nodal.prices import NEAR_MICRO, Zones
 from optimizer.nodal.program import COST_PER_MICRO, compiled
+from optimizer.solver.asked import Asked, Asking, Reading
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.rounding import whole_wh
-from optimizer.solver.session import Session
 
 VOLUME = 1_000.0
 """What a Wh traded counts, where one served by the rule counts 1 more and order of arrival decides below that."""
@@ -33,6 +33,7 @@ def by_program(
     accepted: IntArray,
     marginal: BoolArray,
     wanted: IntArray | None,
+    asked: Asked,
 ) -> IntArray | None:
     """Serve the marginal orders within all limits: the largest volume, then nearest to what the rule of zones gives.
 
@@ -43,6 +44,7 @@ def by_program(
         accepted: Of the other orders. [Wh]
         marginal: Orders at the price.
         wanted: What the rule of zones would give each; None where it gives nothing. [Wh]
+        asked: Answers to its program.
 
     Returns:
         Accepted energy of all orders in whole Wh; None where whole Wh break a limit.
@@ -72,7 +74,7 @@ def by_program(
     model, order = _model(network, node)
     _pin(network, model, zones.active, len(node))
     quantity = np.empty(len(node))
-    quantity[order] = _solve(model, cost[order], lower[order], upper[order], Session(model))
+    quantity[order] = _solve(model, cost[order], lower[order], upper[order], asked.of(model))
     split = np.abs(quantity[len(fixed) :].reshape(2, len(rows))).sum(axis=0)
     balanced = whole_wh(np.concatenate(([load.sum()], side * split)))
     served = accepted.copy()
@@ -81,7 +83,7 @@ def by_program(
     return served if done.sum() == 0 and network.fits(network.state(done)) else None
 
 
-def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArray:
+def in_whole_numbers(network: Network, book: OrderBook, zones: Zones, asked: Asked) -> IntArray:
     """Solve the program of all orders again for whole Wh. Orders worse than the price of their node stay out.
 
     First with limits tightened by what rounded answers break of them, until they break none; where that does not end,
@@ -96,7 +98,7 @@ def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArra
     signed = np.where(worse, 0, book.side * book.energy_wh).astype(np.float64)[order]
     cost = (book.limit_micro_per_kwh[order] * -COST_PER_MICRO).astype(np.float64)
     lower, upper = np.minimum(signed, 0), np.maximum(signed, 0)
-    less, noise, session = np.zeros(len(network.noise)), network.noise, Session(model)
+    less, noise, session = np.zeros(len(network.noise)), network.noise, asked.of(model)
     near = np.zeros(0)
     for attempt in range(TRIES):
         _tighten(network, model, less, len(order))
@@ -110,7 +112,7 @@ def in_whole_numbers(network: Network, book: OrderBook, zones: Zones) -> IntArra
         less[broken] -= room[broken] - noise[broken]
     # In limits that leave room for what the solver tolerates.
     _tighten(network, model, 10 * noise, len(order))
-    whole = Session(model, len(order))
+    whole = asked.of(model, len(order))
     for width in WIDTHS_WH:
         low, high = np.maximum(lower, np.floor(near) - width), np.minimum(upper, np.ceil(near) + width)
         try:
@@ -168,7 +170,11 @@ def _tighten(network: Network, model: CompiledModel, less: FloatArray, first: in
 
 
 def _solve(
-    model: CompiledModel, cost: FloatArray, lower: FloatArray, upper: FloatArray, session: Session
+    model: CompiledModel,
+    cost: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    session: Asking | Reading,
 ) -> FloatArray:
     """Solve with these costs and bounds of the first columns, and with the bounds of the model for the others."""
     size = len(cost)

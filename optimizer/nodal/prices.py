@@ -23,6 +23,7 @@ from market.book import OrderBook
 from market.units import PPM, BoolArray, FloatArray, IntArray
 from optimizer.errors import Unproven
 from optimizer.nodal.support import ranges, smallest_distance
+from optimizer.solver.asked import Asked
 
 NEAR_WH = 1e-3
 """Up to here a quantity is whole or nothing, and a limit binds: far above a solver's noise, far below 1 Wh. [Wh]"""
@@ -49,9 +50,9 @@ class Support(NamedTuple):
     lowest: int
     highest: int
 
-    def intervals(self, price: IntArray) -> tuple[IntArray, IntArray]:
+    def intervals(self, price: IntArray, asked: Asked) -> tuple[IntArray, IntArray]:
         """The lowest and highest whole supporting price of each zone, the chosen one included. [micro-currency/kWh]"""
-        lo, hi = ranges(self.columns, self.constraints, self.least)
+        lo, hi = ranges(self.columns, self.constraints, self.least, asked)
         lo = np.where(np.isinf(lo), self.lowest, np.ceil(lo + self.reference - NEAR_MICRO))
         hi = np.where(np.isinf(hi), self.highest, np.floor(hi + self.reference + NEAR_MICRO))
         return np.minimum(lo, price).astype(np.int64), np.maximum(hi, price).astype(np.int64)
@@ -101,7 +102,13 @@ def bounds_of(book: OrderBook, energy_wh: FloatArray) -> Bounds:
 
 
 def zones_of(
-    network: Network, book: OrderBook, energy_wh: FloatArray, state: State, k_ppm: int, reference: int
+    network: Network,
+    book: OrderBook,
+    energy_wh: FloatArray,
+    state: State,
+    k_ppm: int,
+    reference: int,
+    asked: Asked,
 ) -> Zones:
     """The canonical prices of an optimal allocation.
 
@@ -112,6 +119,7 @@ def zones_of(
         state: The grid under it.
         k_ppm: Of the zones of a tree.
         reference: The price without limits. [micro-currency/kWh]
+        asked: Answers to programs.
 
     Raises:
         Unproven: No prices support the allocation, so it is not optimal.
@@ -128,7 +136,7 @@ def zones_of(
         by_lines = _zones_of_tree(network, book, found, binding[binding < lines], k_ppm)
         if by_lines is not None:
             return by_lines
-    return _nearest_prices(network, book, found, binding, reference)
+    return _nearest_prices(network, book, found, binding, reference, asked)
 
 
 def _zones_of_tree(
@@ -192,7 +200,7 @@ def _cut(network: Network, binding: IntArray) -> tuple[IntArray, list[int], list
 
 
 def _nearest_prices(
-    network: Network, book: OrderBook, bounds: Bounds, binding: IntArray, reference: int
+    network: Network, book: OrderBook, bounds: Bounds, binding: IntArray, reference: int, asked: Asked
 ) -> Zones:
     """The supporting prices with the smallest sum of squared distances from the reference."""
     limits, rows = _merged(network, binding)
@@ -212,7 +220,7 @@ def _nearest_prices(
     try:
         found = nearest(columns * weight[:, None], constraints, least)
     except (NotFound, np.linalg.LinAlgError):
-        found = smallest_distance(columns, constraints, least)
+        found = smallest_distance(columns, constraints, least, asked)
     price = reference + columns @ found
     whole = np.rint(price)
     price = np.clip(np.where(np.abs(price - whole) <= NEAR_MICRO, whole, price), lo, hi)

@@ -21,13 +21,19 @@ from market.units import BoolArray, FloatArray, IntArray
 from optimizer.errors import Infeasible, Unproven
 from optimizer.nodal.marginal import by_program, in_whole_numbers
 from optimizer.nodal.prices import NEAR_MICRO, NEAR_WH, Zones
+from optimizer.solver.asked import Asked
 
 MOST_SEARCHED = 5
 """Most zones whose shares are rounded to whole Wh by trying what is near; more are left to a program."""
 
 
 def accepted_wh(
-    network: Network, book: OrderBook, solved_wh: FloatArray, zones: Zones, rules: MarketRules
+    network: Network,
+    book: OrderBook,
+    solved_wh: FloatArray,
+    zones: Zones,
+    rules: MarketRules,
+    asked: Asked,
 ) -> tuple[IntArray, State]:
     """Energy of each order that is accepted, and the grid under it, within all limits. [Wh]
 
@@ -37,6 +43,7 @@ def accepted_wh(
         solved_wh: Any optimal allocation; what zones of a tree take together is the same in all of them. [Wh]
         zones: Canonical prices.
         rules: Uses `rationing` and `seed`.
+        asked: Answers to programs.
 
     Raises:
         Unproven: No allocation is optimal at these prices.
@@ -56,8 +63,8 @@ def accepted_wh(
         if network.fits(state):
             return filled, state
     try:
-        found = by_program(network, book, zones, accepted, marginal, filled)
-        found = in_whole_numbers(network, book, zones) if found is None else found
+        found = by_program(network, book, zones, accepted, marginal, filled, asked)
+        found = in_whole_numbers(network, book, zones, asked) if found is None else found
     except Infeasible as unfit:
         raise Unproven(f"no allocation is optimal at the prices found: {unfit}") from None
     return found, network.state(network.load(book, found))

@@ -6,14 +6,16 @@ import numpy as np
 
 from market.units import FloatArray
 from optimizer.errors import Infeasible, Unproven
+from optimizer.solver.asked import Asked
 from optimizer.solver.builder import Columns, ModelBuilder
-from optimizer.solver.session import Session
 
 WIDE_MICRO = 1e9
 """Prices are looked for within this distance of the price without limits. [micro-currency/kWh]"""
 
 
-def smallest_distance(columns: FloatArray, constraints: FloatArray, least: FloatArray) -> FloatArray:
+def smallest_distance(
+    columns: FloatArray, constraints: FloatArray, least: FloatArray, asked: Asked
+) -> FloatArray:
     """The y with constraints y >= least whose largest |columns y| is smallest, and then the sum of them.
 
     Raises:
@@ -34,7 +36,7 @@ def smallest_distance(columns: FloatArray, constraints: FloatArray, least: Float
     compiled = model.compile()
     cost, lower, upper = np.zeros_like(compiled.lower), compiled.lower, compiled.upper.copy()
     cost[most] = 1.0
-    session = Session(compiled)
+    session = asked.of(compiled)
     try:
         first = session.answer(cost, lower, upper)
         upper[most] = first[most] * (1 + 1e-9) + 1e-9
@@ -45,7 +47,9 @@ def smallest_distance(columns: FloatArray, constraints: FloatArray, least: Float
     return found
 
 
-def ranges(columns: FloatArray, constraints: FloatArray, least: FloatArray) -> tuple[FloatArray, FloatArray]:
+def ranges(
+    columns: FloatArray, constraints: FloatArray, least: FloatArray, asked: Asked
+) -> tuple[FloatArray, FloatArray]:
     """The lowest and the highest value of each row of columns y with constraints y >= least; +-inf where there is none.
 
     Raises:
@@ -55,7 +59,7 @@ def ranges(columns: FloatArray, constraints: FloatArray, least: FloatArray) -> t
     y = model.variables("y", columns.shape[1], -WIDE_MICRO, WIDE_MICRO)
     support(model, y, constraints, least)
     compiled = model.compile()
-    session = Session(compiled)
+    session = asked.of(compiled)
     lo, hi = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
     for i, row in enumerate(columns):
         for sign, into in ((1.0, lo), (-1.0, hi)):

@@ -34,6 +34,15 @@ FEASIBLE = 2
 """How HiGHS marks a solution that satisfies all constraints."""
 
 
+def solver_is_installed() -> bool:
+    """Whether HiGHS can be imported; clearings are checked without it, and not computed."""
+    try:
+        import highspy
+    except ImportError:
+        return False
+    return highspy is not None
+
+
 class Solution(NamedTuple):
     """An optimal answer.
 
@@ -116,6 +125,10 @@ class Session:
             Unproven: Its answer fails the certificate hot and cold.
         """
         return self.resolve_rows(cost, lower, upper, self._model.row_lower, self._model.row_upper)
+
+    def solution(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> Solution:
+        """Solve as `answer` does, with a certificate that may not hold, to a caller with a proof of its own."""
+        return self._certified(cost, lower, upper, self._model.row_lower, self._model.row_upper)
 
     def resolve_rows(
         self,

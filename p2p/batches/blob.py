@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from p2p.blocks import domains
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members
@@ -61,8 +63,8 @@ class Blob(Record, frozen=True):
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
         interval_secret: The salts of the interval's entries follow from it.
-        solution: What a mechanism needs beside the messages for its clearing to be checked without a solver, in bytes
-            of its own; empty where the clearing is recomputed.
+        solution: What the interval's clearings are checked with instead of a solver, see `pack_solutions`; empty where
+            they are recomputed.
         lines: Orders and "nothing" by round and then in roster order, one of a home and round at most; then readings in
             roster order.
     """
@@ -101,12 +103,38 @@ def blob_hash(data: bytes) -> bytes:
     return sha256(domains.BLOB + data).digest()
 
 
+def pack_solutions(solutions: tuple[bytes, ...]) -> bytes:
+    """The solutions of an interval's clearings as a blob holds them, one or more, each in bytes of its mechanism's."""
+    return encode(solutions)
+
+
+def unpack_solutions(data: bytes) -> tuple[bytes, ...]:
+    """The solutions in a blob that holds any.
+
+    Raises:
+        RemoteError: Malformed, not canonical, or none.
+    """
+    found = decode(tuple[bytes, ...], data, max_bytes=MAX_BLOB_BYTES)
+    if not found:
+        raise Malformed("a list of solutions without one; a blob without them holds no list")
+    return found
+
+
+def with_solution(data: bytes, solution: bytes) -> bytes:
+    """The same blob with a solution.
+
+    Args:
+        data: Canonical bytes of a blob.
+        solution: See `Blob`.
+    """
+    return encode(replace(decode(Blob, data, max_bytes=MAX_BLOB_BYTES), solution=solution))
+
+
 def make_blob(
     roster: Sequence[str],
     interval_start: int,
     interval_secret: bytes,
     signed: Sequence[bytes],
-    solution: bytes = b"",
 ) -> bytes:
     """Return the canonical bytes of a blob.
 
@@ -115,7 +143,6 @@ def make_blob(
         interval_start: Start of the interval. [s]
         interval_secret: See `Blob`.
         signed: Signed orders, "nothing" and readings of all rounds of the interval, verified, in any order.
-        solution: See `Blob`.
     """
     index = {household: i for i, household in enumerate(roster)}
     lines = []
@@ -132,7 +159,7 @@ def make_blob(
         head = (index[message.household], envelope.kind, number, message.nonce)
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
-    return encode(Blob(VERSION, interval_start, interval_secret, solution, tuple(lines)))
+    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines)))
 
 
 def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalContent:

@@ -23,6 +23,7 @@ from optimizer.errors import Infeasible, SolverFailed
 from optimizer.mechanisms import nodal_price
 from optimizer.mechanisms.nodal_price import clear
 from optimizer.nodal import program
+from optimizer.solver.asked import Asked
 from tests.kits.grid_kit import book_of, grid_of, on, random_book, random_grid, whole
 
 KINDS = ("tree", "voltage", "mesh")
@@ -264,7 +265,8 @@ def test_where_the_grid_carries_the_clearing_without_limits_the_program_finds_no
         if plain.node_price[0] is None or (network.room(state) < 1).any():
             continue
         energy = program.slots_for(network, book).solve(book)
-        whole_way = nodal_price._by_node(network, book, energy, plain.node_price[0].price, on(grid))
+        case = nodal_price._Case(network, plain.node_price[0].price)
+        whole_way = nodal_price._by_node(case, book, energy, on(grid), Asked())
         assert whole_way.node_price == (plain.node_price[0],) * len(grid.nodes)
         assert whole_way.accepted_wh.tolist() == plain.accepted_wh.tolist()
     assert carried > 30

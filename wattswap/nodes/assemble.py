@@ -63,8 +63,7 @@ class NetworkChain:
         if blob is None:
             raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
-            self._checker(args, blob)
-            return self._checker.recompute(blob)
+            return self._checker.settled(args, blob)
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
 

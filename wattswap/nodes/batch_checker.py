@@ -1,18 +1,29 @@
-"""What a validator checks before it votes: the whole interval, by recomputing it."""
+"""What a validator checks before it votes: the whole interval, by recomputing it.
+
+Clearings that a solver found are not computed again: they are derived from the solution in the blob, and proven.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from market.errors import MarketError
 from p2p.batches.batch import BatchArgs
-from p2p.batches.blob import blob_hash, open_blob
+from p2p.batches.blob import (
+    MAX_BLOB_BYTES,
+    blob_hash,
+    open_blob,
+    pack_solutions,
+    unpack_solutions,
+    with_solution,
+)
 from p2p.errors import RemoteError
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
+from wattswap.runs.solutions import Solutions
 
 KEPT: Final = 8
 """Recomputed intervals to cache: their lines are requested right after."""
@@ -29,42 +40,103 @@ class BatchChecker:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._kept: OrderedDict[bytes, Recomputed] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Known] = OrderedDict()
         # A validator checks an interval in one thread while it announces it in another.
         self._lock = Lock()
 
     def __call__(self, args: BatchArgs, blob: bytes) -> None:
-        """Check a batch against its blob.
+        """Check a batch against its blob before a vote.
 
         Raises:
             RemoteError: Says what does not follow.
         """
-        expected = self.recompute(blob)
-        for field in BatchArgs.__struct_fields__:
-            if getattr(args, field) != getattr(expected.args, field):
-                raise BadBatch(f"{field} does not follow from the messages and rules of the interval")
+        recomputed = self.recompute(blob)
+        if self._lacking(blob):
+            raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
+        _refuse_other(args, recomputed)
+
+    def settled(self, args: BatchArgs, blob: bytes) -> Recomputed:
+        """Recompute an interval that a chain has settled, and check its batch.
+
+        Raises:
+            RemoteError: Says what does not follow.
+        """
+        recomputed = self.recompute(blob)
+        _refuse_other(args, recomputed)
+        return recomputed
 
     def recompute(self, blob: bytes) -> Recomputed:
         """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
+
+        Clearings are derived from the solution that it holds. Without one they are computed, as in chains of before.
 
         Raises:
             RemoteError: The blob is damaged, badly signed, or breaks a rule of the market.
         """
         with self._lock:
-            return self._look_up(blob)
+            return self._look_up(blob).recomputed
 
-    def _look_up(self, blob: bytes) -> Recomputed:
+    def complete(self, blob: bytes) -> tuple[bytes, Recomputed]:
+        """Compute an interval, and put into its blob the solution with which others check it.
+
+        Args:
+            blob: Without a solution.
+
+        Returns:
+            The blob, and the interval as everybody recomputes it from this blob.
+
+        Raises:
+            RemoteError: As in `recompute`.
+        """
+        recomputed = self.recompute(blob)
+        if solution := self._lacking(blob):
+            blob = with_solution(blob, solution)
+            recomputed = self.recompute(blob)
+        return blob, recomputed
+
+    def _lacking(self, blob: bytes) -> bytes:
+        """The solution that a blob could hold and does not; empty where it holds one or there is none."""
+        with self._lock:
+            return self._look_up(blob).solution
+
+    def _look_up(self, blob: bytes) -> _Known:
         name = blob_hash(blob)
         found = self._kept.get(name)
         if found is None:
-            content = open_blob(blob, self._setup.genesis, self._setup.member_list)
-            if content.solution:
-                raise BadBatch("holds a solution, but the clearing is recomputed from the messages")
-            try:
-                found = recompute(self._setup, content, name)
-            except (MarketError, WattswapError) as error:
-                raise BadBatch(str(error)) from None
-            self._kept[name] = found
+            found = self._kept[name] = self._of_blob(blob, name)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return found
+
+    def _of_blob(self, blob: bytes, name: bytes) -> _Known:
+        content = open_blob(blob, self._setup.genesis, self._setup.member_list)
+        given = unpack_solutions(content.solution) if content.solution else None
+        if given is not None and self._setup.mechanism.witness is None:
+            raise BadBatch("holds a solution, but the clearing is recomputed from the messages")
+        solutions = Solutions(given)
+        try:
+            recomputed = recompute(self._setup, content, name, solutions)
+        except ImportError as error:
+            raise BadBatch(f"is computed with a solver, which is not installed here: {error}") from None
+        except (MarketError, WattswapError) as error:
+            raise BadBatch(str(error)) from None
+        found = solutions.found if given is None else None
+        packed = pack_solutions(found) if found else b""
+        return _Known(recomputed, packed if len(blob) + len(packed) < MAX_BLOB_BYTES else b"")
+
+
+class _Known(NamedTuple):
+    """A recomputed interval.
+
+    Args:
+        solution: The solution that its blob could hold and does not; empty where it holds one or there is none.
+    """
+
+    recomputed: Recomputed
+    solution: bytes
+
+
+def _refuse_other(args: BatchArgs, expected: Recomputed) -> None:
+    for field in BatchArgs.__struct_fields__:
+        if getattr(args, field) != getattr(expected.args, field):
+            raise BadBatch(f"{field} does not follow from the messages and rules of the interval")

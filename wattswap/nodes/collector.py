@@ -157,7 +157,7 @@ class CollectorLoop:
         secret = interval_secret(self._secret, start_s)
         signed = [*(data for part in orders for data in part.signed), *readings.signed]
         blob = make_blob(self._setup.roster, start_s, secret, signed)
-        recomputed = await self._recompute(blob, start_s)
+        blob, recomputed = await self._complete(blob, start_s)
         self._blobs.put(blob, start_s)
         absent = sorted({*(home for part in orders for home in part.absent), *readings.absent})
         self._stats.add(
@@ -223,13 +223,13 @@ class CollectorLoop:
         elif setup.reacts:
             self._provide_positions(start_s, await self._offload(positions_of, setup, start_s, orders))
 
-    async def _recompute(self, blob: bytes, start_s: int) -> Recomputed:
-        """Recompute an interval; where that fails, again and again until another collector has settled it."""
+    async def _complete(self, blob: bytes, start_s: int) -> tuple[bytes, Recomputed]:
+        """Compute an interval; where that fails, again and again until another collector has settled it."""
         pause_s = SUBMIT_AGAIN_S
         while True:
             try:
-                recomputed: Recomputed = await self._offload(self._checker.recompute, blob)
-                return recomputed
+                done: tuple[bytes, Recomputed] = await self._offload(self._checker.complete, blob)
+                return done
             except RemoteError as error:
                 _log.error("interval %s cannot be settled: %s; again in %g s", start_s, error, pause_s)
             await trio.sleep(pause_s)

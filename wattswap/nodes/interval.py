@@ -28,6 +28,7 @@ from wattswap.runs.grid import of_homes
 from wattswap.runs.interval import IntervalRecord, clear_book, position_wh, settled_interval
 from wattswap.runs.prepare import Setup
 from wattswap.runs.rounds import Rounds
+from wattswap.runs.solutions import Solutions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +74,11 @@ def positions_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -
     return position_wh(setup, book, clear_book(setup, setup.index_of(start_s), book)[0])
 
 
-def cleared(setup: Setup, content: IntervalContent) -> tuple[OrderBook, Clearing, int]:
+def cleared(setup: Setup, content: IntervalContent, solutions: Solutions) -> tuple[OrderBook, Clearing, int]:
     """The book of an interval's messages, its clearing, and the time that clearing took. [ns]
+
+    Args:
+        solutions: Of its clearings, given or kept.
 
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market.
@@ -83,8 +87,8 @@ def cleared(setup: Setup, content: IntervalContent) -> tuple[OrderBook, Clearing
     i = setup.index_of(start_s)
     if setup.rounds == 1:
         book = book_of(setup, start_s, content.orders, content.readings)
-        return book, *clear_book(setup, i, book)
-    market = Rounds(setup, i)
+        return book, *clear_book(setup, i, book, solutions)
+    market = Rounds(setup, i, solutions)
     for number in range(setup.rounds):
         orders = tuple(message for message in content.orders if message.round == number)
         market.clear(book_of(setup, start_s, orders, number=number))
@@ -123,20 +127,22 @@ def registers(
     return imported, exported
 
 
-def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes) -> Recomputed:
+def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solutions: Solutions) -> Recomputed:
     """Recompute an interval from its verified messages.
 
     Args:
         content: As `open_blob` returns it.
         blob_hash: Name of the blob, which the batch carries.
+        solutions: Of its clearings: given, so that they are derived and proven without a solver, or kept.
 
     Raises:
-        MarketError: The clearing or the settlement breaks a rule of the market.
+        MarketError: The clearing or the settlement breaks a rule of the market, or a solution does not prove it.
         UsageError: The interval is not one of the scenario.
     """
     start_s = content.interval_start
     i = setup.index_of(start_s)
-    book, clearing, clear_ns = cleared(setup, content)
+    book, clearing, clear_ns = cleared(setup, content, solutions)
+    solutions.refuse_more()
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
     batch = salted(record.settled.postings, start_s, content.interval_secret)

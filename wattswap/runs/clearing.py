@@ -12,6 +12,7 @@ from market.clearing import Clearing, check_feasible
 from market.mechanism import MECHANISMS, refuse_unused
 from optimizer.errors import OptimizerError
 from wattswap.errors import Infeasible
+from wattswap.runs.solutions import Solutions
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -31,18 +32,24 @@ def in_interval(setup: Setup, i: int) -> Iterator[None]:
         raise Infeasible.of(where, str(error)) from error
 
 
-def cleared(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
+def cleared(
+    setup: Setup, i: int, book: OrderBook, solutions: Solutions | None = None
+) -> tuple[Clearing, int]:
     """What the mechanism makes of a book of the i-th interval, not yet checked, and the time that it took. [ns]
+
+    Args:
+        solutions: Where they are given or kept; None for neither.
 
     Raises:
         NotTaken: The book or the rules hold what the mechanism does not use.
         Infeasible: The solver has no answer.
     """
     rules = setup.rules_at(i)
-    refuse_unused(setup.mechanism, book, rules)
-    with in_interval(setup, i), MECHANISMS.held(setup.mechanism):
+    mechanism = setup.mechanism if solutions is None else solutions.of(setup.mechanism)
+    refuse_unused(mechanism, book, rules)
+    with in_interval(setup, i), MECHANISMS.held(mechanism):
         begun = perf_counter_ns()
-        clearing = setup.mechanism.clear(book, rules)
+        clearing = mechanism.clear(book, rules)
         return clearing, perf_counter_ns() - begun
 
 

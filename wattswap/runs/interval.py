@@ -27,6 +27,7 @@ from wattswap.runs.clearing import check_cleared, cleared
 from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.horizon import cleared_horizon
 from wattswap.runs.rounds import Rounds
+from wattswap.runs.solutions import Solutions
 
 if TYPE_CHECKING:
     from agents.community import Meters
@@ -271,13 +272,18 @@ def read_meters(setup: Setup, community: Homes, i: int) -> Meters:
     )
 
 
-def clear_book(setup: Setup, i: int, book: OrderBook) -> tuple[Clearing, int]:
+def clear_book(
+    setup: Setup, i: int, book: OrderBook, solutions: Solutions | None = None
+) -> tuple[Clearing, int]:
     """Clear the book of the i-th interval, check that the result is feasible, and say how long clearing took. [ns]
+
+    Args:
+        solutions: Where they are given or kept; None for neither.
 
     Raises:
         Infeasible: The solver has no answer; names the mechanism and the interval.
     """
-    clearing, clear_ns = cleared(setup, i, book)
+    clearing, clear_ns = cleared(setup, i, book, solutions)
     check_cleared(setup, book, clearing)
     return clearing, clear_ns
 

@@ -12,6 +12,7 @@ from market.mechanism import refuse_unused
 from market.rounds import Session, Tape
 from market.units import IntArray
 from wattswap.runs.clearing import check_cleared, in_interval
+from wattswap.runs.solutions import Solutions
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -22,11 +23,13 @@ class Rounds:
 
     Args:
         i: Number of the interval.
+        solutions: Where they are given or kept; None for neither.
     """
 
-    def __init__(self, setup: Setup, i: int) -> None:
+    def __init__(self, setup: Setup, i: int, solutions: Solutions | None = None) -> None:
         self._setup, self._i, self._clear_ns = setup, i, 0
-        self._session = Session(setup.mechanism, setup.rules_at(i))
+        mechanism = setup.mechanism if solutions is None else solutions.of(setup.mechanism)
+        self._session = Session(mechanism, setup.rules_at(i))
 
     def clear(self, new: OrderBook) -> None:
         """Clear the next round.
