@@ -23,6 +23,7 @@ from market.parameters import RATIONING, SEED, K, Parameter
 from market.rules import MarketRules
 from market.units import PPM, FloatArray, IntArray
 from optimizer.errors import SolverFailed, Unproven
+from optimizer.nodal.losses import clear_with_losses
 from optimizer.nodal.no_solution import why_nothing_fits
 from optimizer.nodal.prices import Zones, zones_of
 from optimizer.nodal.program import slots_for
@@ -59,14 +60,14 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
     _refuse_strange_nodes(book, network)
     if not network.rests:
         raise why_nothing_fits(network)
+    if rules.grid.lines.lose:
+        _refuse_inexact(book)
+        return clear_with_losses(network, book, rules)
     unlimited = clear_exact(book, rules)
     state = network.state(network.load(book, unlimited.accepted_wh))
     if network.fits(state):
         return _at_one_price(network, book, unlimited, state)
-    if int(book.energy_wh.sum()) >= EXACT_WH:
-        raise SolverFailed(
-            "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
-        )
+    _refuse_inexact(book)
     slots = slots_for(network, book)
     reference = unlimited.node_price[0]
     assert reference is not None  # else nothing would flow, and the grid would carry it
@@ -91,6 +92,13 @@ NODAL_PRICE = MECHANISMS.register(
         (K, RATIONING, SEED, INTERVALS),
     )
 )
+
+
+def _refuse_inexact(book: OrderBook) -> None:
+    if int(book.energy_wh.sum()) >= EXACT_WH:
+        raise SolverFailed(
+            "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
+        )
 
 
 def _refuse_strange_nodes(book: OrderBook, network: Network) -> None:

@@ -19,7 +19,15 @@ from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from market.zones import Zones
 from optimizer.errors import Infeasible
-from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid, read_homes
+from wattswap.cases.grid import (
+    GRID_DETAILS,
+    grid_results,
+    node_index,
+    node_names,
+    price_components,
+    read_grid,
+    read_homes,
+)
 from wattswap.cases.zones import read_zones, zone_names
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
@@ -269,6 +277,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
     proof = clearing.certificate
     of_grid = frozenset() if grid is None else GRID_DETAILS
     own = {name: value for name, value in clearing.details.items() if name not in of_grid}
+    made_of = price_components(grid, book, clearing, fee)
     return {
         "mechanism": mechanism,
         "status": "cleared" if traded else "no_trade",
@@ -280,7 +289,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
         "price": None if average is None else price(average),
         "price_interval": None if interval is None else [price(interval.lo), price(interval.hi)],
         "orders": [
-            _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row]))
+            _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row])) | made_of[row]
             for row in case.row.tolist()
         ],
         "trades": [] if by_node and clearing.trades is None else _trades(case, clearing),
