@@ -75,6 +75,8 @@ def check(book: OrderBook, grid: Grid, clearing: Clearing) -> NodalPrices:
     _refuse_wrong_figures(network, clearing, state)
     if network.tree is not None and not network.has_voltages:
         _refuse_wrong_intervals(network, book, clearing, state)
+    else:
+        _refuse_passed_orders(network, book, clearing)
     welfare = int(np.dot(book.side * clearing.accepted_wh, book.limit_micro_per_kwh))
     if welfare != clearing.welfare_nano:
         raise InfeasibleClearing(f"a welfare of {clearing.welfare_nano} nano; the orders have {welfare}")
@@ -282,6 +284,25 @@ def _refuse_wrong_intervals(network: Network, book: OrderBook, clearing: Clearin
             raise InfeasibleClearing(
                 f"node {network.grid.nodes.names[node]!r} has prices from {stated.lo} to {stated.hi}; orders and lines"
                 f" leave {lo} to {hi}"
+            )
+
+
+def _refuse_passed_orders(network: Network, book: OrderBook, clearing: Clearing) -> None:
+    """Raise where the limit of an order lies inside the price interval of its node, but not at the price.
+
+    At the prices of one interval every order wants the same; in a mesh or at a voltage the ends themselves would take
+    two programs a node.
+    """
+    for node, stated in enumerate(clearing.node_price):
+        if stated is None:
+            continue
+        limit = book.limit_micro_per_kwh[(book.node == node) & (book.energy_wh > 0)]
+        inside = limit[(limit > stated.lo) & (limit < stated.hi)]
+        passed = inside[np.abs(inside - stated.price) > 1]
+        if len(passed):
+            raise InfeasibleClearing(
+                f"node {network.grid.nodes.names[node]!r} has prices from {stated.lo} to {stated.hi}, past an order at"
+                f" {int(passed[0])}"
             )
 
 
