@@ -88,6 +88,7 @@ NODAL_PRICE = MECHANISMS.register(
             budget_balance="weak",
             efficient=True,
             needs_grid=True,
+            takes_losses=True,
         ),
         (K, RATIONING, SEED, INTERVALS),
     )

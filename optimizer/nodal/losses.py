@@ -91,10 +91,10 @@ def _of(network: Network, book: OrderBook, taken: OrderBook, solved: _Solved, ru
     paid, signed = price[book.node], book.side * accepted
     rent, welfare = int(signed.dot(paid)), int(signed.dot(book.limit_micro_per_kwh))
     certificate = loss_proof.proof(network, book, accepted, flow, price)
-    if not certificate.holds or rent < 0:
+    if not certificate.holds or rent < 0 or int(signed.sum()) > 0:
         raise Unproven(
             f"the solver's allocation is not proven: gap {certificate.gap_nano} nano of {certificate.allowed_gap_nano},"
-            f" overload {certificate.overload_wh} Wh, rent {rent} nano"
+            f" overload {certificate.overload_wh} Wh, rent {rent} nano, losses {-int(signed.sum())} Wh"
         )
     accepted.setflags(write=False)
     paid.setflags(write=False)

@@ -127,7 +127,11 @@ def _places(
         elif key in case and not needs:
             read.note(key, f"is not used by {mechanism.name}", _LEAVE_OUT[key])
     if nodes is not None and needed["grid"] and "grid" in case:
-        return read_grid(read, case["grid"], nodes), None
+        grid = read_grid(read, case["grid"], nodes)
+        if grid is not None and grid.lines.lose and not mechanism.promises.takes_losses:
+            cure = "remove 'loss', or choose a mechanism that takes losses"
+            read.note("grid.lines", f"lose energy, and {mechanism.name} clears no losses", cure)
+        return grid, None
     if nodes is not None and needed["zones"] and "grid" not in case:
         return None, read_zones(read, case["zones"], nodes)
     return None, None

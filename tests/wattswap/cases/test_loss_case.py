@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from market.book import OrderBook
+from market.clearing import no_trade
+from market.errors import NotTaken
+from market.grid import Grid, Lines, Nodes
+from market.mechanism import MECHANISMS, Mechanism, Promises, refuse_unused
+from market.rules import MarketRules
 from tests.kits.clear_cases import Case
+from tests.kits.plugin_kit import own_registries
 from tests.kits.refusal_kit import one, sentences
 from wattswap.cases.contract import clear_case
 from wattswap.cases.grid import grid_as_case, node_names, read_grid
@@ -116,3 +124,19 @@ def test_a_grid_with_losses_is_written_and_read_as_the_same() -> None:
     assert second.lines.loss_ppm is not None
     assert second.lines.loss_ppm.tolist() == [100_000, 1, 0]
     assert not read.problems
+
+
+def test_a_mechanism_that_clears_no_losses_is_given_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_registries(monkeypatch):
+        promises = Promises(source="a test", needs_grid=True)
+        plain = MECHANISMS.register(Mechanism("plain_grid", lambda book, rules: no_trade(book), promises))
+        assert one(case({"loss": 0.1}), "plain_grid") == (
+            "grid.lines: lose energy, and plain_grid clears no losses; remove 'loss', or choose a mechanism that takes"
+            " losses"
+        )
+        lines = Lines(
+            ("l",), np.array([0]), np.array([1]), np.zeros(1), np.ones(1), np.array([-1]), np.array([1])
+        )
+        grid = Grid("dc", Nodes(("a", "b"), np.zeros(2)), lines)
+        with pytest.raises(NotTaken, match="plain_grid clears no losses of lines"):
+            refuse_unused(plain, OrderBook.from_orders([]), MarketRules(grid=grid))
