@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from market.errors import InvalidGrid
-from market.units import FloatArray, IntArray
+from market.units import PPM, FloatArray, IntArray
 
 GridKind = Literal["dc", "lindistflow"]
 NO_LIMIT = -1
@@ -44,7 +44,9 @@ class Lines:
         end: Index of the node at the other end.
         r: Resistance, per unit on a base of 1 kWh an interval.
         x: Reactance, in the unit of `r`.
-        limit_wh: Largest flow of an interval in either direction, or NO_LIMIT. [Wh]
+        limit_wh: Largest flow of an interval in either direction, or NO_LIMIT; of a line with losses what is sent into
+            it. [Wh]
+        loss_ppm: What of the energy sent into a line is lost in it; None where no line loses any. [parts per million]
     """
 
     names: tuple[str, ...]
@@ -53,9 +55,23 @@ class Lines:
     r: FloatArray
     x: FloatArray
     limit_wh: IntArray
+    loss_ppm: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def lose(self) -> bool:
+        """Whether energy is lost in any of them."""
+        return self.loss_ppm is not None and bool(self.loss_ppm.any())
+
+    @property
+    def arriving(self) -> FloatArray:
+        """Share of what is sent into each line that arrives at its other end."""
+        if self.loss_ppm is None:
+            return np.ones(len(self.names))
+        share: FloatArray = (PPM - self.loss_ppm) / PPM
+        return share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +113,8 @@ def _array_problems(nodes: Nodes, lines: Lines) -> list[str]:
     problems = []
     if not len(nodes) or nodes.reactive_load.shape != (len(nodes),):
         problems.append("a grid needs nodes, and one reactive load a node")
+    if lines.loss_ppm is not None:
+        columns = (*columns, lines.loss_ppm)
     if any(column.shape != (len(lines),) for column in columns):
         problems.append("the columns of the lines must be one-dimensional and of equal length")
     for what, names in (("node", nodes.names), ("line", lines.names)):
@@ -118,9 +136,26 @@ def _value_problems(grid: Grid) -> list[str]:
         "has no impedance": (lines.x <= 0) | (lines.r < 0) | ~np.isfinite(lines.x) | ~np.isfinite(lines.r),
         "has a limit below 0": (lines.limit_wh < 0) & (lines.limit_wh != NO_LIMIT),
     }
+    if lines.loss_ppm is not None:
+        wrong["has a loss outside of 0..1, 1 left out"] = (lines.loss_ppm < 0) | (lines.loss_ppm >= PPM)
     for what, rows in wrong.items():
         problems += [f"line {lines.names[i]!r} {what}" for i in np.flatnonzero(rows).tolist()]
-    return problems
+    return problems + _unfit_for_losses(grid)
+
+
+def _unfit_for_losses(grid: Grid) -> list[str]:
+    """Why lines of this grid cannot lose energy.
+
+    In a loop the flows would follow from the impedances and the losses from the flows, which no linear program says;
+    and a price of a voltage moves all nodes in proportions that losses change.
+    """
+    if not grid.lines.lose:
+        return []
+    if grid.kind != "dc":
+        return [f"lines have a loss, and a grid of the kind {grid.kind!r} has none; choose the kind 'dc'"]
+    if not grid.is_tree:
+        return ["lines have a loss and form a loop; only a radial grid may lose energy"]
+    return []
 
 
 def _islands(grid: Grid) -> list[str]:

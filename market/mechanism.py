@@ -41,6 +41,7 @@ class Promises:
             `arrival_matters`, for rules whose source says who of equals comes first by place in the list.
         needs_grid: Uses the grid of the market, and the nodes of the orders as its nodes.
         needs_zones: Uses the zones of the market, and the nodes of the orders as its zones.
+        takes_losses: Clears a grid whose lines lose energy; another is given none.
         local_market: Members trade with each other and net their imbalance inside the community; False for the
             no-market baseline, where each home settles all its energy with the retailer.
     """
@@ -57,6 +58,7 @@ class Promises:
     listed_by_arrival: bool = False
     needs_grid: bool = False
     needs_zones: bool = False
+    takes_losses: bool = False
     local_market: bool = True
 
     @property
@@ -137,7 +139,7 @@ def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> 
     """Raise if a book or its rules hold what the mechanism would silently ignore.
 
     Raises:
-        NotTaken: An order of a kind that it does not take, or a grid that it does not use.
+        NotTaken: An order of a kind that it does not take, or a grid or losses that it does not use.
     """
     strange = book.kinds - mechanism.order_kinds
     if strange:
@@ -148,6 +150,10 @@ def refuse_unused(mechanism: Mechanism, book: OrderBook, rules: MarketRules) -> 
     if rules.grid is not None and not mechanism.promises.needs_grid:
         raise NotTaken(
             f"{mechanism.name} does not use a grid; leave it out or choose a mechanism that uses one"
+        )
+    if rules.grid is not None and rules.grid.lines.lose and not mechanism.promises.takes_losses:
+        raise NotTaken(
+            f"{mechanism.name} clears no losses of lines; remove 'loss' or choose a mechanism that takes losses"
         )
     if rules.zones is not None and not mechanism.promises.needs_zones:
         raise NotTaken(

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from market.auctions import loss_proof
+from market.auctions.losses import carried, of_orders, sent_wh
 from market.auctions.nearest import NotFound, nonnegative
 from market.auctions.network import Network, State, network_of
 from market.book import OrderBook
@@ -66,9 +68,15 @@ def check(book: OrderBook, grid: Grid, clearing: Clearing) -> NodalPrices:
     """
     check_feasible(book, clearing)
     network = network_of(grid)
-    state = network.state(network.load(book, clearing.accepted_wh))
     price = _dual_prices(grid, book, clearing)
+    if grid.lines.lose:
+        return loss_proof.check(network, book, clearing, price)
+    state = network.state(network.load(book, clearing.accepted_wh))
     _refuse_wrong_figures(network, clearing, state)
+    if network.tree is not None and not network.has_voltages:
+        _refuse_wrong_intervals(network, book, clearing, state)
+    else:
+        _refuse_passed_orders(network, book, clearing)
     welfare = int(np.dot(book.side * clearing.accepted_wh, book.limit_micro_per_kwh))
     if welfare != clearing.welfare_nano:
         raise InfeasibleClearing(f"a welfare of {clearing.welfare_nano} nano; the orders have {welfare}")
@@ -259,6 +267,43 @@ def _dual_prices(grid: Grid, book: OrderBook, clearing: Clearing) -> IntArray:
         rows = np.flatnonzero(wrong)[:5].tolist()
         raise InfeasibleClearing(f"another price than that of its node in rows {rows}")
     return price
+
+
+def _refuse_wrong_intervals(network: Network, book: OrderBook, clearing: Clearing, state: State) -> None:
+    """Raise where the price interval of a node is not what orders and full lines of a tree leave.
+
+    A clearing at one price has one interval, which may be narrower where a line happens to be just full.
+    """
+    known = [(node, one) for node, one in enumerate(clearing.node_price) if one is not None]
+    found = carried(network, sent_wh(state.flow_wh), of_orders(network, book, clearing.accepted_wh))
+    differ = len({one.price for _, one in known}) > 1
+    for node, stated in known:
+        lo, hi = round(float(found.lo[node])), round(float(found.hi[node]))
+        within = (lo, hi) == (stated.lo, stated.hi) if differ else lo <= stated.lo and stated.hi <= hi
+        if not within:
+            raise InfeasibleClearing(
+                f"node {network.grid.nodes.names[node]!r} has prices from {stated.lo} to {stated.hi}; orders and lines"
+                f" leave {lo} to {hi}"
+            )
+
+
+def _refuse_passed_orders(network: Network, book: OrderBook, clearing: Clearing) -> None:
+    """Raise where the limit of an order lies inside the price interval of its node, but not at the price.
+
+    At the prices of one interval every order wants the same; in a mesh or at a voltage the ends themselves would take
+    two programs a node.
+    """
+    for node, stated in enumerate(clearing.node_price):
+        if stated is None:
+            continue
+        limit = book.limit_micro_per_kwh[(book.node == node) & (book.energy_wh > 0)]
+        inside = limit[(limit > stated.lo) & (limit < stated.hi)]
+        passed = inside[np.abs(inside - stated.price) > 1]
+        if len(passed):
+            raise InfeasibleClearing(
+                f"node {network.grid.nodes.names[node]!r} has prices from {stated.lo} to {stated.hi}, past an order at"
+                f" {int(passed[0])}"
+            )
 
 
 def _refuse_wrong_figures(network: Network, clearing: Clearing, state: State) -> None:

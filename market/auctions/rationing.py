@@ -22,15 +22,29 @@ def ration(energy_wh: IntArray, take_wh: int, sequence: IntArray, rules: MarketR
     """
     if rules.rationing == "pro_rata":
         return largest_remainder(energy_wh, take_wh, sequence)
-    if rules.rationing == "time":
-        turn = np.argsort(sequence, kind="stable")
-    else:
-        # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever. An order
-        # without energy draws none, so that the others' turns do not depend on it.
-        live = energy_wh.nonzero()[0]
-        turn = live[np.argsort(np.random.PCG64(rules.seed).random_raw(len(live)), kind="stable")]
+    turn = turns(energy_wh, sequence, rules)
     queue = energy_wh[turn]
     before = np.cumsum(queue) - queue
     share = np.zeros_like(energy_wh)
     share[turn] = np.clip(take_wh - before, 0, queue)
     return share
+
+
+def turns(energy_wh: IntArray, sequence: IntArray, rules: MarketRules) -> IntArray:
+    """Which orders are served first where they are not served in proportion: the earliest, or a random draw.
+
+    Args:
+        energy_wh: What each wants, in the order of the book. [Wh]
+        sequence: Order of arrival of each.
+        rules: Uses `rationing` and `seed`.
+
+    Returns:
+        Rows, the first one first; of a draw only those that want any energy.
+    """
+    if rules.rationing == "time":
+        return np.argsort(sequence, kind="stable")
+    # Raw words of the bit generator: unlike the methods of Generator, numpy keeps them equal for ever. An order
+    # without energy draws none, so that the others' turns do not depend on it.
+    live = energy_wh.nonzero()[0]
+    drawn: IntArray = live[np.argsort(np.random.PCG64(rules.seed).random_raw(len(live)), kind="stable")]
+    return drawn

@@ -55,8 +55,11 @@ def _feasible(t: Trial) -> str | None:
     accepted, book = t.clearing.accepted_wh, t.book
     for row in np.flatnonzero((accepted < 0) | (accepted > book.energy_wh))[:1].tolist():
         return f"{_order(book, row)} is of {book.energy_wh[row]} Wh, but {accepted[row]} Wh are accepted"
-    residual = int((book.side * accepted).sum())
-    return f"bought minus sold is {residual} Wh; it must be 0" if residual else None
+    residual = int((book.side * accepted).sum()) + t.clearing.losses_wh
+    if residual or t.clearing.losses_wh < 0:
+        lost = f", with {t.clearing.losses_wh} Wh lost" if t.clearing.losses_wh else ""
+        return f"bought minus sold is {residual} Wh{lost}; it must be 0"
+    return None
 
 
 def _surplus_stated(t: Trial) -> str | None:
@@ -150,6 +153,12 @@ def _within_grid(t: Trial) -> str | None:
     if t.rules.grid is None:
         return None
     network = network_of(t.rules.grid)
+    if t.rules.grid.lines.lose:
+        stated = np.abs(np.asarray(t.clearing.details.get("line_flow_wh", []), dtype=np.float64))
+        if stated.shape != network.limit_wh.shape:
+            return "no flow of each line is stated on a grid with losses"
+        over = np.flatnonzero(stated > network.limit_wh + network.noise[: len(stated)]).tolist()
+        return f"{network.name_of(over[0])} is passed" if over else None
     room = network.room(network.state(network.load(t.book, t.clearing.accepted_wh)))
     broken = np.flatnonzero(room < -network.noise).tolist()
     return f"{network.name_of(broken[0])} is passed" if broken else None

@@ -53,7 +53,8 @@ def random_case(
     book = _random_book(random, most_orders, unit)
     rules = rules_with(_random_rules(mechanism, book, random, plain), fixed)
     if mechanism.promises.needs_grid:
-        book, grid = on_a_grid(book, np.random.default_rng([seed, number, most_orders, int(units), 1]))
+        draw = np.random.default_rng([seed, number, most_orders, int(units), 1])
+        book, grid = on_a_grid(book, draw, losses=mechanism.promises.takes_losses)
         rules = replace(rules, grid=grid)
     if mechanism.promises.needs_zones:
         book, zones = in_zones(book, np.random.default_rng([seed, number, most_orders, int(units), 2]))

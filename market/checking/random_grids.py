@@ -8,17 +8,20 @@ import numpy as np
 
 from market.book import OrderBook
 from market.grid import NO_LIMIT, Grid, GridKind, Lines, Nodes
-from market.units import WH_PER_KWH
+from market.units import PPM, WH_PER_KWH
 
 MOST_NODES = 7
 
 
-def on_a_grid(book: OrderBook, random: np.random.Generator) -> tuple[OrderBook, Grid]:
+def on_a_grid(
+    book: OrderBook, random: np.random.Generator, *, losses: bool = False
+) -> tuple[OrderBook, Grid]:
     """The same orders at random nodes of a random grid, whose limits are about what the orders would move.
 
     Args:
         book: Any; its nodes are replaced.
         random: Draws the grid and the nodes.
+        losses: Whether lines of some radial grids lose energy.
     """
     count = int(random.integers(1, MOST_NODES + 1))
     kind: GridKind = "lindistflow" if random.random() < 0.4 else "dc"
@@ -47,4 +50,8 @@ def on_a_grid(book: OrderBook, random: np.random.Generator) -> tuple[OrderBook, 
     nodes = Nodes(tuple(f"n{i}" for i in range(count)), np.zeros(count))
     node = random.integers(0, count, len(book))
     node.flags.writeable = False
-    return replace(book, node=node), Grid(kind, nodes, lines, int(random.integers(0, count)))
+    grid = Grid(kind, nodes, lines, int(random.integers(0, count)))
+    if losses and kind == "dc" and grid.is_tree and random.random() < 0.5:
+        loss = np.where(random.random(size) < 0.7, random.integers(0, PPM // 5, size), 0)
+        grid = replace(grid, lines=replace(lines, loss_ppm=loss.astype(np.int64)))
+    return replace(book, node=node), grid

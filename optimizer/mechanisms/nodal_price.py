@@ -26,6 +26,7 @@ from market.rules import MarketRules
 from market.units import PPM, FloatArray, IntArray
 from market.witness import Reader, Witness, numbers, refuse
 from optimizer.errors import OptimizerError, SolverFailed, Unproven
+from optimizer.nodal.losses import clear_with_losses
 from optimizer.nodal.no_solution import why_nothing_fits
 from optimizer.nodal.prices import NEAR_WH, Zones, zones_of
 from optimizer.nodal.program import slots_for
@@ -58,13 +59,13 @@ def clear(book: OrderBook, rules: MarketRules) -> Clearing:
         Infeasible: The limits do not hold even without a trade; the sentence names an irreducible set.
         SolverFailed: The solver gave no answer, or twice one that is not the optimum.
     """
+    if rules.grid is not None and rules.grid.lines.lose:
+        _refuse_inexact(book)
+        return clear_with_losses(_network_of(book, rules), book, rules)
     case = _case_of(book, rules)
     if isinstance(case, Clearing):
         return case
-    if int(book.energy_wh.sum()) >= EXACT_WH:
-        raise SolverFailed(
-            "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
-        )
+    _refuse_inexact(book)
     slots = slots_for(case.network, book)
     try:
         return _by_node(case, book, slots.solve(book), rules, Asked())
@@ -89,6 +90,8 @@ def derive(book: OrderBook, rules: MarketRules, data: bytes) -> Clearing:
         Infeasible: As in `clear`.
         InfeasibleClearing: They prove no clearing of this book.
     """
+    if rules.grid is not None and rules.grid.lines.lose:
+        refuse("is none of a grid with losses, whose clearings are computed again")
     case, reader = _case_of(book, rules), Reader(data)
     if isinstance(case, Clearing):
         reader.end()
@@ -138,6 +141,7 @@ NODAL_PRICE = MECHANISMS.register(
             budget_balance="weak",
             efficient=True,
             needs_grid=True,
+            takes_losses=True,
         ),
         (K, RATIONING, SEED, INTERVALS),
         check=check,
@@ -159,12 +163,7 @@ class _Case(NamedTuple):
 
 def _case_of(book: OrderBook, rules: MarketRules) -> Clearing | _Case:
     """The clearing without limits where the grid carries it, else what is to be solved."""
-    if rules.grid is None:
-        raise InvalidRules(NO_GRID)
-    network = network_of(rules.grid)
-    _refuse_strange_nodes(book, network)
-    if not network.rests:
-        raise why_nothing_fits(network)
+    network = _network_of(book, rules)
     unlimited = best_allocation(book, rules)
     if unlimited is None:
         return _without_trade(network, book)
@@ -173,6 +172,24 @@ def _case_of(book: OrderBook, rules: MarketRules) -> Clearing | _Case:
     if network.fits(state):
         return _at_one_price(network, book, unlimited, price, state)
     return _Case(network, price.price)
+
+
+def _network_of(book: OrderBook, rules: MarketRules) -> Network:
+    """The grid of the market, to which a book belongs and whose limits hold without a trade."""
+    if rules.grid is None:
+        raise InvalidRules(NO_GRID)
+    network = network_of(rules.grid)
+    _refuse_strange_nodes(book, network)
+    if not network.rests:
+        raise why_nothing_fits(network)
+    return network
+
+
+def _refuse_inexact(book: OrderBook) -> None:
+    if int(book.energy_wh.sum()) >= EXACT_WH:
+        raise SolverFailed(
+            "energies beyond 2^53 Wh are not exact in a float, and the grid does not carry them"
+        )
 
 
 def _refuse_strange_nodes(book: OrderBook, network: Network) -> None:

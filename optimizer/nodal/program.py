@@ -10,7 +10,7 @@ import numpy as np
 from market.auctions.network import Network
 from market.book import OrderBook
 from market.units import FloatArray, IntArray
-from optimizer.models import nodal_meshed, nodal_radial
+from optimizer.models import nodal_losses, nodal_meshed, nodal_radial
 from optimizer.solver.compile import CompiledModel
 from optimizer.solver.session import Session
 
@@ -90,7 +90,9 @@ def _by_node_and_limit(book: OrderBook) -> IntArray:
 
 
 def compiled(network: Network, slots: IntArray) -> CompiledModel:
-    """The compiled model of a grid: radial where its lines form a tree, else meshed."""
+    """The compiled model of a grid: with losses, radial where its lines form a tree, or meshed."""
+    if network.grid.lines.lose:
+        return nodal_losses.compiled(network, slots)
     if network.tree is None:
         return nodal_meshed.compiled(network, slots)
     return nodal_radial.compiled(network, slots)

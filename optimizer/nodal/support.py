@@ -9,6 +9,8 @@ from optimizer.errors import Infeasible, Unproven
 from optimizer.solver.asked import Asked
 from optimizer.solver.builder import Columns, ModelBuilder
 
+SAME_MICRO = 0.01
+"""Up to here two prices found within different distances are one. [micro-currency/kWh]"""
 WIDE_MICRO = 1e9
 """Prices are looked for within this distance of the price without limits. [micro-currency/kWh]"""
 
@@ -67,8 +69,13 @@ def ranges(
                 found = session.answer(sign * row, compiled.lower, compiled.upper)
             except Infeasible:
                 raise Unproven("the solver's allocation is not optimal: no prices support it") from None
-            if np.abs(found).max() < WIDE_MICRO * (1 - 1e-6):
-                into[i] = float(row @ found)
+            value = float(row @ found)
+            if np.abs(found).max() >= WIDE_MICRO * (1 - 1e-6):
+                # At the end of where prices are looked for: of this row too, or of others only?
+                further = float(row @ session.answer(sign * row, 2 * compiled.lower, 2 * compiled.upper))
+                if abs(further - value) > SAME_MICRO:
+                    continue
+            into[i] = value
     return lo, hi
 
 

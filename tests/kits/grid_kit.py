@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ def grid_of(
     )
 
 
+def losing(grid: Grid, *loss_ppm: int) -> Grid:
+    """A grid with these losses of its lines."""
+    return replace(grid, lines=replace(grid.lines, loss_ppm=whole(*loss_ppm)))
+
+
 def book_of(*orders: tuple[int, int, int]) -> OrderBook:
     """A book of (node, energy bought or, below 0, sold [Wh], limit [micro/kWh]); one participant each."""
     node, signed, limit = (
@@ -72,6 +78,16 @@ def random_grid(rng: np.random.Generator, kind: str, most_nodes: int = 9) -> Gri
         return grid_of(ends, limit, x=x, root=int(rng.integers(0, count)))
     r = (0.001 + 0.03 * rng.random(size)).round(5).tolist()
     return grid_of(ends, limit, "lindistflow", x=x, r=r, root=int(rng.integers(0, count)))
+
+
+def random_losing(rng: np.random.Generator) -> Grid:
+    """A random tree of which some lines lose nothing, most a few per cent, and in some grids most of what is sent."""
+    grid = random_grid(rng, "tree")
+    most = int(rng.choice([20_000, 100_000, 600_000]))
+    size = len(grid.lines)
+    loss = np.where(rng.random(size) < 0.2, 0, rng.integers(1, most, size))
+    loss[0] = max(loss[0], 1_000)
+    return losing(grid, *loss.tolist())
 
 
 def random_book(rng: np.random.Generator, grid: Grid, orders: int, prices: int) -> OrderBook:

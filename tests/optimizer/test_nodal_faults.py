@@ -224,3 +224,38 @@ def restated(book: OrderBook, clearing: Clearing) -> Clearing:
     surplus = int(clearing.payment_nano(book).sum())
     welfare = int(np.dot(book.side * clearing.accepted_wh, book.limit_micro_per_kwh))
     return replace(clearing, welfare_nano=welfare, operator_surplus_nano=surplus, details={})
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_each_end_of_each_interval_of_a_tree_is_recomputed(by: int) -> None:
+    tried = 0
+    for book, grid, right in congested("tree", 8):
+        if len({one.price for one in right.node_price if one is not None}) == 1:
+            continue  # lines that are just full leave more than the interval of one price
+        for node, one in enumerate(right.node_price):
+            if one is None:
+                continue
+            for lo, hi in ((one.lo + by, one.hi), (one.lo, one.hi + by)):
+                if lo <= one.price <= hi:
+                    prices = list(right.node_price)
+                    prices[node] = PriceInterval(lo, hi, one.price)
+                    with pytest.raises(InfeasibleClearing, match="orders and lines leave"):
+                        check(book, grid, replace(right, node_price=tuple(prices)))
+                    tried += 1
+    assert tried > 20
+
+
+@pytest.mark.parametrize("kind", ["voltage", "mesh"])
+def test_no_interval_passes_an_order_of_its_node(kind: str) -> None:
+    tried = 0
+    for book, grid, right in congested(kind, 8):
+        for node, one in enumerate(right.node_price):
+            limits = book.limit_micro_per_kwh[(book.node == node) & (book.energy_wh > 0)]
+            above = limits[limits > (one.price + 1 if one else 0)]
+            if one is not None and len(above):
+                prices = list(right.node_price)
+                prices[node] = PriceInterval(one.lo, int(above.min()) + 1, one.price)
+                with pytest.raises(InfeasibleClearing, match="past an order at"):
+                    check(book, grid, replace(right, node_price=tuple(prices)))
+                tried += 1
+    assert tried > 10

@@ -19,7 +19,15 @@ from market.rules import MarketRules, Value
 from market.units import MICRO_PER_UNIT, IntArray, kwh, money, price
 from market.zones import Zones
 from optimizer.errors import Infeasible
-from wattswap.cases.grid import GRID_DETAILS, grid_results, node_index, node_names, read_grid, read_homes
+from wattswap.cases.grid import (
+    GRID_DETAILS,
+    grid_results,
+    node_index,
+    node_names,
+    price_components,
+    read_grid,
+    read_homes,
+)
 from wattswap.cases.zones import read_zones, zone_names
 from wattswap.errors import Problem
 from wattswap.inputs.collector import CaseReader, InvalidCase
@@ -119,7 +127,11 @@ def _places(
         elif key in case and not needs:
             read.note(key, f"is not used by {mechanism.name}", _LEAVE_OUT[key])
     if nodes is not None and needed["grid"] and "grid" in case:
-        return read_grid(read, case["grid"], nodes), None
+        grid = read_grid(read, case["grid"], nodes)
+        if grid is not None and grid.lines.lose and not mechanism.promises.takes_losses:
+            cure = "remove 'loss', or choose a mechanism that takes losses"
+            read.note("grid.lines", f"lose energy, and {mechanism.name} clears no losses", cure)
+        return grid, None
     if nodes is not None and needed["zones"] and "grid" not in case:
         return None, read_zones(read, case["zones"], nodes)
     return None, None
@@ -269,6 +281,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
     proof = clearing.certificate
     of_grid = frozenset() if grid is None else GRID_DETAILS
     own = {name: value for name, value in clearing.details.items() if name not in of_grid}
+    made_of = price_components(grid, book, clearing, fee)
     return {
         "mechanism": mechanism,
         "status": "cleared" if traded else "no_trade",
@@ -280,7 +293,7 @@ def _result(case: BookCase, clearing: Clearing, mechanism: str, grid: Grid | Non
         "price": None if average is None else price(average),
         "price_interval": None if interval is None else [price(interval.lo), price(interval.hi)],
         "orders": [
-            _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row]))
+            _order_result(case, row, int(accepted[row]), int(payment[row] - fee[row])) | made_of[row]
             for row in case.row.tolist()
         ],
         "trades": [] if by_node and clearing.trades is None else _trades(case, clearing),

@@ -13,19 +13,26 @@ from typing import Any, get_args
 
 import numpy as np
 
+from market.auctions.losses import parts
+from market.auctions.network import network_of
+from market.book import OrderBook
 from market.clearing import Clearing
 from market.errors import InvalidGrid
 from market.grid import ENDS_NOWHERE, NO_LIMIT, Grid, GridKind, Lines, Nodes
-from market.units import WH_PER_KWH, FloatArray, kwh, money, price
+from market.units import PPM, WH_PER_KWH, FloatArray, IntArray, kwh, money, price
 from wattswap.errors import suggest
 from wattswap.inputs.collector import CaseReader, shown
 
-GRID_DETAILS = frozenset({"line_flow_wh", "v_squared", "congestion_rent_nano"})
-"""Details of a clearing: flows of lines from start to end [Wh], squared voltages of nodes per unit, the rent [nano]."""
+GRID_DETAILS = frozenset({"line_flow_wh", "line_loss_wh", "v_squared", "congestion_rent_nano"})
+"""Details of a clearing: flows of lines from start to end, and what they lose [Wh], squared voltages of nodes per unit,
+the rent [nano]."""
+
+COMPONENTS = ("energy_per_kwh", "losses_per_kwh", "congestion_per_kwh", "grid_fee_per_kwh")
+"""Keys of an order: the price at the root, what losses and limits of lines add to it, and the fee on top."""
 
 _KEYS = {"nodes", "kind", "lines", "root", "vmin", "vmax", "reactive_load", "base_kva", "homes", "phases"}
 _LINE_KEYS = {"id", "from", "to"}
-_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "length_m", "transformer", "r0", "x0"}
+_MORE_LINE_KEYS = {"susceptance", "r", "x", "limit_kw", "loss", "length_m", "transformer", "r0", "x0"}
 
 
 PHASES = ("a", "b", "c", "ab", "ac", "bc", "abc")
@@ -43,6 +50,7 @@ class _Line:
     r: float
     x: float
     limit_wh: int
+    loss_ppm: int
 
 
 def node_names(read: CaseReader, grid: Any) -> dict[str, int]:
@@ -150,6 +158,7 @@ def grid_as_case(grid: Grid) -> dict[str, Any]:
                 "r": r,
                 "x": x,
                 "limit_kw": None if lines.limit_wh[i] == NO_LIMIT else kwh(int(lines.limit_wh[i])),
+                **({} if lines.loss_ppm is None else {"loss": int(lines.loss_ppm[i]) / PPM}),
             }
             for i, (start, end, r, x) in enumerate(rows)
         ],
@@ -184,8 +193,37 @@ def grid_results(grid: Grid, clearing: Clearing) -> dict[str, Any]:
     if "line_flow_wh" in details:
         flows = zip(grid.lines.names, details["line_flow_wh"], strict=True)
         found["lines"] = [{"id": name, "flow": round(float(wh) / WH_PER_KWH, 9)} for name, wh in flows]
+    if "line_loss_wh" in details:
+        for line, lost in zip(found["lines"], details["line_loss_wh"], strict=True):
+            line["loss"] = round(float(lost) / WH_PER_KWH, 9)
+        found["losses_kwh"] = kwh(clearing.losses_wh)
     if "congestion_rent_nano" in details:
         found["congestion_rent"] = money(int(details["congestion_rent_nano"]))
+    return found
+
+
+def price_components(
+    grid: Grid | None, book: OrderBook, clearing: Clearing, fee_nano: IntArray
+) -> list[dict[str, Any]]:
+    """Of what the price of each order is made, per kWh; nothing on a grid that loses nothing.
+
+    Args:
+        grid: As the mechanism was given it.
+        book: The orders.
+        clearing: With flows of lines and a price for each node.
+        fee_nano: Of each order, on top of its price. [nano]
+    """
+    if grid is None or not grid.lines.lose or "line_flow_wh" not in clearing.details:
+        return [{}] * len(book)
+    of_node = np.array([0 if one is None else one.price for one in clearing.node_price], dtype=np.int64)
+    made = parts(network_of(grid), clearing.details["line_flow_wh"], of_node)
+    found = []
+    for node, wh, nano in zip(
+        book.node.tolist(), clearing.accepted_wh.tolist(), fee_nano.tolist(), strict=True
+    ):
+        micro = [int(part[node]) for part in made]
+        each = [*map(price, micro), nano / wh / PPM] if wh else [None] * len(COMPONENTS)
+        found.append(dict(zip(COMPONENTS, each, strict=True)))
     return found
 
 
@@ -215,7 +253,25 @@ def _line(
     limit_wh = NO_LIMIT if limit is None else read.energy_wh(limit, f"{where}.limit_kw")
     # A negative impedance has been noted; it must not be reported again as none.
     r, x = (abs(value) / base_kva for value in (r, x))
-    return _Line(name, start, end, r, x, max(limit_wh, NO_LIMIT))
+    return _Line(name, start, end, r, x, max(limit_wh, NO_LIMIT), _loss_ppm(read, given, where))
+
+
+def _loss_ppm(read: CaseReader, given: Mapping[str, Any], where: str) -> int:
+    """What a line loses of the energy sent into it, a share of at least 0 and below 1. [parts per million]"""
+    share = read.number(given["loss"], f"{where}.loss") if "loss" in given else None
+    if share is None:
+        return 0
+    ppm = round(share * PPM)
+    if not 0 <= share < 1 or ppm == PPM:
+        read.note(
+            f"{where}.loss",
+            f"is {shown(given['loss'])}",
+            "give the share of the energy sent into the line that is lost, at least 0 and below 1",
+        )
+        return 0
+    if ppm != share * PPM:
+        read.note(f"{where}.loss", f"is {shown(given['loss'])}", "give at most six decimals")
+    return ppm
 
 
 def _closing(grid: Grid) -> list[str]:
@@ -243,6 +299,7 @@ def _reactive_load(read: CaseReader, given: Any, names: Mapping[str, int]) -> Fl
 
 
 def _columns(lines: list[_Line]) -> Lines:
+    loss_ppm = np.array([line.loss_ppm for line in lines], dtype=np.int64)
     return Lines(
         tuple(line.name for line in lines),
         np.array([line.start for line in lines], dtype=np.int64),
@@ -250,4 +307,5 @@ def _columns(lines: list[_Line]) -> Lines:
         np.array([line.r for line in lines], dtype=np.float64),
         np.array([line.x for line in lines], dtype=np.float64),
         np.array([line.limit_wh for line in lines], dtype=np.int64),
+        loss_ppm if loss_ppm.any() else None,
     )

@@ -151,6 +151,9 @@ def grid_of(scenario: Scenario, homes: Sequence[str], roster: Sequence[str], min
         for name, node in read.anything_named(content.get("homes", {}), "homes").items()
     }
     problems = [Problem(_place(path, one.where), one.message, one.cure) for one in read.problems]
+    if grid is not None and grid.lines.lose:
+        cure = "remove 'loss', or clear cases with losses by `wattswap clear`"
+        problems.append(Problem(_place(path, "lines"), "lose energy, and a run has no losses", cure))
     if nodes:
         of_home, wrong = _nodes_of_homes(scenario, path, in_file, nodes, homes, roster)
         problems += wrong

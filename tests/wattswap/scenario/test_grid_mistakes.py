@@ -160,3 +160,14 @@ def test_a_scenario_without_a_grid_has_the_digest_it_had(tmp_path: Path) -> None
     assert "grid" not in load(write_street(tmp_path)).resolved()
     given = json.loads(json.dumps(load(folder_of(tmp_path / "grid")).resolved()["grid"]))
     assert set(given) == {"file", "rent", "file_sha256"}
+
+
+def test_a_run_has_no_losses(tmp_path: Path) -> None:
+    lines = [
+        {"id": "a", "from": "station", "to": "near", "x": 1, "loss": 0.02},
+        {"id": "b", "from": "near", "to": "far", "x": 1},
+    ]
+    assert said(folder_of(tmp_path, lines=lines, kind="dc")) == [
+        "grid.json: lines: lose energy, and a run has no losses; remove 'loss', or clear cases with losses by"
+        " `wattswap clear`"
+    ]
