@@ -7,7 +7,7 @@ self-consumption or a heat pump that follows its plan, is in the energy that it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -77,6 +77,18 @@ class Submitted:
     stores: tuple[StorageOrder, ...]
     flexible: tuple[FlexibleOrder, ...] = ()
     placed: Mapping[str, BoolArray] = field(default_factory=lambda: NOTHING)
+
+
+class Otherwise(NamedTuple):
+    """What homes submit instead of what they would, where somebody tries what that brings.
+
+    Args:
+        submitted: Given what they would submit, and whether it begins with what meters show.
+        limits: Given their limits to buy and to sell in the first interval. [micro-currency/kWh]
+    """
+
+    submitted: Callable[[Submitted, bool], Submitted]
+    limits: Callable[[tuple[IntArray, IntArray]], tuple[IntArray, IntArray]]
 
 
 class Moved(NamedTuple):
