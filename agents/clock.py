@@ -61,3 +61,12 @@ def weekday(day: int) -> int:
 def day_of(minute: int) -> int:
     """The local day of a time, counted from 1970-01-01."""
     return minute // DAY_MINUTES
+
+
+def seen_row(row: int, known: int, minutes: int) -> int:
+    """The measured row that stands for one to come: the last for the next hour, the same time of a day for later."""
+    last = known - 1
+    if (row - last) * minutes > 60:
+        day = DAY_MINUTES // minutes
+        row -= -(-(row - last) // day) * day
+    return max(min(row, last) if row >= 0 else last, 0)

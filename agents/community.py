@@ -26,7 +26,7 @@ from agents.bidding import (
     refuse_without_limits,
 )
 from agents.errors import reading_snapshot
-from agents.flexibility import Schedule, Submitted
+from agents.flexibility import Otherwise, Schedule, Submitted
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
 from agents.mixed import MixedForecasts, forecasts_of
@@ -44,7 +44,6 @@ from market.units import BoolArray, IntArray
 
 ALONE = "alone_"
 """Begins the names of what registers and devices would show if homes had no market to react to, where they do."""
-
 
 Ahead = tuple[Known, Forecast | None, int]
 """What is known at a gate, the forecast from there on, and which of its steps is the traded interval."""
@@ -151,15 +150,16 @@ class Community:
         self._strategies = strategies or [rules.strategy] * self.homes
         self._groups = grouped(self._strategies, self.members, rules)
         self._without: dict[str, int] = {}
+        self._otherwise: Otherwise | None = None
 
-    def again(self) -> Community:
+    def again(self, otherwise: Otherwise | None = None) -> Community:
         """The same homes before the first interval, as if they had never a market to react to beside this one.
 
-        They have the readings and forecasts in common, which depend on nothing that homes do.
+        Readings and forecasts are those of these homes. To a market of a horizon they may submit `otherwise`.
         """
         other = copy(self)
         other._next, other._operation, other._alone = self._first, self._new_operation(), None
-        other._ahead = None
+        other._ahead, other._otherwise = None, otherwise
         other._groups = grouped(self._strategies, self.members, self._rules)
         return other
 
@@ -342,7 +342,7 @@ class Community:
         views = self._views(self._readings.known_at(self._next), prices, nothing, None, 0)
         for group, view in zip(self._groups, views, strict=True):
             buy[group.places], sell[group.places] = group.limits(view)
-        return buy, sell
+        return (buy, sell) if self._otherwise is None else self._otherwise.limits((buy, sell))
 
     def _views(
         self,
@@ -430,7 +430,10 @@ class Community:
         """What homes submit to a market of a horizon, which begins with what meters show if measured."""
         known, forecast, traded = self._look_ahead()
         now_wh = self._readings.net_wh[self._next] if measured else None
-        return self._operation.submit(self._next, known, forecast, traded, now_wh)
+        found = self._operation.submit(self._next, known, forecast, traded, now_wh)
+        return (
+            found if found is None or self._otherwise is None else self._otherwise.submitted(found, measured)
+        )
 
     def agree(self, position_wh: IntArray, schedule: Schedule | None = None) -> None:
         """Say what has been agreed in the market of the next interval, before it is lived.

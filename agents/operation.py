@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -11,15 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from agents.clock import seen_row
 from agents.control import CONTROLLERS, Controller, Planning, Present, self_consuming
 from agents.devices import DEVICES, TAKEN, Fleet, limits_of
 from agents.devices.battery import BATTERY, Batteries
 from agents.errors import InvalidEnergy, reading_snapshot
-from agents.flexibility import Schedule, StorageOrder, Submitted, storage_orders
+from agents.flexibility import Schedule, StorageOrder, Submitted, beyond_all, placed_devices, storage_orders
 from agents.forecast import Forecast
 from agents.response import Response
-from agents.rules import DAY_MINUTES, AgentRules, Known, Weather, tariff_rows
-from agents.state import State, from_json, is_whole, kept, to_json, whole_from_json
+from agents.rules import AgentRules, Known, Weather, tariff_rows
+from agents.state import State, counted, from_json, is_whole, kept, to_json, whole_from_json
 from market.settlement.tariff import OutsidePrices
 from market.units import PPM, BoolArray, IntArray
 
@@ -167,15 +168,15 @@ class Operation:
             InvalidSnapshot: It is not of these homes and devices; nothing is changed.
         """
         with reading_snapshot():
-            states = [self._states_from(one) for one in _counted("devices", saved["devices"], self._states)]
+            states = [self._states_from(one) for one in counted("devices", saved["devices"], self._states)]
             agreed = [
                 whole_from_json("agreed", one, (self._homes,))
-                for one in _counted("agreed", saved["agreed"], self._agreed)
+                for one in counted("agreed", saved["agreed"], self._agreed)
             ]
             schedules = [
                 Schedule.from_json(one, self._homes)
                 for one in (
-                    _counted("scheduled", saved["scheduled"], self._schedules) if self._horizon else ()
+                    counted("scheduled", saved["scheduled"], self._schedules) if self._horizon else ()
                 )
             ]
             known = {
@@ -294,30 +295,47 @@ class Operation:
         last, reaches = traded + self._horizon, 0 if forecast is None else len(forecast.median_wh)
         if forecast is not None:
             nets += list(forecast.median_wh[traded + len(nets) : last])
-            # Batteries of homes that want it and have a forecast of every interval.
-            own = [crew.homes for crew in self._crews if crew.controller.submits]
-            submitted = np.logical_or.reduce([submitted, *own])
+            # Devices of homes that want it and have a forecast of every interval.
+            submitted = np.logical_or.reduce(
+                [submitted, *(c.homes for c in self._crews if c.controller.submits)]
+            )
             submitted &= True if forecast.valid is None else forecast.valid[:last].all(axis=0)
             states = states if now_wh is not None else self.project(row, known, forecast, traded).states
         if not nets:
             return None
+        at = tariff_rows(self._tariff, row - self._first + np.arange(len(nets)), known.steps_per_day)
+        # What is left is exported, or saves an import. Perfect foresight ends with the run, as all worth does.
+        ends = self._tariff.feed_in_micro_per_kwh[at].min() + self._tariff.import_micro_per_kwh[at].min()
+        left, highest = (
+            int(ends) // 2 if reaches > last else 0,
+            int(self._tariff.buy_cap_micro_per_kwh[at].max()),
+        )
         stores: tuple[StorageOrder, ...] = ()
         if isinstance(fleet := self.fleets.get(BATTERY.name), Batteries):
-            at = tariff_rows(self._tariff, row - self._first + np.arange(len(nets)), known.steps_per_day)
-            # What is left is exported, or saves an import. Perfect foresight ends with the run, as all worth does.
-            ends = self._tariff.feed_in_micro_per_kwh[at].min() + self._tariff.import_micro_per_kwh[at].min()
-            left = int(ends) // 2 if reaches > last else 0
             stores = storage_orders(fleet, states[BATTERY.name]["stored_uwh"], submitted, len(nets), left)
+        moments = [
+            self._present(row + step, None if step == 0 and now_wh is not None else len(known.net_wh), agreed)
+            for step, agreed in enumerate([self._position, *[self._nothing] * (len(nets) - 1)])
+        ]
+        willing = {name: submitted & self._submits(name) for name in self.fleets}
+        given = placed_devices(self.fleets, self._owns, states, moments, willing, (beyond_all(highest), left))
         idle, ordered = Schedule(self._nothing, submitted), []
-        for step, net_wh in enumerate(nets):
-            seen = None if step == 0 and now_wh is not None else len(known.net_wh)
-            present = self._present(row + step, seen, self._nothing if step else self._position)
+        for step, (net_wh, present) in enumerate(zip(nets, moments, strict=True)):
             for name in self.fleets:
                 moved_wh, states = self._run(name, net_wh, states, present, idle, later=step > 0)
+                if name in given.homes:
+                    moved_wh = np.where(given.homes[name], given.fixed_wh[name][step], moved_wh)
                 net_wh = net_wh + moved_wh
                 net_wh.flags.writeable = False
             ordered.append(net_wh)
-        return Submitted(np.stack(ordered), stores)
+        return Submitted(np.stack(ordered), stores, given.flexible, given.homes)
+
+    def _submits(self, name: str) -> BoolArray:
+        """Homes whose controllers submit their devices to a market of a horizon, and do not keep this one."""
+        found = np.zeros(self._homes, dtype=np.bool_)
+        for crew in self._crews:
+            found |= crew.homes & (crew.controller.submits and name not in crew.controller.keeps)
+        return found
 
     def stored_ppm(self, projected: Projected | None) -> IntArray | None:
         """What batteries hold when the traded interval begins, or at the last gate, as a share of their capacity.
@@ -421,7 +439,7 @@ class Operation:
     def _present(self, row: int, known: int | None, agreed_wh: IntArray) -> Present:
         """The interval of a row, with the weather that is known for it where only `known` rows have been measured."""
         minutes = self._rules.minutes
-        seen = row if known is None else _seen(row, known, minutes)
+        seen = row if known is None else seen_row(row, known, minutes)
         weather = {name: float(column[seen]) for name, column in self._weather.items()}
         prices = self._tariff.at(min(max(row - self._first, 0), len(self._tariff) - 1))
         start_s = self._start_s + row * minutes * 60
@@ -465,8 +483,8 @@ class Operation:
                         f"controller {crew.controller.name!r} commands what is not one whole number of Wh per home"
                     )
             wanted = np.where(crew.homes, own, wanted)
-        if name == BATTERY.name:
-            wanted = np.where(schedule.has, schedule.energy_wh, wanted)
+        if (says := schedule.of(name)) is not None:
+            wanted = np.where(says.has, says.energy_wh, wanted)
         with DEVICES.held(self._devices[name]):
             moved_wh, state = fleet.step(states[name], wanted, present)
             state = kept(state, self._homes)
@@ -477,24 +495,3 @@ class Operation:
             if moved_wh[~self._owns[name]].any():
                 raise InvalidEnergy(f"device {name!r} moves energy in homes that have none")
         return moved_wh, states | {name: state}
-
-
-def _counted(name: str, saved: Any, like: Collection[Any]) -> list[Any]:
-    """The entries of a list of a snapshot, which has as many as are kept.
-
-    Raises:
-        ValueError: It has more or fewer.
-    """
-    if not isinstance(saved, list) or len(saved) != len(like):
-        found = len(saved) if isinstance(saved, list) else type(saved).__name__
-        raise ValueError(f"{name} is a list of {len(like)} intervals, not {found}")
-    return saved
-
-
-def _seen(row: int, known: int, minutes: int) -> int:
-    """The measured row that stands for one to come: the last for the next hour, the same time of a day for later."""
-    last = known - 1
-    if (row - last) * minutes > HOUR_MINUTES:
-        day = DAY_MINUTES // minutes
-        row -= -(-(row - last) // day) * day
-    return max(min(row, last) if row >= 0 else last, 0)

@@ -106,3 +106,15 @@ def whole_from_json(name: str, saved: Any, shape: tuple[int, ...]) -> npt.NDArra
     if found.dtype != np.int64:
         raise TypeError(f"{name} is not whole numbers")
     return found
+
+
+def counted(name: str, saved: Any, like: Collection[Any]) -> list[Any]:
+    """The entries of a list of a snapshot, which has as many as are kept.
+
+    Raises:
+        ValueError: It has more or fewer.
+    """
+    if not isinstance(saved, list) or len(saved) != len(like):
+        found = len(saved) if isinstance(saved, list) else type(saved).__name__
+        raise ValueError(f"{name} is a list of {len(like)} intervals, not {found}")
+    return saved

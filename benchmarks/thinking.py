@@ -3,7 +3,7 @@
 Costs are what all homes would pay the retailer one by one (alone) and through one meter (netted). Windows begin and
 end at local midnight, when little is in store: never compare plans over a window that ends with full batteries.
 
-Usage: python -m benchmarks.thinking [--homes FOLDER] [--quick] [--horizons]
+Usage: python -m benchmarks.thinking [--homes FOLDER] [--quick] [--horizons] [--flexible]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from agents.control.plan import Ties, planner
 from agents.day_plan import Day, DayPlan
 from agents.devices import DEVICES, Moment
 from agents.devices.battery import Batteries, Battery
+from benchmarks import flexible
 from benchmarks.market_game import CALIFORNIA, HEAD
 from market.settlement.accounts import TRADE
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, FloatArray, IntArray
@@ -325,7 +326,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--homes", type=Path, default=Path("../shared/data/homes_fontana_ca"))
     parser.add_argument("--quick", action="store_true", help="the speed alone")
     parser.add_argument("--horizons", action="store_true", help="the markets that clear a day at once alone")
+    parser.add_argument(
+        "--flexible", action="store_true", help="cars and appliances as orders alone, bundled data"
+    )
     given = parser.parse_args(argv)
+    if given.flexible:
+        flexible.table()
+        return
     if not given.homes.exists():
         print(f"left out: no data at {given.homes}")
         return

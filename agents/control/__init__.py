@@ -105,7 +105,9 @@ class Controller:
             is none [micro-currency/kWh].
         notes: Sentences for people about what was done so far, from the state.
         submits: Whether homes submit their batteries to a market that clears a horizon. `command` must then answer
-            for the other devices up to `hours_ahead` after the traded interval.
+            for the other devices up to `hours_ahead` after the traded interval. Devices that can say their windows are
+            submitted too.
+        keeps: Names of devices that homes which submit run by `command` all the same.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Controller:
     receive: Callable[[State, int, int | None], State] | None = None
     notes: Callable[[State], tuple[str, ...]] = _no_notes
     submits: bool = False
+    keeps: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 0 <= self.hours_ahead <= MOST_HOURS:

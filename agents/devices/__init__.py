@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from agents.state import State
 from data.readings import MeterData
+from market.orders import Flexible
 from market.registry import Registry
 from market.settlement.tariff import OutsidePrices
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
 Kind = Literal[
@@ -98,6 +99,36 @@ SHORT_COST: Final = 1e9
 """Cost, in a linear program, of a Wh that a home needs and does not get: far above any price. [micro-currency/kWh]"""
 
 
+class Window(NamedTuple):
+    """Energy that a device takes within some intervals, whenever a market of a horizon says.
+
+    Args:
+        home: Row of its home.
+        energy_wh: In all. [Wh]
+        needed: Whether it is taken at any price; else only while it is cheaper than what comes later is worth.
+        terms: The intervals, counted from the first of the horizon, and its power.
+    """
+
+    home: int
+    energy_wh: int
+    needed: bool
+    terms: Flexible
+
+
+class Windows(NamedTuple):
+    """What the devices of all homes take over a horizon, as a market can place it.
+
+    Args:
+        windows: What it may place: of a home one after the other, never two in an interval.
+        fixed_wh: What they take beside that, whatever it places, shape (intervals, homes). [Wh]
+        known: Homes of which this is all.
+    """
+
+    windows: tuple[Window, ...]
+    fixed_wh: IntArray
+    known: BoolArray
+
+
 class Fleet(Protocol):
     """The devices of one kind in all homes, as columns; a home without one has a row that does nothing.
 
@@ -106,6 +137,8 @@ class Fleet(Protocol):
     moment, price)`: what it takes at a price of the interval [micro-currency/kWh]. [Wh] Plans then order by it, and
     command what the home has agreed in the market less its other net energy. One whose state has bounds may have
     `limits()`: the least and the most of such columns of its state, by name; a checkpoint beyond them is refused.
+    One that a market of a horizon may run may have `windows(state, moments, homes)`: what those homes take over these
+    intervals, as `Windows`. A command of what is placed in the first of them must then make it take that.
     """
 
     @property

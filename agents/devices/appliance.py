@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.clock import day_of, instant_s, local_minute, weekday
-from agents.devices import DEVICES, Device, Key, Moment, column
+from agents.devices import DEVICES, Device, Key, Moment, Window, Windows, column
 from agents.errors import Fault, ImpossibleDevice
 from agents.rules import DAY_MINUTES
 from agents.state import State
+from market.orders import Flexible
 from market.units import BoolArray, IntArray
 from optimizer.solver.builder import Columns, ModelBuilder
 
@@ -136,6 +137,35 @@ class Appliances:
             "appliance_unmet_wh": state["unmet_wh"],
         }
 
+    def windows(self, state: State, moments: Sequence[Moment], homes: BoolArray) -> Windows:
+        """A run in one piece for each of its windows that has to be used within the horizon.
+
+        What has begun goes on, and a run that fits into the horizon at its last moment only, if at all, begins then.
+        """
+        fixed_wh = np.zeros((len(moments), len(homes)), dtype=np.int64)
+        found: list[Window] = []
+        for home in np.flatnonzero(homes & (self._run_wh > 0)).tolist():
+            run, left, steps = self._run_of(home), int(state["left"][home]), len(moments)
+            fixed_wh[:left, home] = run[len(run) - left :][:steps]
+            free, pieces = left, -(-sum(run) // run[0])
+            for _, (starts, must) in sorted(self._starts(home, state, moments).items()):
+                if not must:
+                    continue
+                first, last = max(starts[0], free), min(starts[-1] + pieces, steps) - 1
+                if last - first + 1 >= pieces:
+                    terms = Flexible(first, last, sum(run), run[0], 0)
+                    found.append(Window(home, sum(run), True, terms))
+                else:
+                    last = min(starts[-1] + len(run), steps) - 1
+                    fixed_wh[starts[-1] : last + 1, home] += run[: last + 1 - starts[-1]]
+                free = last + 1
+        return Windows(tuple(found), fixed_wh, homes)
+
+    def _run_of(self, home: int) -> list[int]:
+        """Energy of each interval of a run. [Wh]"""
+        parts = range(int(self._parts[home]))
+        return [int(self._part_wh(np.full_like(self._parts, part))[home]) for part in parts]
+
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """A share of a run for every start that is possible; the shares of a window sum to one run.
 
@@ -144,7 +174,7 @@ class Appliances:
         name, steps, parts = f"appliance{home}", len(moments), int(self._parts[home])
         takes = model.variables(f"{name}.takes_wh", steps)
         gives = model.variables(f"{name}.gives_wh", steps, upper=0.0)
-        run = [int(self._part_wh(np.full_like(self._parts, part))[home]) for part in range(parts)]
+        run = self._run_of(home)
         fixed = [0] * steps
         left = int(state["left"][home])
         fixed[: min(left, steps)] = run[parts - left :][:steps]

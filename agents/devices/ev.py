@@ -15,10 +15,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from agents.clock import day_of, instant_s, local_minute, weekday
-from agents.devices import DEVICES, SHORT_COST, Device, Key, Moment, column
+from agents.devices import DEVICES, SHORT_COST, Device, Key, Moment, Window, Windows, column
 from agents.errors import Fault, ImpossibleDevice
 from agents.rules import DAY_MINUTES
 from agents.state import State
+from market.orders import Flexible
 from market.random import habit_words, whole_between
 from market.units import PPM, BoolArray, IntArray
 from optimizer.solver.builder import NONE, Columns, ModelBuilder
@@ -255,6 +256,42 @@ class Cars:
             "ev_stored_wh": state["stored_uwh"] // PPM,
             "ev_unmet_wh": state["unmet_uwh"] // PPM,
         }
+
+    def windows(self, state: State, moments: Sequence[Moment], homes: BoolArray) -> Windows:
+        """A window for each stay at home: what the trip after it lacks, and is charged in time for.
+
+        Where the trip begins after the horizon, all that it lacks waits for a price below what is left is worth, but
+        for what could not be charged any more. Cars that give energy too are not known so.
+        """
+        known, stays = homes & (self._discharge_wh == 0), [self.stay(moment) for moment in moments]
+        found: list[Window] = []
+        for home in np.flatnonzero(known & (self._charge_wh > 0)).tolist():
+            found += self._windows_of(home, int(state["stored_uwh"][home]), stays)
+        return Windows(tuple(found), np.zeros((len(moments), len(known)), dtype=np.int64), known)
+
+    def _windows_of(self, home: int, stored_uwh: int, stays: Sequence[Stay]) -> list[Window]:
+        """See `windows`, of one car that only charges."""
+        trip, power, gain = (int(one[home]) for one in (self._trip_uwh, self._charge_wh, self._charge_ppm))
+        capacity, found, first = int(self._capacity_uwh[home]), list[Window](), 0
+
+        def add(end: int, needed_uwh: int, *, needed: bool = True) -> int:
+            """The window of intervals from `first` to before `end`; what the car holds at its end. [uWh]"""
+            lacking_wh = min(-((stored_uwh - needed_uwh) // gain), (capacity - stored_uwh) // gain)
+            energy_wh = min(max(lacking_wh, 0), power * (end - first))
+            if energy_wh:
+                terms = Flexible(first, end - 1, energy_wh if needed else 0, power, 1)
+                found.append(Window(home, energy_wh, needed, terms))
+            return stored_uwh + energy_wh * gain
+
+        for t, stay in enumerate(stays):
+            if not stay.home[home]:
+                stored_uwh = add(t, trip) if stay.leaves[home] else stored_uwh
+                stored_uwh = max(stored_uwh - trip * int(stay.leaves[home]), 0)
+                first = t + 1
+        due = max(trip - int(stays[-1].ahead[home]) * power * gain, 0)
+        if self._drives[:, home].any():
+            add(len(stays), due if due > stored_uwh else trip, needed=due > stored_uwh)
+        return found
 
     def block(self, model: ModelBuilder, home: int, state: State, moments: Sequence[Moment]) -> list[Columns]:
         """Content s per interval: s[t] = s[t-1] - trip[t] + short[t] + gain x charge[t] - loss x discharge[t].

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.operation import _seen
+from agents.clock import seen_row
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,9 @@ def test_an_interval_to_come_has_the_weather_of_the_last_hour_or_of_a_day_before
     row: int, known: int, minutes: int, seen: int
 ) -> None:
     """With less than a day of it, the last that there is; with none, that of the first row, which is then unused."""
-    assert _seen(row, known, minutes) == seen
+    assert seen_row(row, known, minutes) == seen
 
 
 def test_it_is_never_one_that_is_not_known() -> None:
     for known in range(1, 60):
-        assert all(0 <= _seen(row, known, 60) < known for row in range(140))
+        assert all(0 <= seen_row(row, known, 60) < known for row in range(140))

@@ -1,7 +1,8 @@
 """The market as a game: what a home would have gained by other orders than its own.
 
-An interval is cleared and settled again with the deviating orders. Where homes react to what they trade, whatever one
-of them orders changes what all do from then on, so the whole run is lived again; otherwise meters do not change.
+An interval is cleared and settled again with the deviating orders. Where homes react to what they trade, or the market
+clears a horizon, whatever one of them orders changes what all do from then on, so the whole run is lived again;
+otherwise meters do not change.
 Deviations are a short list, so every gain is a lower bound.
 """
 
@@ -23,6 +24,7 @@ from market.settlement.baseline import baseline_nano
 from market.settlement.imbalance import ImbalanceRule
 from market.settlement.tariff import IntervalPrices
 from market.units import BoolArray, IntArray
+from wattswap.check.ahead import Ahead
 from wattswap.check.deviations import Deviation, joined, of_home, same
 from wattswap.errors import UsageError
 from wattswap.runs.books import closed_book, columns_of
@@ -188,7 +190,7 @@ class LivedGame:
 
     def _lived(self, each: Sequence[Chosen], rule: ImbalanceRule | None) -> list[_Life]:
         """Live the run by each of several choices, side by side: what their plans have in common is computed once."""
-        lives = [_Life(self.setup, self._community.again(), chosen, rule) for chosen in each]
+        lives = [_Life(self.setup, self._community, chosen, rule) for chosen in each]
         for i in range(self.setup.intervals):
             for life in lives:
                 life.live(i)
@@ -203,7 +205,9 @@ class _Life:
     def __init__(
         self, setup: Setup, community: Community, chosen: Chosen, rule: ImbalanceRule | None
     ) -> None:
-        self.setup, self.community, self.chosen, self.rule = setup, community, chosen, rule
+        self.setup, self.chosen, self.rule = setup, chosen, rule
+        self._ahead = Ahead(setup, chosen) if setup.looks_ahead else None
+        self.community = community.again(None if self._ahead is None else self._ahead.otherwise)
         self.moments: list[Moment] = []
         self.credited: Credited = []
 
@@ -217,7 +221,12 @@ class _Life:
             sent.append(_with(own, self.chosen))
             return sent[0]
 
-        record = step(self.setup, self.community, i, instead=instead)
+        if self._ahead is None:
+            record = step(self.setup, self.community, i, instead=instead)
+        else:
+            self._ahead.begin(i)
+            record = step(self.setup, self.community, i)
+            sent.append(self._ahead.sent)
         part = self.setup.takes_part(i)
         moment = Moment(record.prices.main, sent[0], record.import_wh, record.export_wh, part)
         self.moments.append(moment)
@@ -230,19 +239,16 @@ def game_of(setup: Setup) -> Game | LivedGame:
     Raises:
         UsageError: See `homes_of`.
     """
-    return LivedGame(setup) if setup.reacts else Game(setup)
+    return LivedGame(setup) if setup.reacts or setup.looks_ahead else Game(setup)
 
 
 def homes_of(setup: Setup) -> Community:
     """The homes, whose later orders may not follow from what the market showed them, which a deviation would change.
 
     Raises:
-        UsageError: Strategies or controllers learn from results, the market has several rounds or clears a horizon, or
-            homes have several retailers.
+        UsageError: Strategies or controllers learn from results, the market has several rounds, or homes have several
+            retailers.
     """
-    if setup.looks_ahead:
-        what = f"{setup.mechanism.name} clears orders of many intervals, and deviations are tried in those of one"
-        raise UsageError.of("market.mechanism", what, "check the market under a mechanism of one interval")
     community = setup.community()
     if isinstance(community, Neighbourhood):
         what = "gives homes several retailers, and deviations are tried at the prices of one"

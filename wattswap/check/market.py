@@ -79,7 +79,7 @@ def check_market(setup: Setup, on_progress: OnProgress, *, rounds: int) -> dict[
     missing = [d.name for d in DEVIATIONS if d not in tried] + ([WASH] if setup.metered else [])
     return {
         "holds": ordered > 0 and all(decided) and (wash is None or wash["holds"]),
-        "reacts": setup.reacts,
+        "reacts": isinstance(game, LivedGame),
         "mechanism": setup.mechanism.name,
         "quantities": setup.scenario.market.quantities,
         "imbalance": None if setup.metered else setup.imbalance_words,

@@ -19,7 +19,6 @@ from market.errors import InfeasibleClearing
 from market.settlement.accounts import BOUGHT, IMBALANCE, RETAIL_EXPORT, RETAIL_IMPORT, SOLD, TRADE
 from market.units import PPM, IntArray
 from tests.kits.run_kit import write_street
-from wattswap.check.game import game_of
 from wattswap.comparison.cells import book_at, cleared_at, run_cell
 from wattswap.comparison.effects import effects
 from wattswap.errors import InvalidScenario, UsageError
@@ -334,8 +333,6 @@ def test_doors_that_know_orders_of_one_interval_say_so(street: Path) -> None:
     setup = setup_of(street, PLAN)
     with pytest.raises(InvalidScenario, match="a home on a network sends those of one"):
         _refuse_what_needs_the_others(setup)
-    with pytest.raises(UsageError, match="deviations are tried in those of one"):
-        game_of(setup).honest()
     with pytest.raises(UsageError, match="for a horizon have another book"):
         book_at(setup_of(street), 3)
 
