@@ -238,11 +238,14 @@ def homes_of(setup: Setup) -> Community:
 
     Raises:
         UsageError: Strategies or controllers learn from results, the market has several rounds or clears a horizon, or
-            homes have several retailers.
+            homes have several retailers or a battery in common.
     """
     if setup.looks_ahead:
         what = f"{setup.mechanism.name} clears orders of many intervals, and deviations are tried in those of one"
         raise UsageError.of("market.mechanism", what, "check the market under a mechanism of one interval")
+    if setup.store is not None:
+        what = "moves with the needs of all homes, and deviations are tried in one interval by itself"
+        raise UsageError.of("community.battery", what, "check the market without it")
     community = setup.community()
     if isinstance(community, Neighbourhood):
         what = "gives homes several retailers, and deviations are tried at the prices of one"

@@ -59,7 +59,7 @@ from wattswap.scenario.load import Scenario
 
 OnProgress = Callable[[int, int, float | None], None]
 """Called after each interval with the number done, the total number and the last price. [currency/kWh]"""
-CHECKPOINT_VERSION = 7
+CHECKPOINT_VERSION = 8
 CHECKPOINT_S = 0.5
 """Least time between checkpoints, each of which waits for the disk; a killed run loses little more than this. [s]"""
 

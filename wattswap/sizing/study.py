@@ -248,7 +248,11 @@ def _with_plans(homes: Homes, asked: Asked, sizes: list[Size], tell: OnStep) -> 
     if not real:
         return sizes
     done = walked(
-        homes, demand, [stores[i] for i in real], lambda now, total: tell("intervals of plans", now, total)
+        homes,
+        demand,
+        [stores[i] for i in real],
+        lambda now, total: tell("intervals of plans", now, total),
+        asked.goal,
     )
     found = list(sizes)
     for i, one in zip(real, done, strict=True):
