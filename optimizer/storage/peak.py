@@ -61,7 +61,7 @@ class Peak:
         net = np.array(net_wh, dtype=np.int64)
         nothing = np.zeros_like(net)
         demand = Demand(np.maximum(net, 0), np.maximum(-net, 0), nothing, nothing)
-        return least_peak_wh(demand, replace(self.store, initial_wh=self.stored_uwh // PPM))
+        return least_peak_wh(demand, self.store, self.stored_uwh)
 
     def _kept_uwh(self, ahead_wh: Sequence[int], peak_wh: int) -> int:
         """The least content with which it keeps to a peak after the interval, at most what it holds. [uWh]"""

@@ -229,7 +229,10 @@ def _print_days(result: RunFolder, home: str, frame: pd.DataFrame, form: Form) -
     beside = [
         f"{PART_HEADS[name].removeprefix('of which ')} {fixed(value)}" for name, value in charges.items()
     ]
-    owned = "" if battery is None else f", its part of what the battery in common lost {fixed(battery)}"
+    owned = ""
+    if battery is not None:
+        did = "lost" if battery > 0 else "gained"
+        owned = f", with its part of what the battery in common {did}, {fixed(abs(battery))}"
     by_meter = f", and by calendar and meter {' and '.join(beside)}" if beside else ""
     cost = fixed(bill["cost_with_market"])
     print(wrapped(f"The bill with the market is {cost}: the total with the other sign{owned}{by_meter}."))

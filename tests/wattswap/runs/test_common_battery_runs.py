@@ -217,22 +217,21 @@ def test_quantities_from_the_meters_clear_what_the_battery_does(homes: Path, tmp
     assert ws.verify(run.path)["ok"]
 
 
-@pytest.mark.parametrize("imbalance", ["retailer", "middle", "clearing_price", "pooled"])
-@pytest.mark.parametrize("shares", ["equal", "delivered", "leave_one_out"])
-def test_every_rule_of_imbalances_settles_it(
-    imbalance: str, shares: str, homes: Path, tmp_path: Path
-) -> None:
-    rule = [f"market.imbalance={imbalance}"]
-    rule += [f"market.imbalance_shares={shares}"] if imbalance == "pooled" else []
-    if imbalance != "pooled" and shares != "equal":
-        return
+POOLS = [
+    ["market.imbalance=pooled", f"market.imbalance_shares={one}"]
+    for one in ("throughput", "equal", "delivered", "leave_one_out")
+]
+RULES = [*([f"market.imbalance={one}"] for one in ("retailer", "middle", "clearing_price")), *POOLS]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule[-1].partition("=")[2])
+def test_every_rule_of_imbalances_settles_it(rule: list[str], homes: Path, tmp_path: Path) -> None:
     run = with_battery(homes, tmp_path, *rule)
     sums = run.table("postings").groupby("interval_start").sum(numeric_only=True)
     assert (sums[MONEY] == 0).all(axis=None)
     assert run.metrics["saving"] <= run.metrics["saving_bound"] + 1e-9
-    saved = run.table("bills")
-    system = run.table("postings").query("account in @SYSTEM")[MONEY].to_numpy().sum()
-    assert saved[[*MONEY, "battery_nano"]].to_numpy().sum() == -system
+    credited = run.table("bills")[[*MONEY, "battery_nano"]].to_numpy().sum()
+    assert credited == -lines_of(run, "system")[MONEY].to_numpy().sum()
 
 
 SIMPLE = [
@@ -364,4 +363,4 @@ def test_the_summary_says_what_it_did_gained_and_costs(
     bills = owned.bills()
     assert bills["battery"].sum() == pytest.approx(-m["battery_gain"])
     why = " ".join(call(capsys, "show", owned.path, "why", "home-2").out.split())
-    assert "its part of what the battery in common lost" in why
+    assert "with its part of what the battery in common" in why
