@@ -53,6 +53,12 @@ class Readings:
             if column is not None:
                 column.flags.writeable = False
 
+    def correct(self, row: int, net_wh: IntArray) -> None:
+        """Replace the readings of a row that nobody has seen yet, shape (homes,). [Wh]"""
+        self.net_wh.flags.writeable = True
+        self.net_wh[row] = net_wh
+        self.net_wh.flags.writeable = False
+
     def start_of(self, row: int) -> int:
         """Start of the interval of a row. [s since 1970 UTC]"""
         return self._start_s + row * self._rules.minutes * 60

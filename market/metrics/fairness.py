@@ -17,8 +17,12 @@ from market.units import IntArray
 
 
 def saving_nano(bills: Mapping[str, IntArray]) -> IntArray:
-    """What each home pays less than without a market, from the columns of its bill. [nano-currency]"""
-    return np.sum([bills[name] for name in MONEY_COLUMNS], axis=0, dtype=np.int64) - bills["baseline_nano"]
+    """What each home pays less than without a market, from the columns of its bill. [nano-currency]
+
+    What it is credited of a battery in common is part of it.
+    """
+    found = [bills[name] for name in (*MONEY_COLUMNS, "battery_nano") if name in bills]
+    return np.sum(found, axis=0, dtype=np.int64) - bills["baseline_nano"]
 
 
 def percent_of(saving: float, without: float) -> float | None:

@@ -20,26 +20,31 @@ def self_consuming(demand: Demand, store: Store) -> Lived:
     return lived(store, taken)
 
 
-def least_peak_wh(demand: Demand, store: Store) -> int:
+def least_peak_wh(demand: Demand, store: Store, stored_uwh: int | None = None) -> int:
     """The least energy from outside in any interval that a battery can keep to, by bisection in whole numbers. [Wh]
 
     More in store never harms, so a limit can be kept exactly where it is kept by charging all that it leaves room
     for.
+
+    Args:
+        demand: What the homes need.
+        store: The battery.
+        stored_uwh: What it holds before the first interval, where that is no whole Wh. [uWh]
     """
+    stored = store.initial_wh * PPM if stored_uwh is None else stored_uwh
     net: list[int] = demand.net_wh.tolist()
     high = max((0, *net))
     low = max(0, high - store.power_wh)
     while low < high:
         middle = (low + high) // 2
-        if _keeps(net, store, middle):
+        if _keeps(net, store, middle, stored):
             high = middle
         else:
             low = middle + 1
     return high
 
 
-def _keeps(net_wh: list[int], store: Store, most_wh: int) -> bool:
-    stored = store.initial_wh * PPM
+def _keeps(net_wh: list[int], store: Store, most_wh: int, stored: int) -> bool:
     for net in net_wh:
         if net > most_wh:
             energy = most_wh - net

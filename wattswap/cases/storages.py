@@ -42,10 +42,13 @@ def clear_storages(case: Mapping[str, Any]) -> dict[str, Any]:
     load, generation, retail, feed_in = read_demand(read, top)
     if len(load) > MAX_HORIZON:
         read.note("load_kwh", f"has {len(load)} intervals", f"give {MAX_HORIZON} at most")
+    given = top.get("storages", [])
     named = [
         read_storage(read, x, f"storages[{i}]", len(load), minutes)
-        for i, x in enumerate(read.items(top.get("storages", []), "storages"))
+        for i, x in enumerate(read.items(given, "storages"))
     ]
+    if isinstance(given, list | tuple) and not given:
+        read.note("storages", "is empty", "give at least one")
     _check_names(read, [str(name) for name, _, _ in named])
     reverse = [t for t, (buy, sell) in enumerate(zip(retail, feed_in, strict=True)) if sell > buy]
     if reverse:
@@ -69,8 +72,6 @@ def clear_storages(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(read: CaseReader, names: list[str]) -> None:
-    if not names:
-        read.note("storages", "is empty", "give at least one")
     for i, name in enumerate(names):
         if names.index(name) < i:
             where = f"storages[{names.index(name)}]"

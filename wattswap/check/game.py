@@ -247,8 +247,11 @@ def homes_of(setup: Setup) -> Community:
 
     Raises:
         UsageError: Strategies or controllers learn from results, the market has several rounds, or homes have several
-            retailers.
+            retailers or a battery in common.
     """
+    if setup.store is not None:
+        what = "moves with the needs of all homes, and deviations are tried in one interval by itself"
+        raise UsageError.of("community.battery", what, "check the market without it")
     community = setup.community()
     if isinstance(community, Neighbourhood):
         what = "gives homes several retailers, and deviations are tried at the prices of one"

@@ -211,7 +211,7 @@ def _print_days(result: RunFolder, home: str, frame: pd.DataFrame, form: Form) -
 
     daily = frame.groupby(pd.DatetimeIndex(frame.index).strftime("%a %d %b %Y"), sort=False).sum()
     bill = {str(name): float(value) for name, value in bills_in_cents(result.bills()).T[home].items()}
-    charges = {name: bill[name] for name in ("standing", "peak") if name in bill}
+    charges = {name: bill[name] for name in ("battery", "standing", "peak") if name in bill}
     money = [name for name in POSTED if name in daily]
     credited = sum(charges.values()) - bill["cost_with_market"]
     totals = adding_up([daily[name].sum() for name in money], total=credited)
@@ -228,12 +228,17 @@ def _print_days(result: RunFolder, home: str, frame: pd.DataFrame, form: Form) -
     title = f"{home}: energy in kWh, money in {result.currency} (positive is credited); days of {result.zone}"
     keep = ("total", *POSTED.values())
     print_columns(title, key, columns, keep=keep, wide=form == "wide", total=True)
+    battery = charges.pop("battery", None)
     beside = [
         f"{PART_HEADS[name].removeprefix('of which ')} {fixed(value)}" for name, value in charges.items()
     ]
+    owned = ""
+    if battery is not None:
+        did = "lost" if battery > 0 else "gained"
+        owned = f", with its part of what the battery in common {did}, {fixed(abs(battery))}"
     by_meter = f", and by calendar and meter {' and '.join(beside)}" if beside else ""
     cost = fixed(bill["cost_with_market"])
-    print(wrapped(f"The bill with the market is {cost}: the total with the other sign{by_meter}."))
+    print(wrapped(f"The bill with the market is {cost}: the total with the other sign{owned}{by_meter}."))
 
 
 def _network(result: RunFolder, _which: str | None, form: Form) -> None:

@@ -30,6 +30,7 @@ HEADS = {
     "unmet_kwh": "not there kWh",
     "outside_comfort_k_h": "outside comfort K h",
     "wear_cost": "wear",
+    "battery_cost": "battery costs",
     **PART_HEADS,
 }
 """Heads of the columns of bills."""
@@ -139,7 +140,26 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
         ),
         *_left(m.get("stored_beyond_alone_kwh")),
         *not_billed(m, money),
+        *_battery(m, money),
         ("Homes worse off than without", f"{m['homes_worse_off']} of {m['homes']}"),
+    ]
+
+
+def _battery(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
+    """What the battery in common did, gained and costs; nothing without one."""
+    if (gained := m.get("battery_gain")) is None:
+        return []
+    gain, word = (gained, "gained") if gained >= 0 else (-gained, "lost")
+    left = m["battery_left_kwh"]
+    done = f"took {m['battery_taken_kwh']:.1f} kWh, gave {m['battery_given_kwh']:.1f} and holds {left:.1f}"
+    if (cost := m["battery_cost"]) is None:
+        paid = "what it costs is not known: give community.battery.cost_per_kwh"
+    else:
+        after = m["saving_less_battery_cost"]
+        paid = f"its purchase costs {fixed(cost)} in this time, which no bill counts: {fixed(after)} are left"
+    return [
+        ("Battery in common", f"{done}; its account {word} {fixed(gain)} {money}, part of the bills"),
+        ("", paid),
     ]
 
 

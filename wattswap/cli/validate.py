@@ -80,7 +80,9 @@ def _prepared(loaded: Scenario) -> Setup:
     setups, errors = [], {}
     for name, scenario in {"": loaded, **other_cases(loaded)}.items():
         try:
-            setups.append(prepare(scenario.without_common_battery()))
+            battery = scenario.community.battery
+            undecided = battery is not None and battery.capacity_wh is None
+            setups.append(prepare(scenario.without_common_battery() if undecided else scenario))
         except Exception as error:
             if not is_expected(error):
                 raise

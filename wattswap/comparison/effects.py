@@ -24,6 +24,7 @@ import numpy as np
 
 from market.settlement.accounts import BOUGHT, SOLD, TRADE
 from market.units import NANO_PER_UNIT, IntArray
+from wattswap.errors import UsageError
 from wattswap.runs.books import closed_book, columns_of
 from wattswap.runs.interval import (
     IntervalRecord,
@@ -73,8 +74,12 @@ def effects(setups: Mapping[str, Setup], against: str) -> dict[str, Effects]:
         against: Label of the one that all are compared with.
 
     Raises:
+        UsageError: The homes have a battery in common, whose account has a part in what they save.
         InfeasibleClearing: A mechanism broke a rule of the market.
     """
+    if any(setup.store is not None for setup in setups.values()):
+        what = "has an account of its own, which effects on homes do not take apart"
+        raise UsageError.of("community.battery", what, "compare the bills, or compare without it")
     parts = {label: np.zeros((3, len(setup.roster)), dtype=np.int64) for label, setup in setups.items()}
     kept_nano = dict.fromkeys(setups, 0)
     for found in _side_by_side(setups):

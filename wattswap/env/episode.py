@@ -223,6 +223,9 @@ def _refuse(setup: Setup, homes: Sequence[str], limits: int) -> None:
     if setup.looks_ahead:
         what = f"{setup.mechanism.name} takes what homes expect of many intervals, and leaves no order to decide on"
         wrong.append(Problem("market.mechanism", what, "choose a mechanism of one interval"))
+    if setup.store is not None:
+        what = "moves with the needs of all homes, and a learning home's view knows its own"
+        wrong.append(Problem("community.battery", what, "remove it for learning"))
     if setup.tariffs.several:
         cure = "give all homes one retailer for learning"
         wrong.append(

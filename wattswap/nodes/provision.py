@@ -275,6 +275,10 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
             named = name in setup.scenario.homes.strategies
             key = ("homes", "strategies", name) if named else "homes.strategy"
             raise setup.scenario.invalid(key, what, cure)
+    if setup.store is not None:
+        what = "is run by the readings of all homes, which nodes do not have before an interval is settled"
+        cure = "use `wattswap run` or `compare`, or remove [community.battery]"
+        raise setup.scenario.invalid("community.battery", what, cure)
 
 
 def _check_given(everybody: Sequence[NodeSlot], given: Mapping[str, PublicNode]) -> None:

@@ -13,6 +13,7 @@ from data.readings import MeterData
 from p2p.blocks.members import ALWAYS
 from wattswap.errors import InvalidScenario, is_expected, problems_of
 from wattswap.runs.amounts import refuse_too_much_money
+from wattswap.runs.common_battery import refuse_common_battery
 from wattswap.runs.faults import Faults
 from wattswap.runs.grid import RunGrid, grid_of, refuse_off_grid
 from wattswap.runs.homes import (
@@ -106,23 +107,11 @@ def checked(scenario: Scenario, least_history_days: int = 0) -> Checked:
     """
     wrong = Faults()
     wrong.of(partial(refuse_without_packages, scenario), None)
-    wrong.of(partial(_refuse_common_battery, scenario), None)
     meter = wrong.of(partial(load_meter, scenario), None)
     found = None if meter is None else _on_data(scenario, meter, least_history_days, wrong)
     if found is None:
         raise wrong.error or InvalidScenario()
     return found
-
-
-def _refuse_common_battery(scenario: Scenario) -> None:
-    """Refuse a battery in common, of which a study finds the size and which no run has.
-
-    Raises:
-        InvalidScenario: The scenario has one.
-    """
-    if scenario.community.battery is not None:
-        cure = "size it by `wattswap size battery`, or remove the table and run the homes without it"
-        raise scenario.invalid("community.battery", "a run cannot have a common battery", cure)
 
 
 def with_later_faults(error: InvalidScenario) -> InvalidScenario:
@@ -173,6 +162,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     zones = wrong.of(partial(zones_of, scenario, read.households, meter.households), None)
     strategies = () if homes.behaviours is None else homes.behaviours[0]
     wrong.of(partial(refuse_to_look_ahead, scenario, span.minutes, strategies), None)
+    wrong.of(partial(refuse_common_battery, scenario, len(meter.households), homes.devices or {}), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (
         wrong.error is not None

@@ -12,6 +12,7 @@ from market.settlement.charges import FIXED_COLUMNS, PART_COLUMNS, fixed_nano
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
 from p2p.files import naming
 from wattswap.errors import RunNotFound, UsageError, suggest
+from wattswap.runs.battery_account import GAINED
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
 from wattswap.runs.shown import rounded
@@ -28,6 +29,7 @@ NOT_BILLED = {
     "unmet_kwh": ("unmet_wh", WH_PER_KWH),
     "outside_comfort_k_h": ("outside_comfort_millidegree_h", 1_000),
     "wear_cost": ("wear_nano", NANO_PER_UNIT),
+    "battery_cost": ("battery_cost_nano", NANO_PER_UNIT),
 }
 """Columns of homes beside their bills: the stored column, and how many of its units are one."""
 
@@ -207,9 +209,10 @@ def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = 
 def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     """Turn the integer bills into one row a home in kWh and currency; cost > 0 is paid by the home.
 
-    The last columns are parts of the bill with the market, each only where the tariff has it: `standing`, `peak`,
-    `grid_fee_net`, `levy` and `vat`. Before them, where homes have such devices, is what no bill counts: `unmet_kwh`,
-    `outside_comfort_k_h` and `wear_cost`.
+    The last columns are parts of the bill with the market, each only where it exists: `battery`, a home's part of
+    what the battery in common lost, negative where it gained, and of the tariff `standing`, `peak`, `grid_fee_net`,
+    `levy` and `vat`. Before them, where homes have such devices, is what no bill counts: `unmet_kwh`,
+    `outside_comfort_k_h`, `wear_cost`, and `battery_cost`, a home's part of the purchase of the battery in common.
     """
     import pandas as pd
 
@@ -228,7 +231,7 @@ def bills_frame(table: pd.DataFrame, currency: str) -> pd.DataFrame:
     for name, (column, unit) in NOT_BILLED.items():
         if column in frame:
             out[name] = frame[column] / unit
-    for name in (*FIXED_COLUMNS, *PART_COLUMNS):
+    for name in (GAINED, *FIXED_COLUMNS, *PART_COLUMNS):
         if name in frame:
             out[name.removesuffix("_nano")] = -frame[name] / NANO_PER_UNIT
     out = pd.DataFrame(out)

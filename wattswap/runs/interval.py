@@ -16,7 +16,7 @@ from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
 from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost_nano, netting_nano
-from market.settlement.imbalance import ImbalanceRule
+from market.settlement.imbalance import ImbalanceRule, Shares
 from market.settlement.settle import settle
 from market.settlement.tariff import AnyPrices
 from market.units import MICRO_PER_UNIT, IntArray
@@ -24,6 +24,7 @@ from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 from wattswap.runs.books import arrival_order, closed_book, columns_of, limits_as_orders
 from wattswap.runs.clearing import check_cleared, cleared
+from wattswap.runs.common_battery import Moved, Owners, with_battery
 from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.horizon import cleared_horizon
 from wattswap.runs.rounds import Rounds
@@ -61,6 +62,7 @@ class IntervalRecord:
         accounts: Names of the external accounts, which participants of the book count behind the roster.
         decisions_root: Root of the log of the agents' decisions, where one is kept.
         grid: Lines between the homes, where the scenario has any.
+        battery: What the battery in common did, where the homes have one.
     """
 
     start_s: int
@@ -76,6 +78,7 @@ class IntervalRecord:
     decisions_root: bytes | None = None
     accounts: tuple[str, ...] = ()
     grid: RunGrid | None = None
+    battery: Moved | None = None
 
     def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
         """The record with what only the homes know, such as battery contents.
@@ -155,6 +158,8 @@ def step(
     if setup.looks_ahead:
         return _step_ahead(setup, community, i)
     meters = read_meters(setup, community, i) if setup.metered else None
+    if isinstance(community, Owners):
+        return _step_with_battery(setup, community, i, meters, signed=signed)
     if setup.rounds > 1:
         book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
     else:
@@ -167,6 +172,31 @@ def step(
         community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
     return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
+
+
+def _step_with_battery(
+    setup: Setup, community: Owners, i: int, meters: Meters | None, *, signed: bool
+) -> IntervalRecord:
+    """Simulate the i-th interval of homes with a battery in common; see `step`.
+
+    It orders what it plans by forecast, like a home, and does what it decides by what the meters show.
+    """
+    battery, orders = community.battery, sent_orders(setup, community, i, signed=signed)
+    moved, net_wh, ordered_wh = None, None, 0
+    if meters is None:
+        ordered_wh = battery.planned_wh()
+    else:
+        net_wh = meters.import_wh - meters.export_wh
+        moved = battery.live(int(net_wh.sum()))
+        net_wh, ordered_wh = np.append(net_wh, moved.taken_wh), moved.taken_wh
+    orders = with_battery(orders, ordered_wh, len(setup.roster), setup.prices.at(i))
+    book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
+    clearing, clear_ns = clear_book(setup, i, book)
+    if meters is None or moved is None:
+        community.agree(position_wh(setup, book, clearing)[community.members])
+        meters = read_meters(setup, community, i)
+        moved = battery.live(int((meters.import_wh - meters.export_wh).sum()))
+    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns, moved)
 
 
 def _step_ahead(setup: Setup, community: Homes, i: int) -> IntervalRecord:
@@ -184,11 +214,12 @@ def _settled_and_learnt(
     clearing: Clearing,
     meters: Meters,
     clear_ns: int,
+    battery: Moved | None = None,
 ) -> IntervalRecord:
     """Settle an interval that has been lived, and let the homes learn from it."""
     community.learn(*of_homes(book, clearing, len(setup.roster)))
     record = settled_interval(
-        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns
+        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns, battery
     )
     if community.learns:
         postings = record.settled.postings
@@ -304,6 +335,7 @@ def settled_interval(
     export_wh: IntArray,
     columns: Mapping[str, IntArray],
     clear_ns: int = 0,
+    battery: Moved | None = None,
 ) -> IntervalRecord:
     """Settle a clearing against the meters and make the record of the interval.
 
@@ -311,15 +343,17 @@ def settled_interval(
         import_wh: Metered import per home. [Wh]
         export_wh: Metered export per home. [Wh]
         columns: What devices say, by name; what is behind the meters is added here.
+        battery: What the battery in common did.
     """
     prices, accounts = setup.tariffs.at(i), setup.accounts
-    postings = posted(setup, i, book, clearing, import_wh, export_wh)
+    taken_wh = None if battery is None else battery.taken_wh
+    postings = posted(setup, i, book, clearing, import_wh, export_wh, taken_wh=taken_wh)
     settled = Settled(
         postings,
         baseline_nano(import_wh, export_wh, prices),
         imbalance_cost_nano(postings, prices),
         netting_nano(postings, prices),
-        bound_nano(import_wh, export_wh, prices),
+        _bound_nano(import_wh, export_wh, prices, taken_wh),
     )
     return IntervalRecord(
         setup.start_of(i),
@@ -334,7 +368,20 @@ def settled_interval(
         clear_ns,
         accounts=accounts,
         grid=setup.grid,
+        battery=battery,
     ).with_devices({**columns, **setup.behind_meter(i, columns)})
+
+
+def _bound_nano(import_wh: IntArray, export_wh: IntArray, prices: AnyPrices, taken_wh: int | None) -> int:
+    """The most that all homes together can save without moving a flow, with what their battery did. [nano-currency]
+
+    It then counts what the battery would pay or get alone with the retailer, and what netting it with the homes adds.
+    """
+    if taken_wh is None:
+        return bound_nano(import_wh, export_wh, prices)
+    registers = np.array([max(taken_wh, 0)]), np.array([max(-taken_wh, 0)])
+    together = np.append(import_wh, registers[0]), np.append(export_wh, registers[1])
+    return bound_nano(*together, prices) + int(baseline_nano(*registers, prices)[0])
 
 
 def posted(
@@ -345,6 +392,7 @@ def posted(
     import_wh: IntArray,
     export_wh: IntArray,
     rule: ImbalanceRule | None = None,
+    taken_wh: int | None = None,
 ) -> Postings:
     """The postings of a clearing of the i-th interval against the meters.
 
@@ -352,7 +400,10 @@ def posted(
         import_wh: Metered import per home. [Wh]
         export_wh: Metered export per home. [Wh]
         rule: How imbalances are settled; as the scenario says when left out.
+        taken_wh: What the battery in common took, negative where it gave. [Wh]
     """
+    if taken_wh is not None:
+        return _posted_with_battery(setup, i, book, clearing, import_wh, export_wh, rule, taken_wh)
     rule, nodal, zonal = rule or setup.imbalance_rule, setup.nodal, setup.zonal
     ranked = rule.netted or nodal is not None
     terms = None if nodal is None else nodal.terms(book, clearing)
@@ -369,3 +420,32 @@ def posted(
         external=len(setup.accounts),
         grid=terms if zonal is None else zonal.terms(clearing),
     )
+
+
+def _posted_with_battery(
+    setup: Setup,
+    i: int,
+    book: OrderBook,
+    clearing: Clearing,
+    import_wh: IntArray,
+    export_wh: IntArray,
+    rule: ImbalanceRule | None,
+    taken_wh: int,
+) -> Postings:
+    """The postings of homes and of their battery, which is settled as one home more.
+
+    Of what a pool gains it has a share only where shares follow what is delivered: what it gains belongs to the homes.
+    """
+    rule, homes = rule or setup.imbalance_rule, len(setup.roster)
+    found = settle(
+        book,
+        clearing,
+        np.append(import_wh, max(taken_wh, 0)),
+        np.append(export_wh, max(-taken_wh, 0)),
+        setup.tariffs.at(i),
+        rule=rule,
+        weight_wh=np.append(setup.weight_wh(i), 0) if rule.needs_weights else None,
+        takes_part=np.append(setup.takes_part(i), rule.shares is Shares.DELIVERED),
+        rank=arrival_order(setup.seed, setup.start_of(i), np.arange(homes + 1)) if rule.netted else None,
+    )
+    return Postings(found.lines, homes, 1)

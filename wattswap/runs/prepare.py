@@ -27,6 +27,7 @@ from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
+from optimizer.storage.store import Store
 from p2p.blocks.genesis import VERSION, Genesis, make_params, write_genesis
 from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
@@ -44,6 +45,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.checked import Checked, checked
+from wattswap.runs.common_battery import BATTERY, Owners, common_store, owners, refuse_common_battery
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
@@ -61,7 +63,7 @@ from wattswap.runs.zones import RunZones
 from wattswap.scenario.load import Scenario
 
 DAY_S = 86_400
-Homes = Community | Neighbourhood
+Homes = Community | Neighbourhood | Owners
 """Homes that walk through time together."""
 
 
@@ -141,6 +143,11 @@ class Setup(Checked):
         """The zones in which the market clears; None where the mechanism uses none, whether there are any or not."""
         return self.zones if self.mechanism.promises.needs_zones else None
 
+    @cached_property
+    def store(self) -> Store | None:
+        """The battery that the homes have in common; None where they have none that could do anything."""
+        return common_store(self.scenario, self.minutes)
+
     @property
     def rounds(self) -> int:
         """Rounds in which the market of an interval is open."""
@@ -219,6 +226,8 @@ class Setup(Checked):
         homes = self.members if home is None else self.members[home : home + 1]
         alone = home is None and (not self.metered or self.looks_ahead)
         parts = [self._community(own, prices, alone) for own, prices in self.tariffs.of(homes)]
+        if self.store is not None and home is None:
+            return owners(self, parts[0], self.store)
         return parts[0] if len(parts) == 1 else Neighbourhood(parts)
 
     def _community(self, homes: IntArray, prices: OutsidePrices, alone: bool) -> Community:
@@ -320,9 +329,11 @@ class Setup(Checked):
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Names of the external accounts of the chain: the grid connection, where the market clears on a grid."""
+        """Names of the external accounts of the chain: the grid connection, or the battery in common."""
         if self.given_genesis is not None:
             return self.given_genesis.accounts
+        if self.store is not None:
+            return (BATTERY,)
         return () if self.nodal is None else (CONNECTION,)
 
     @property
@@ -445,4 +456,5 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
     refuse_with_several_tariffs(scenario, changed.imbalance_rule.netted)
     refuse_off_grid(scenario, changed.grid, changed.prices)
     refuse_to_look_ahead(scenario, setup.minutes, strategies)
+    refuse_common_battery(scenario, len(setup.roster), setup.devices)
     return changed

@@ -43,7 +43,7 @@ def shares_of(result: RunFolder) -> Shares:
     """Divide what the homes of a run could save together: the game in which every group nets among itself.
 
     Raises:
-        UsageError: More homes than the 2^n groups allow, or homes with several retailers.
+        UsageError: More homes than the 2^n groups allow, or homes with several retailers or a battery in common.
     """
     import pandas as pd
 
@@ -52,6 +52,10 @@ def shares_of(result: RunFolder) -> Shares:
     if result.scenario.get("homes", {}).get("tariffs"):
         what = "has homes with several retailers, and groups of homes are valued at the prices of one"
         raise UsageError.of(str(result.path), what, "run it with one tariff")
+    if result.metrics.get("battery_gain") is not None:
+        what = "has a battery in common, and groups of homes are valued without one"
+        cure = 'run it with community.battery.shares = "shapley" or "nucleolus"'
+        raise UsageError.of(str(result.path), what, cure)
     bills = result.bills()
     imported, exported = (_by_home(result, bills.index, name) for name in ("import_wh", "export_wh"))
     try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 2
 PART_HEADS = {
+    "battery": "of which battery",
     "standing": "of which standing charge",
     "peak": "of which peak charge",
     "grid_fee_net": "of which grid fee net",

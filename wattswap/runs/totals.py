@@ -28,6 +28,7 @@ from market.settlement.accounts import (
     TRADE,
 )
 from market.units import INT64_SAFE, IntArray
+from wattswap.runs.battery_account import BatteryAccount, account_nano, battery_netting_nano
 from wattswap.runs.charges import Charges
 from wattswap.runs.going_without import GoingWithout
 from wattswap.runs.grid import of_homes
@@ -60,8 +61,12 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     `netting_nano` what of the difference the imbalance rule brings, and `bound_nano` the most that the
     difference can be. On a grid these are of the homes' orders; what homes bought and sold outside at its root counts
     as energy of the retailer. Where there is a grid, the columns of `grid_columns` follow.
+
+    A battery in common counts as a home in all of them but `import_wh` and `export_wh`, and `baseline_nano`, and has
+    columns of its own: `battery_wh` is what it took, negative where it gave, `battery_stored_wh` what it held at the
+    end, and `battery_account_nano` what it was credited.
     """
-    pairs = [of_homes(_offered(r), r.clearing, len(r.roster)) for r in records]
+    pairs = [of_homes(_offered(r), r.clearing, _traders(r)) for r in records]
     books, clearings = [book for book, _ in pairs], [clearing for _, clearing in pairs]
     ends = np.cumsum([len(book) for book in books])
 
@@ -88,7 +93,8 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
     # On a grid homes trade with the outside too: what neighbours traded is the smaller side.
     traded = [min(pair) for pair in zip(bought_wh, sold_wh, strict=True)]
     sold_outside, bought_outside, back = _outside_wh(records)
-    lines = np.stack([r.settled.postings.lines[: len(r.roster)] for r in records])
+    lines = np.stack([r.settled.postings.lines[: _traders(r)] for r in records])
+    homes = len(records[0].roster)
     total, net = lines.sum(axis=1), lines[:, :, IMPORT] - lines[:, :, EXPORT]
     local = np.maximum(lines[:, :, LOCAL], 0).sum(axis=1).tolist()
     behind = {
@@ -118,8 +124,8 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         "worse_orders": sums((gain < 0).astype(np.int64)),
         "import_micro_per_kwh": [r.prices.main.import_micro_per_kwh for r in records],
         "feed_in_micro_per_kwh": [r.prices.main.feed_in_micro_per_kwh for r in records],
-        "import_wh": total[:, IMPORT].tolist(),
-        "export_wh": total[:, EXPORT].tolist(),
+        "import_wh": lines[:, :homes, IMPORT].sum(axis=1).tolist(),
+        "export_wh": lines[:, :homes, EXPORT].sum(axis=1).tolist(),
         "local_wh": [a + b for a, b in zip(traded, local, strict=True)],
         "delivered_wh": np.minimum(np.maximum(net, 0).sum(axis=1), np.maximum(-net, 0).sum(axis=1)).tolist(),
         "retail_import_wh": (total[:, RETAIL_IMPORT] + sold_outside - back).tolist(),
@@ -127,9 +133,30 @@ def interval_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | 
         **behind,
         "members_nano": total[:, TRADE:].sum(axis=1).tolist(),
         "baseline_nano": [int(r.settled.baseline_nano.sum()) for r in records],
-        "netting_nano": [int(r.settled.netting_nano.sum()) for r in records],
+        "netting_nano": [
+            int(r.settled.netting_nano.sum()) + (0 if r.battery is None else battery_netting_nano(r))
+            for r in records
+        ],
         "bound_nano": [r.settled.bound_nano for r in records],
+        **_battery_columns(records),
         **grid_columns(records),
+    }
+
+
+def _traders(record: IntervalRecord) -> int:
+    """Accounts that trade for the homes: their own, and that of a battery in common."""
+    return len(record.roster) + (record.battery is not None)
+
+
+def _battery_columns(records: Sequence[IntervalRecord]) -> dict[str, list[int | None]]:
+    """What a battery in common did, held and was credited in each interval; nothing without one."""
+    moved = [record.battery for record in records]
+    if None in moved:
+        return {}
+    return {
+        "battery_wh": [one.taken_wh for one in moved if one is not None],
+        "battery_stored_wh": [one.stored_wh for one in moved if one is not None],
+        "battery_account_nano": [account_nano(record) for record in records],
     }
 
 
@@ -140,8 +167,8 @@ def _part_of(amounts_nano: list[int], energy_wh: list[int], part_wh: list[int]) 
 
 
 def _outside_wh(records: Sequence[IntervalRecord]) -> tuple[IntArray, IntArray, IntArray]:
-    """What external accounts sold and bought in each interval, and what of it was returned. [Wh]"""
-    external = (r.settled.postings.lines[len(r.roster) : -len(SYSTEM_ACCOUNTS)] for r in records)
+    """What accounts outside sold and bought in each interval, and what of it was returned. [Wh]"""
+    external = (r.settled.postings.lines[_traders(r) : -len(SYSTEM_ACCOUNTS)] for r in records)
     sums = np.stack([lines[:, [SOLD, BOUGHT]].sum(axis=0) for lines in external])
     returned = (r.settled.postings.back_wh for r in records)
     back = [0 if wh is None else int(wh.sum()) for wh in returned]
@@ -167,6 +194,7 @@ class Totals:
         self.system_nano = np.zeros(len(SYSTEM_ACCOUNTS), dtype=np.int64)
         self.turnover_nano = 0.0
         self._charges, self._without = Charges(setup), GoingWithout(setup)
+        self.battery = BatteryAccount(setup)
         self.beyond_alone_wh: int | None = None
         self.alone_wh: dict[str, int] = {}
         """What homes that react would import and use without a market."""
@@ -191,6 +219,7 @@ class Totals:
         self.system_nano += settled.postings.total_nano[-len(SYSTEM_ACCOUNTS) :]
         self._charges.add(record)
         self._without.add(record)
+        self.battery.add(record)
         if f"{ALONE}{STORED}" in record.columns:
             self.beyond_alone_wh = int((record.columns[STORED] - record.columns[f"{ALONE}{STORED}"]).sum())
         i = self._setup.index_of(record.start_s)
@@ -203,7 +232,8 @@ class Totals:
         # Losses are posted with the grid operator: a home has none.
         unknown = ("loss_wh",) if self._setup.has_load else ("loss_wh", *BEHIND_METER)
         posted = {name: self._lines[:, i] for i, name in enumerate(BILL_COLUMNS) if name not in unknown}
-        return posted | self._charges.columns(posted) | self._without.columns()
+        more = self._charges.columns(posted) | self.battery.columns(posted)
+        return posted | more | self._without.columns()
 
     def saved(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -213,6 +243,7 @@ class Totals:
             "turnover_nano": self.turnover_nano,
             "charges": self._charges.saved(),
             "without": self._without.saved(),
+            "battery": self.battery.saved(),
             "beyond_alone_wh": self.beyond_alone_wh,
             "alone_wh": self.alone_wh,
         }
@@ -239,6 +270,7 @@ class Totals:
         self.system_nano[:] = whole_from_json("system_nano", saved["system_nano"], self.system_nano.shape)
         self._charges.restore(saved["charges"], saved["done"])
         self._without.restore(saved["without"])
+        self.battery.restore(saved["battery"])
         self.turnover_nano, self.beyond_alone_wh, self.alone_wh = turnover_nano, beyond, alone
 
 
@@ -258,6 +290,7 @@ def result_of(setup: Setup, intervals: Columns, totals: Totals) -> Result:
         "grid_fee_local_micro_per_kwh": prices.grid_fee_local_micro_per_kwh,
         "grid_fee_remote_micro_per_kwh": prices.grid_fee_remote_micro_per_kwh,
         **system_facts(totals.system_nano),
+        **totals.battery.facts,
         **({} if emission is None else {"emission_g_per_kwh": emission}),
         **({} if totals.beyond_alone_wh is None else {"beyond_alone_wh": totals.beyond_alone_wh}),
         **totals.alone_wh,

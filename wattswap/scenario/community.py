@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from market.units import PPM
+from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, WH_PER_KWH
 from wattswap.scenario.fields import Efficiency, Energy, Fee, Power, Share
 from wattswap.scenario.time import Faults, Table, finish
 
 Goal = Literal["welfare", "peak", "self_consumption"]
 GOALS: Final[tuple[str, ...]] = get_args(Goal)
+ShareRule = Literal["price", "shapley", "nucleolus"]
 MOST_YEARS: Final = 50
+MOST_SHARED: Final = 13
+"""Homes of which a run computes the value of every group."""
+POWER_W_PER_KWH: Final = Fraction(500)
+"""Power of a battery where nothing says it, per kWh of its capacity. [W]"""
 
 
 class CommonBattery(Table):
-    """[community.battery]: a battery that the homes have in common, which `wattswap size battery` sizes."""
+    """[community.battery]: a battery that the homes have in common; `wattswap size battery` sizes it."""
 
     capacity_wh: Energy | None = Field(
         default=None, alias="capacity_kwh", description="Capacity in kWh; left out: still to be decided."
@@ -50,6 +56,11 @@ class CommonBattery(Table):
         default="welfare",
         description="What it is run for: the least cost, the least peak, or to use most energy inside.",
     )
+    shares: ShareRule = Field(
+        default="price",
+        description="How a run shares what it saves: equal parts of what it earns at the prices of the market, or such"
+        " that all savings are by the Shapley value or the nucleolus.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -64,6 +75,17 @@ class CommonBattery(Table):
             faults.append(("reserve_share", "leaves nothing to use", "give less than 1"))
         finish(faults)
         return self
+
+    def power_of(self, capacity_wh: int) -> int:
+        """Power of it at its own capacity; what each kWh has where nothing says it. [W]"""
+        return int(capacity_wh * POWER_W_PER_KWH / WH_PER_KWH) if self.power_w is None else self.power_w
+
+    def purchase_nano(self, capacity_wh: int) -> int | None:
+        """What a capacity costs to buy; None where nothing says it. [nano-currency]"""
+        if self.cost_micro_per_kwh is None:
+            return None
+        fixed = self.fixed_cost_micro if capacity_wh else 0
+        return self.cost_micro_per_kwh * capacity_wh + fixed * (NANO_PER_UNIT // MICRO_PER_UNIT)
 
 
 class Common(Table):

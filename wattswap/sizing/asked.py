@@ -10,9 +10,9 @@ from typing import Final
 
 from market.units import WH_PER_KWH, is_exact
 from wattswap.errors import Problem, UsageError, suggest
-from wattswap.scenario.community import GOALS, CommonBattery
+from wattswap.scenario.community import GOALS, POWER_W_PER_KWH, CommonBattery
 from wattswap.scenario.load import Scenario
-from wattswap.sizing.sizes import POWER_W_PER_KWH, Asked
+from wattswap.sizing.sizes import Asked
 
 RANGE: Final = "0:60:10"
 MOST_SIZES: Final = 200

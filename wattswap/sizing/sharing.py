@@ -21,7 +21,9 @@ from optimizer.storage.plan import Plan, Planner, without_battery
 from optimizer.storage.prices import values_of
 from optimizer.storage.store import Demand, Store
 from optimizer.storage.worth import Groups, least_costs_nano, levels_of, netted_costs_nano, rule_costs_nano
+from wattswap.scenario.load import Scenario
 from wattswap.sizing.homes import Homes
+from wattswap.sizing.peak import STEPS_OF_A_GROUP, PeakGame
 
 MOST_EXACT: Final = 16
 MOST_IN_NUCLEOLUS: Final = 13
@@ -126,22 +128,22 @@ def share(homes: Homes, store: Store, planner: Planner, goal: str, samples: int,
         homes: The community.
         store: Its battery.
         planner: Of batteries with its efficiencies.
-        goal: "welfare" is shared as its best plan saves, "self_consumption" as the rule does.
+        goal: "welfare" is shared as its best plan saves, "self_consumption" as the rule does, and of "peak" what the
+            charge for the peak falls by, if the tariff has one.
         samples: Orders of arrival that are drawn where there are too many groups for all of them.
         seed: Of the draw.
     """
     demand, reasons = homes.demand, {}
     none = Shares(None, None, None)
     if goal == "peak":
-        every = "a battery that is run for the least peak saves no money that a group could claim"
-        return Sharing(alone_nano(homes), none, none, None, None, dict.fromkeys(RULES, every))
+        return _share_of_peak(homes, store, samples, seed)
     if not demand.convex.all():
         every = "a price is below 0 in some interval, where no price supports a plan"
         return Sharing(alone_nano(homes), none, none, None, None, dict.fromkeys(RULES, every))
     priced = goal == "welfare"
     if not priced:
         reasons["price"] = "the rule of self-consumption follows no price"
-    method, samples = _method(homes, store, samples, reasons)
+    method, samples = _method(homes.import_wh.shape, len(levels_of(demand, store)), samples, reasons)
     costs = least_costs_nano if priced else rule_costs_nano
     nothing = Store(0, 0, store.charge_efficiency_ppm, store.discharge_efficiency_ppm)
     games = _Game(homes, store, costs), _Game(homes, nothing, netted_costs_nano)
@@ -164,13 +166,41 @@ def share(homes: Homes, store: Store, planner: Planner, goal: str, samples: int,
     )
 
 
+def _share_of_peak(homes: Homes, store: Store, samples: int, seed: int) -> Sharing:
+    """Share what the charge for the peak falls by."""
+    none = Shares(None, None, None)
+    if not charges_peak(homes.setup.scenario):
+        return Sharing(alone_nano(homes), none, none, None, None, dict.fromkeys(RULES, NO_PEAK_PRICE))
+    reasons = {"price": "the least peak follows no price of an interval"}
+    method, samples = _method(homes.import_wh.shape, STEPS_OF_A_GROUP, samples, reasons)
+    nothing = Store(0, 0, store.charge_efficiency_ppm, store.discharge_efficiency_ppm)
+    with_battery, without = (
+        _shares(PeakGame(homes, one), None, method, samples, seed, reasons) for one in (store, nothing)
+    )
+    drawn = samples if method == "sampled" else None
+    return Sharing(alone_nano(homes), with_battery, without, method, drawn, reasons)
+
+
+def charges_peak(scenario: Scenario) -> bool:
+    """Whether the tariff of a scenario has a charge for the peak."""
+    return scenario.tariff.surcharges.peak_micro_per_kw_month > 0
+
+
+NO_PEAK_PRICE: Final = "a battery that is run for the least peak saves no money that a group could claim"
 RULES: Final = ("price", "shapley", "nucleolus")
 
 
-def _method(homes: Homes, store: Store, samples: int, reasons: dict[str, str]) -> tuple[str | None, int]:
-    """How Shapley values can be computed, from how many orders, and why others cannot."""
-    count = homes.import_wh.shape[1]
-    a_group = len(homes.import_wh) * len(levels_of(homes.demand, store))
+def _method(
+    shape: tuple[int, ...], work: int, samples: int, reasons: dict[str, str]
+) -> tuple[str | None, int]:
+    """How Shapley values can be computed, from how many orders, and why others cannot.
+
+    Args:
+        shape: Intervals and homes.
+        work: Of one interval of one group, in slopes.
+    """
+    intervals, count = shape
+    a_group = intervals * work
     method, orders = "exact", samples
     if count > MOST_EXACT or (1 << count) * a_group > WORK:
         method, orders = "sampled", min(samples, WORK // (a_group * count))
@@ -188,7 +218,7 @@ def _method(homes: Homes, store: Store, samples: int, reasons: dict[str, str]) -
 
 
 def _shares(
-    game: _Game,
+    game: _Game | PeakGame,
     by_price: IntArray | None,
     method: str | None,
     samples: int,

@@ -10,16 +10,14 @@ from math import floor, inf
 import numpy as np
 
 from market.metrics.energy import self_consumption_metered
-from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, PPM, WH_PER_KWH, kwh, money
+from market.units import NANO_PER_UNIT, WH_PER_KWH, kwh, money
 from optimizer.storage.plan import Planner
 from optimizer.storage.rules import least_peak_wh, self_consuming
 from optimizer.storage.store import Demand, Lived, Store
 from optimizer.storage.whole import whole
+from wattswap.runs.common_battery import store_of
 from wattswap.scenario.community import CommonBattery
 from wattswap.sizing.homes import Homes
-
-POWER_W_PER_KWH = Fraction(500)
-"""Power of a battery where nothing says it, per kWh of its capacity. [W]"""
 
 OnSize = Callable[[int, int], None]
 """Called with how many of how many sizes are done."""
@@ -43,13 +41,7 @@ class Asked:
 
     def store(self, capacity_wh: int, minutes: int) -> Store:
         """A battery as plans see it: from its reserve on, and empty at the start."""
-        battery = self.battery
-        return Store(
-            capacity_wh * (PPM - battery.reserve_share_ppm) // PPM,
-            self.power_w(capacity_wh) * minutes // 60,
-            battery.charge_efficiency_ppm,
-            battery.discharge_efficiency_ppm,
-        )
+        return store_of(self.battery, capacity_wh, self.power_w(capacity_wh), minutes)
 
     def power_w(self, capacity_wh: int) -> int:
         """Power of a size. [W]"""
@@ -57,11 +49,8 @@ class Asked:
 
     def purchase(self, capacity_wh: int) -> float | None:
         """What a size costs to buy; None where nothing says it. [currency]"""
-        each = self.battery.cost_micro_per_kwh
-        if each is None:
-            return None
-        fixed = self.battery.fixed_cost_micro if capacity_wh else 0
-        return (each * kwh(capacity_wh) + fixed) / MICRO_PER_UNIT
+        nano = self.battery.purchase_nano(capacity_wh)
+        return None if nano is None else nano / NANO_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from market.units import money
+from wattswap.errors import UsageError
 from wattswap.scenario.basis import title_of
 from wattswap.scenario.load import Scenario
 from wattswap.sizing.asked import asked_of
 from wattswap.sizing.homes import Homes, homes_of
-from wattswap.sizing.sharing import RULES, Sharing, share
+from wattswap.sizing.sharing import NO_PEAK_PRICE, RULES, Sharing, charges_peak, share
 from wattswap.sizing.sizes import Asked, Size, planner_of, sizes_of, way
 from wattswap.sizing.walk import walked
 
@@ -201,6 +202,11 @@ class Study:
         for rule, why in sharing.reasons.items():
             by_reason.setdefault(why, []).append(rule)
         found = [f"No shares by {', '.join(rules)}: {why}." for why, rules in by_reason.items()]
+        if self.asked.goal == "peak" and sharing.method is not None:
+            found.append(
+                "Shares are of what the charge for the peak falls by if it is asked of the meter that a group has in"
+                " common, and not of each home's; energy is not counted, and each month begins with the battery empty."
+            )
         if sharing.samples is not None:
             found.append(
                 f"Shapley shares are sampled: {sharing.samples} orders of arrival, seed {self.seed}."
@@ -225,6 +231,9 @@ def study_of(
 ) -> Made:
     """Study sizes of a common battery, in a class made of `Study`; see `wattswap.api.size_battery`."""
     asked, shared_wh = asked_of(scenario, sizes, power_per_kwh, goal, share_at)
+    if share_at is not None and asked.goal == "peak" and not charges_peak(scenario):
+        cure = "give tariff.peak_per_kw_month, or choose another goal"
+        raise UsageError.of("--share-at", f"has nothing to share: {NO_PEAK_PRICE}", cure)
     homes = homes_of(scenario)
     tell = on_step or (lambda what, done, total: None)
     planner = planner_of(homes, asked)
@@ -248,7 +257,11 @@ def _with_plans(homes: Homes, asked: Asked, sizes: list[Size], tell: OnStep) -> 
     if not real:
         return sizes
     done = walked(
-        homes, demand, [stores[i] for i in real], lambda now, total: tell("intervals of plans", now, total)
+        homes,
+        demand,
+        [stores[i] for i in real],
+        lambda now, total: tell("intervals of plans", now, total),
+        asked.goal,
     )
     found = list(sizes)
     for i, one in zip(real, done, strict=True):

@@ -149,11 +149,17 @@ def co2_kg(r: Result) -> float | None:
 
 def _import_wh(r: Result) -> IntArray:
     """What the community draws from outside in each interval, all meters netted. [Wh]"""
-    net_wh: IntArray = np.maximum(r.intervals["import_wh"] - r.intervals["export_wh"], 0)
+    net_wh: IntArray = np.maximum(_net_wh(r), 0)
     return net_wh
 
 
 def _export_wh(r: Result) -> IntArray:
     """What the community feeds in in each interval, all meters netted. [Wh]"""
-    net_wh: IntArray = np.maximum(r.intervals["export_wh"] - r.intervals["import_wh"], 0)
+    net_wh: IntArray = np.maximum(-_net_wh(r), 0)
     return net_wh
+
+
+def _net_wh(r: Result) -> IntArray:
+    """All meters netted, that of a battery in common included. [Wh]"""
+    net_wh: IntArray = r.intervals["import_wh"] - r.intervals["export_wh"]
+    return net_wh + r.intervals["battery_wh"] if "battery_wh" in r.intervals else net_wh

@@ -31,13 +31,13 @@ def saving(r: Result) -> float:
 @metric(unit="currency", better="higher", heading="by the mechanism, {money}")
 def saving_by_mechanism(r: Result) -> float:
     """Part of the saving that the mechanism brings: energy ordered and delivered, less what the operator keeps."""
-    return (_saving_nano(r) - r.total("netting_nano") - _from_outside_nano(r)) / NANO_PER_UNIT
+    return (_saving_nano(r) - _netting_nano(r) - _from_outside_nano(r)) / NANO_PER_UNIT
 
 
 @metric(unit="currency", better="higher")
 def saving_by_imbalance_rule(r: Result) -> float:
     """Part of the saving that the imbalance rule brings by netting what orders missed."""
-    return r.total("netting_nano") / NANO_PER_UNIT
+    return _netting_nano(r) / NANO_PER_UNIT
 
 
 @metric(unit="currency", better="neither")
@@ -149,6 +149,11 @@ def min_max_saving(r: Result) -> float | None:
 def _without_nano(r: Result) -> int:
     """What all homes pay without a market."""
     return -r.total("baseline_nano", *(name for name in FIXED_COLUMNS if name in r.bills))
+
+
+def _netting_nano(r: Result) -> int:
+    """What netting brought to homes and, for them, to their battery in common."""
+    return r.total("netting_nano") + r.facts.get("battery_netting_nano", 0)
 
 
 def _from_outside_nano(r: Result) -> int:

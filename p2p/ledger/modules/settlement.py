@@ -147,7 +147,10 @@ def _check_sums(args: BatchArgs, rows: Sums) -> None:
 
 
 def _check_places(rows: Sums, genesis: Genesis) -> None:
-    """Check that no account has energy that it cannot have: only the grid operator has losses."""
+    """Check that no account has energy that it cannot have: only the grid operator has losses.
+
+    What the meter of an external account shows, it has traded, netted with homes, or settled with the retailer.
+    """
     # By place: an external account may have any name, also that of the members.
     external = range(1, 1 + len(genesis.accounts))
     for place, (account, row) in enumerate(zip((MEMBERS, *genesis.account_names), rows, strict=True)):
@@ -155,13 +158,17 @@ def _check_places(rows: Sums, genesis: Genesis) -> None:
         if place == external.stop + GRID_OPERATOR:
             energy["loss_wh"] = 0  # `_check_sums` has seen that the sum is not negative
         own = dict.fromkeys(ENERGY_COLUMNS, 0)
-        if place in external:
-            traded = {name: max(energy[name], 0) for name in ("bought_wh", "sold_wh")}
-            own |= traded | {"import_wh": traded["bought_wh"], "export_wh": traded["sold_wh"]}
-        elif place == 0:
+        if place < external.stop:
             own |= {
                 name: max(energy[name], 0) for name in ENERGY_COLUMNS if name not in ("local_wh", "loss_wh")
             }
+            if (
+                external
+            ):  # homes and external accounts may net with each other; `_check_sums` has seen the sum
+                own["local_wh"] = energy["local_wh"]
+        if place in external:
+            settled = energy["local_wh"] + energy["retail_import_wh"] - energy["retail_export_wh"]
+            own["import_wh"] = energy["bought_wh"] - energy["sold_wh"] + settled + own["export_wh"]
         wrong = next((name for name in ENERGY_COLUMNS if energy[name] != own[name]), None)
         if wrong is not None:
             raise InvalidTx("settle_sums", f"{account} has {wrong} = {energy[wrong]}, which it cannot have")

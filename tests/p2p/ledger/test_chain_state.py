@@ -184,14 +184,18 @@ WITH_GRID = msgspec.structs.replace(GENESIS, accounts=("grid",))
     [
         ({"bought_wh": 5, "import_wh": 5}, None),
         ({"sold_wh": 7, "export_wh": 7}, None),
-        ({"bought_wh": 5, "import_wh": 4, "retail_import_wh": -1}, "grid has import_wh = 4"),
-        ({"import_wh": 4, "retail_import_wh": 4}, "grid has import_wh = 4"),
-        ({"bought_wh": 5, "import_wh": 5, "sold_wh": 1}, "grid has export_wh = 0"),
-        ({"bought_wh": -5, "import_wh": -5}, "grid has import_wh = -5"),
+        ({"import_wh": 4, "retail_import_wh": 4}, None),
+        ({"bought_wh": 5, "import_wh": 4, "retail_export_wh": 1}, None),
+        ({"export_wh": 4, "local_wh": -4}, None),
+        ({"bought_wh": 5, "import_wh": 4, "retail_import_wh": -1}, "grid has retail_import_wh = -1"),
+        ({"import_wh": 4, "retail_import_wh": 3}, "grid has import_wh = 4"),
+        ({"import_wh": 4, "local_wh": -4}, "grid has import_wh = 4"),
+        ({"bought_wh": 5, "import_wh": 5, "sold_wh": 1}, "grid has import_wh = 5"),
+        ({"bought_wh": -5, "import_wh": -5}, "grid has bought_wh = -5"),
     ],
 )
 @pytest.mark.parametrize("name", ["grid", "members"])
-def test_an_external_account_moves_what_it_trades_and_nothing_else(
+def test_an_external_account_moves_what_it_trades_nets_or_settles_with_the_retailer(
     name: str, energy: dict[str, int], reason: str | None
 ) -> None:
     """What the account has too much, the members have too little, so that every sum stays."""

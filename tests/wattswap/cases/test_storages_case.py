@@ -205,6 +205,14 @@ def test_storage_and_storages_together_are_refused() -> None:
         clear({**deepcopy(CASE), "storages": []})
 
 
+@pytest.mark.parametrize("given", [{"id": "anna"}, "anna", None, 3])
+def test_storages_that_are_no_list_are_one_problem(given: Any) -> None:
+    with pytest.raises(InvalidCase) as caught:
+        clear({**deepcopy(CASE), "storages": given})
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.message[:14]) == ("storages", "must be a list")
+
+
 def test_the_worked_case_of_the_page_is_as_by_hand() -> None:
     text = (Path(__file__).parents[3] / "docs/how-to/size-a-battery.md").read_text(encoding="utf-8")
     case = json.loads(text.split("```json storages.json\n")[1].split("```")[0])
