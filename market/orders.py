@@ -6,16 +6,20 @@ their kind. Intervals are counted from the first one of the market's horizon. Wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from itertools import accumulate
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from market.units import INT64_SAFE, PPM
 
 MAX_ORDERS = 64
 """Orders of one participant in one interval, at most."""
+MAX_LINES = 128
+"""Orders of one participant for a horizon, at most: one for each quarter of an hour of a day, and some beside."""
 MAX_HORIZON = 672
 """Intervals of a horizon, at most: a week of 15 minutes."""
 
@@ -35,6 +39,10 @@ class OrderKind(IntEnum):
     def word(self) -> str:
         """Its name in sentences and in `Mechanism.order_kinds`."""
         return self.name.lower()
+
+
+HORIZON_KINDS = (OrderKind.SIMPLE, OrderKind.FLEXIBLE, OrderKind.STORAGE)
+"""Kinds of orders with which homes order the intervals of a horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,50 @@ def terms_from(kind: int, numbers: Sequence[int]) -> Terms | None:
     if len(numbers) != len(fields(terms)):
         raise ValueError(f"a {known.word} order has {len(fields(terms))} terms, not {len(numbers)}")
     return terms(*numbers)
+
+
+class Reach(NamedTuple):
+    """What an order can move, and when.
+
+    Args:
+        first: First interval in which it can move something.
+        last: Last one.
+        most_wh: The most in one of them. [Wh]
+        whole_wh: The most in all of them. [Wh]
+    """
+
+    first: int
+    last: int
+    most_wh: int
+    whole_wh: int
+
+
+def reach_of(energy_wh: int, terms: Terms | None) -> Reach:
+    """The reach of a valid order; of a quote counts the larger half, of a storage the stronger way.
+
+    Args:
+        energy_wh: Of the order. [Wh]
+    """
+    if isinstance(terms, Block):
+        return Reach(
+            terms.first, terms.first + len(terms.profile_wh) - 1, max(map(abs, terms.profile_wh)), energy_wh
+        )
+    if isinstance(terms, Flexible):
+        return Reach(terms.first, terms.last, min(energy_wh, terms.power_wh), energy_wh)
+    if isinstance(terms, Storage):
+        most_wh = max(energy_wh, terms.discharge_wh)
+        return Reach(terms.first, terms.last, most_wh, most_wh * (terms.last - terms.first + 1))
+    most_wh = max(energy_wh, terms.sell_wh) if isinstance(terms, Quote) else energy_wh
+    return Reach(0, 0, most_wh, most_wh)
+
+
+def busiest_wh(orders: Iterable[Reach]) -> int:
+    """What orders can move together in the interval in which that is most. [Wh]"""
+    change = Counter[int]()
+    for order in orders:
+        change[order.first] += order.most_wh
+        change[order.last + 1] -= order.most_wh
+    return max(accumulate(change[t] for t in sorted(change)), default=0)
 
 
 def problem_of(terms: Terms, side: int, energy_wh: int, limit_micro_per_kwh: int) -> str | None:

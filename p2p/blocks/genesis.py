@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from market.interval import ALLOWED_MINUTES
-from market.orders import OrderKind
+from market.orders import HORIZON_KINDS, OrderKind
 from market.rounds import MAX_ROUNDS
 from market.settlement.accounts import SYSTEM_ACCOUNTS
 from p2p.blocks import domains
@@ -250,8 +250,10 @@ def _params_problems(params: Params) -> list[str]:
         problems.append(f"params.order_kinds is {kinds}; it must name kinds of {[int(k) for k in OrderKind]}")
     if not 1 <= params.rounds <= MAX_ROUNDS:
         problems.append(f"params.rounds is {params.rounds}; it must be 1..{MAX_ROUNDS}")
-    elif params.rounds > 1 and list(kinds) != [int(OrderKind.SIMPLE)]:
-        problems.append(f"params.order_kinds is {kinds}; a market of several rounds takes simple orders only")
+    elif params.rounds > 1 and tuple(kinds) not in ((OrderKind.SIMPLE,), HORIZON_KINDS):
+        problems.append(
+            f"params.order_kinds is {kinds}; a market of several rounds takes simple orders, or those of a horizon"
+        )
     if len(params.rules_hash) != HASH_BYTES:
         problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")
     if params.full_entries not in (0, 1):

@@ -19,13 +19,17 @@ import msgspec
 from market.interval import ALLOWED_MINUTES, begins_interval
 from market.orders import (
     MAX_HORIZON,
+    MAX_LINES,
     MAX_ORDERS,
     Flexible,
+    OrderKind,
     Quote,
     Storage,
     Terms,
+    busiest_wh,
     numbers_of,
     problem_of,
+    reach_of,
     terms_from,
 )
 from market.orders import kind_of as kind_of_terms
@@ -117,7 +121,8 @@ class OrderMessage(Record, frozen=True):
         nonce: Grows with each message of a home; a higher one replaces the orders of the same round.
         round: Of the interval's market, from 0; what is left of the home's orders of earlier rounds is withdrawn when
             it opens.
-        orders: At least one; their energies together stay within the largest of the chain.
+        orders: At least one; what they can move together in any one interval stays within the largest energy of the
+            chain.
     """
 
     version: int
@@ -257,6 +262,16 @@ class Limits:
     max_node: int = 1_000_000
     order_kinds: tuple[int, ...] = (0,)
     rounds: int = 1
+
+    @property
+    def reach_ahead(self) -> bool:
+        """Whether orders are for the intervals of a horizon."""
+        return OrderKind.STORAGE in self.order_kinds
+
+    @property
+    def max_orders(self) -> int:
+        """Orders of a message, at most."""
+        return MAX_LINES if self.reach_ahead else MAX_ORDERS
 
 
 DEFAULT_LIMITS = Limits()
@@ -401,29 +416,21 @@ def terms_of(order: OrderLine) -> Terms | None:
 
 
 def _orders_problem(orders: tuple[OrderLine, ...], limits: Limits) -> str | None:
-    if not 1 <= len(orders) <= MAX_ORDERS:
-        return f"{len(orders)} orders; a message has 1..{MAX_ORDERS}"
+    if not 1 <= len(orders) <= limits.max_orders:
+        return f"{len(orders)} orders; a message has 1..{limits.max_orders}"
     for order in orders:
         problem = _order_problem(order, limits)
         if problem:
             return problem
-    energy_wh = ordered_wh(orders)
+    energy_wh = busiest_wh([reach_of(order.energy_wh, terms_of(order)) for order in orders])
     if energy_wh > limits.max_energy_wh:
         return f"energy_wh adds up to {energy_wh}; it must lie in 0..{limits.max_energy_wh}"
     return None
 
 
 def ordered_wh(orders: tuple[OrderLine, ...]) -> int:
-    """What valid orders can move together in an interval. [Wh]"""
-    return sum(map(_most_wh, orders))
-
-
-def _most_wh(order: OrderLine) -> int:
-    """What a valid order can move in an interval: the larger half of a quote, the stronger way of a storage. [Wh]"""
-    terms = terms_of(order)
-    if isinstance(terms, Quote):
-        return max(order.energy_wh, terms.sell_wh)
-    return max(order.energy_wh, terms.discharge_wh) if isinstance(terms, Storage) else order.energy_wh
+    """What valid orders can move in all intervals together. [Wh]"""
+    return sum(reach_of(order.energy_wh, terms_of(order)).whole_wh for order in orders)
 
 
 def _order_problem(order: OrderLine, limits: Limits) -> str | None:

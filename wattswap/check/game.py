@@ -256,7 +256,7 @@ def homes_of(setup: Setup) -> Community:
     if isinstance(community, Neighbourhood):
         what = "gives homes several retailers, and deviations are tried at the prices of one"
         raise UsageError.of("homes.tariffs", what, "check the market with one tariff")
-    if setup.rounds > 1:
+    if setup.scenario.market.rounds > 1:
         what = f"is {setup.rounds}: homes order again after what a deviation would change"
         raise UsageError.of("market.rounds", what, "check the market with one round")
     if community.remembers:

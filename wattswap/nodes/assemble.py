@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
+from p2p.wire.messages import HandedIn
 from wattswap.errors import VerificationFailed
+from wattswap.nodes.ahead import as_lived
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, check_messages
 from wattswap.nodes.node import OMISSION
@@ -148,14 +150,16 @@ def assemble(
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
             # Only the homes know the states of their devices: simulate the interval as they did.
-            orders = _simulated(setup, current.community, i, recomputed.record.book) if checked else None
-            if setup.reacts:
+            said = (
+                _simulated(setup, current.community, i, recomputed) if checked or setup.looks_ahead else None
+            )
+            if setup.reacts and not setup.looks_ahead:
                 record = recomputed.record
                 current.community.agree(position_wh(setup, record.book, record.clearing))
             meters = read_meters(setup, current.community, i)
-            if orders is not None:
+            if checked and said is not None:
                 homes = unsure.homes(taken_over=chain.changed_hands(i))
-                unsure.absent |= check_messages(setup, orders, meters, recomputed, homes)
+                unsure.absent |= check_messages(setup, said, meters, recomputed, homes)
                 if learns:
                     record = recomputed.record
                     lines = record.settled.postings.lines[: len(setup.roster)]
@@ -169,7 +173,19 @@ def assemble(
         current.close()
 
 
-def _simulated(setup: Setup, community: Homes, i: int, book: OrderBook) -> list[Orders]:
+def _simulated(
+    setup: Setup, community: Homes, i: int, recomputed: Recomputed
+) -> Callable[[int, int], HandedIn]:
+    """The message of each home in each round of the i-th interval, after the recorded rounds before it."""
+    start_s = setup.start_of(i)
+    if recomputed.ahead is not None:
+        said = as_lived(setup, community, recomputed.ahead)
+        return lambda home, number: said[number].get(home) or setup.message_of(home, start_s, (), number)
+    orders = _ordered(setup, community, i, recomputed.record.book)
+    return lambda home, number: setup.message(home, start_s, orders[number], number)
+
+
+def _ordered(setup: Setup, community: Homes, i: int, book: OrderBook) -> list[Orders]:
     """What all homes order in each round of the i-th interval, after the recorded rounds before it."""
     orders = [sent_orders(setup, community, i)]
     if setup.rounds == 1:

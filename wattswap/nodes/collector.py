@@ -33,6 +33,7 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import OrderMessage, ResultMessage
 from wattswap.errors import WattswapError
+from wattswap.nodes.ahead import Ahead, said_in
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, next_round, positions_of
 from wattswap.nodes.pace import Pace
@@ -182,7 +183,11 @@ class CollectorLoop:
         A round that cannot be cleared is the last: homes are refused its position and tape, and wait no longer.
         """
         setup, found = self._setup, list[Collected[OrderMessage]]()
-        market = Rounds(setup, setup.index_of(start_s)) if setup.rounds > 1 else None
+        market: Rounds | Ahead | None = None
+        if setup.looks_ahead:
+            market = Ahead(setup, start_s)
+        elif setup.rounds > 1:
+            market = Rounds(setup, setup.index_of(start_s))
         absent = set[str]()
         for number in range(setup.rounds):
             found.append(await self._operator.collect(start_s, self._pace.clock.gate_s, number, absent))
@@ -191,7 +196,7 @@ class CollectorLoop:
                 # gates skipped it would be done first, and drop the messages that the other one has.
                 absent.update(found[-1].absent)
             try:
-                await self._provide_round(start_s, market, found[-1].messages)
+                await self._provide_round(start_s, market, found[-1], number)
             except (MarketError, WattswapError) as error:
                 _log.error("round %s of interval %s cannot be cleared: %s", number, start_s, error)
                 self._operator.provide_positions(start_s, {}, setup.rounds - 1)
@@ -203,20 +208,25 @@ class CollectorLoop:
         return found
 
     async def _provide_round(
-        self, start_s: int, market: Rounds | None, orders: tuple[OrderMessage, ...]
+        self, start_s: int, market: Rounds | Ahead | None, collected: Collected[OrderMessage], number: int
     ) -> None:
         """Clear a round and provide what homes may know of it.
 
         Args:
             market: The rounds so far; None in a market of one round, of which only homes that react want to know.
+            collected: The messages of the round.
+            number: Of the round.
 
         Raises:
             MarketError: The market or its mechanism fails.
             WattswapError: The scenario's data fail.
         """
-        setup = self._setup
-        if market is not None:
-            number = market.done
+        setup, orders = self._setup, collected.messages
+        if isinstance(market, Ahead):
+            market.add(said_in(collected))
+            await self._offload(market.moves, number)
+            self._provide_answers(market, number)
+        elif market is not None:
             bought_wh, pages = await self._offload(next_round, setup, start_s, market, orders)
             self._provide_positions(start_s, bought_wh, number)
             self._operator.provide_tape(start_s, number, pages)
@@ -310,7 +320,10 @@ class CollectorLoop:
             return encode(recomputed.inclusion.opening(home, number))
 
         rounds = self._setup.rounds
-        if self._setup.reacts or rounds > 1:
+        if recomputed.ahead is not None:
+            for number in range(rounds):
+                self._provide_answers(recomputed.ahead, number)
+        elif self._setup.reacts or rounds > 1:
             record = recomputed.record
             position = position_wh(self._setup, record.book, record.clearing)
             self._provide_positions(start_s, position, rounds - 1)
@@ -327,6 +340,11 @@ class CollectorLoop:
             return encode(Position(messages.VERSION, chain_id, start_s, number, max(wh, 0), max(-wh, 0)))
 
         self._operator.provide_positions(start_s, ByHome(self._setup.roster, agreed), number)
+
+    def _provide_answers(self, ahead: Ahead, number: int) -> None:
+        """Answer each home that asks what its orders for a horizon do after a round."""
+        answers = ByHome(self._setup.roster, partial(ahead.answer, number))
+        self._operator.provide_positions(ahead.start_s, answers, number)
 
     async def _wait_for_subscribers(self) -> None:
         """Wait once for the senders to subscribe: a gossip mesh needs a heartbeat to form."""

@@ -54,8 +54,11 @@ from p2p.wire.messages import (
     signer_of,
 )
 from wattswap.errors import VerificationFailed
+from wattswap.nodes.ahead import read_answer
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
+from wattswap.runs.horizon import Moves, agree_in_round, measured_in
+from wattswap.runs.horizon_lines import NO_LINES, Lines, submitted_lines
 from wattswap.runs.interval import own_results, read_meters, sent_orders
 from wattswap.runs.prepare import Homes, Setup
 
@@ -169,9 +172,9 @@ class Home:
         """
         community = self._before(first)
         for i in range(first, self.setup.intervals):
-            orders = sent_orders(self.setup, community, i)
+            orders, message = self._opens_with(i, community)
             await self.pace.opening(i)
-            done = await self._interval(i, community, orders)
+            done = await self._interval(i, community, orders, message)
             if community.learns:
                 await self.offload(self.learned.keep, self.setup.start_of(i + 1), community.snapshot())
             on_interval(i, self.index, done)
@@ -186,11 +189,22 @@ class Home:
                 raise self.learned.refused(f"is damaged: {error}") from None
             return community
         for i in range(first):
-            sent_orders(self.setup, community, i)
+            self._opens_with(i, community)
             community.live()
         return community
 
-    async def _interval(self, i: int, community: Homes, orders: Orders) -> Done:
+    def _opens_with(self, i: int, community: Homes) -> tuple[Orders | Lines, OrderMessage | NothingMessage]:
+        """What it orders in the first round of an interval, and the message of it."""
+        setup, start_s = self.setup, self.setup.start_of(i)
+        if setup.looks_ahead:
+            lines = submitted_lines(setup, community, i, measured=measured_in(setup, 0))
+            return lines, setup.message_of(self.index, start_s, lines.of_home(self.index))
+        orders = sent_orders(setup, community, i)
+        return orders, setup.message(self.index, start_s, orders)
+
+    async def _interval(
+        self, i: int, community: Homes, orders: Orders | Lines, first: OrderMessage | NothingMessage
+    ) -> Done:
         done, begun = Done(), time.perf_counter()
         start_s = self.setup.start_of(i)
         self.pace.opened()
@@ -199,7 +213,6 @@ class Home:
         said: list[OrderMessage | NothingMessage] = []
         taken = False
         if takes_part:
-            first = self.setup.message(self.index, start_s, orders)
             try:
                 taken = self._count(await retry(self.client.submit, first), done)
                 said.append(first)
@@ -208,7 +221,10 @@ class Home:
             done.receipt_s = time.perf_counter() - begun
         missed = takes_part and not said
         if not missed:
-            said += await self._later_rounds(i, community, orders if taken else None, done)
+            if isinstance(orders, Lines):
+                said += await self._ahead(i, community, orders if taken else NO_LINES, done)
+            else:
+                said += await self._later_rounds(i, community, orders if taken else None, done)
         meters = await self._lived(i, community, takes_part and not missed)
         if missed:
             return Done(missed=1)
@@ -274,9 +290,39 @@ class Home:
             _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
         return said
 
+    async def _ahead(
+        self, i: int, community: Homes, lines: Lines, done: Done
+    ) -> list[OrderMessage | NothingMessage]:
+        """Agree, submit again what the meter shows, and let the battery do what the market answers.
+
+        A home that gets no answer, or an impossible one, stays out of what is left, and runs its battery itself.
+
+        Args:
+            lines: What it has submitted at the gate; nothing where that is not in the book.
+        """
+        setup, start_s, said = self.setup, self.setup.start_of(i), list[OrderMessage | NothingMessage]()
+        if not setup.takes_part(i)[self.index]:
+            return said
+        agreed: Moves | None = None
+        try:
+            for number in range(setup.rounds):
+                if number:
+                    again = submitted_lines(setup, community, i, measured=measured_in(setup, number))
+                    message = setup.message_of(self.index, start_s, again.of_home(self.index), number)
+                    lines = again if self._count(await retry(self.client.submit, message), done) else lines
+                    said.append(message)
+                if community.reacts:
+                    data = await retry(partial(self.client.position, number=number), start_s)
+                    moves = read_answer(setup, data, start_s, number, lines)
+                    agreed = agreed or moves
+                    agree_in_round(setup, community, agreed, moves, number)
+        except (*GONE, RemoteError, *MISLED) as error:
+            _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
+        return said
+
     async def _lived(self, i: int, community: Homes, takes_part: bool) -> Meters:
         """Live the interval, where its devices react to what was agreed with that; without an answer with nothing."""
-        if takes_part and community.reacts and not self.setup.metered:
+        if takes_part and community.reacts and not self.setup.metered and not self.setup.looks_ahead:
             try:
                 position_wh = await self._position(self.setup.start_of(i), self.setup.rounds - 1)
                 community.agree(np.array([position_wh], dtype=np.int64))

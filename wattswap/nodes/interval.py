@@ -6,12 +6,11 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.bidding import Orders
 from agents.community import Meters
 from market.book import OrderBook
 from market.clearing import Clearing
@@ -20,8 +19,9 @@ from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import ABSENT, Inclusion, include
 from p2p.roles.exchange.tape import make_pages
-from p2p.wire.messages import OrderMessage, ReadingMessage, message_id, terms_of
+from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
+from wattswap.nodes.ahead import Ahead, ahead_of
 from wattswap.runs.books import closed_book
 from wattswap.runs.chain_writer import args_of
 from wattswap.runs.grid import of_homes
@@ -39,12 +39,14 @@ class Recomputed:
         record: The interval; its registers are as reported, or as traded where a home did not report.
         inclusion: Commitment to the orders that receipts promised to include.
         args: What goes on chain.
+        ahead: The market, where it clears a horizon.
     """
 
     record: IntervalRecord
     batch: Batch
     inclusion: Inclusion
     args: BatchArgs
+    ahead: Ahead | None = None
 
 
 def book_of(
@@ -74,15 +76,20 @@ def positions_of(setup: Setup, start_s: int, orders: tuple[OrderMessage, ...]) -
     return position_wh(setup, book, clear_book(setup, setup.index_of(start_s), book)[0])
 
 
-def cleared(setup: Setup, content: IntervalContent, solutions: Solutions) -> tuple[OrderBook, Clearing, int]:
+def cleared(
+    setup: Setup, content: IntervalContent, solutions: Solutions, ahead: Ahead | None = None
+) -> tuple[OrderBook, Clearing, int]:
     """The book of an interval's messages, its clearing, and the time that clearing took. [ns]
 
     Args:
         solutions: Of its clearings, given or kept.
+        ahead: The market of the same messages and solutions, where it clears a horizon.
 
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market.
     """
+    if ahead is not None:
+        return ahead.result()
     start_s = content.interval_start
     i = setup.index_of(start_s)
     if setup.rounds == 1:
@@ -141,7 +148,8 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solution
     """
     start_s = content.interval_start
     i = setup.index_of(start_s)
-    book, clearing, clear_ns = cleared(setup, content, solutions)
+    ahead = ahead_of(setup, content, solutions) if setup.looks_ahead else None
+    book, clearing, clear_ns = cleared(setup, content, solutions, ahead)
     solutions.refuse_more()
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
@@ -150,12 +158,12 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solution
         setup.roster, (*content.orders, *content.nothings), content.interval_secret, setup.rounds
     )
     args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
-    return Recomputed(record, batch, inclusion, args)
+    return Recomputed(record, batch, inclusion, args, ahead)
 
 
 def check_messages(
     setup: Setup,
-    orders: Sequence[Orders],
+    expected: Callable[[int, int], HandedIn],
     meters: Meters,
     recomputed: Recomputed,
     unsure: Sequence[Collection[int]],
@@ -163,7 +171,7 @@ def check_messages(
     """Check that the messages of every home are those to which its data and strategy lead; a home may be absent.
 
     Args:
-        orders: Of all homes in each round of the interval, simulated.
+        expected: The simulated message of a home in a round.
         meters: Registers of all homes, simulated.
         unsure: Homes whose orders of each round cannot be simulated.
 
@@ -180,7 +188,7 @@ def check_messages(
         nonce, sent = inclusion.of(home, number)
         if nonce == ABSENT or home in unsure[number]:
             return False
-        return sent != message_id(setup.message(home, record.start_s, orders[number], number))
+        return sent != message_id(expected(home, number))
 
     for home, name in enumerate(setup.roster):
         metered = record.import_wh[home], record.export_wh[home]

@@ -25,6 +25,7 @@ from p2p.roles.replica.status import ask_status
 from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.identity import Identity, derive_seed
+from wattswap.nodes.ahead import check_orders
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
@@ -196,6 +197,7 @@ class Node:
                 journal,
                 genesis.params.limits,
                 setup.member_list.check_term,
+                check_orders(setup),
             )
 
     def collectors(self) -> Collectors:

@@ -41,6 +41,7 @@ from wattswap.nodes.config import (
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
+from wattswap.runs.looking_ahead import refuse_long_horizon
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
@@ -253,12 +254,9 @@ def _refuse_what_needs_the_others(setup: Setup) -> None:
     """Refuse what homes need the orders or readings of the others for: their nodes do not receive them.
 
     Raises:
-        InvalidScenario: A forecaster or strategy learns from all homes, or the market clears a horizon.
+        InvalidScenario: A forecaster or strategy learns from all homes, or a horizon has more intervals than a message.
     """
-    if setup.looks_ahead:
-        what = f"{setup.mechanism.name} clears orders of many intervals, and a home on a network sends those of one"
-        cure = "use `wattswap run` or `compare`, or choose a mechanism of one interval"
-        raise setup.scenario.invalid("market.mechanism", what, cure)
+    refuse_long_horizon(setup.scenario, setup.minutes)
     for forecast, name in (
         ("homes.forecast", setup.agents.forecaster),
         ("homes.forecast_pv", setup.agents.forecaster_pv),

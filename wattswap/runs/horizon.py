@@ -8,28 +8,26 @@ and export to their retailer. What the later intervals clear to is provisional.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from agents.bidding import Limits
 from agents.community import Community
-from agents.devices.battery import BATTERY
-from agents.flexibility import FlexibleOrder, Moved, Schedule, Submitted
-from agents.rules import tariff_rows
+from agents.flexibility import Moved, Schedule
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval, check_feasible, no_trade
 from market.errors import InfeasibleClearing
 from market.mechanism import MECHANISMS
-from market.orders import Flexible, Storage, Terms
+from market.orders import Flexible, Terms
 from market.rules import MarketRules
 from market.schedule import check_schedule
-from market.units import PPM, BoolArray, IntArray, largest_remainder
+from market.units import PPM, IntArray, largest_remainder
+from p2p.wire.messages import NothingMessage, OrderMessage
 from wattswap.runs.books import build_book
 from wattswap.runs.clearing import cleared
+from wattswap.runs.horizon_lines import Lines, most_wh, outside_prices, submitted_lines
 from wattswap.runs.solutions import Solutions
 
 if TYPE_CHECKING:
@@ -40,121 +38,129 @@ CHARGE_EARLY_PPM: Final = 500
 the first, because forecasts of the later ones may be wrong. [parts per million]"""
 
 
-def cleared_horizon(setup: Setup, community: Homes, i: int) -> tuple[OrderBook, Clearing, int]:
+class Horizon:
+    """The market of one interval that clears a horizon: at the gate, and again when the interval is lived.
+
+    In process, at a collector and at whoever checks a batch the same lines give the same result.
+
+    Args:
+        i: Number of the interval.
+        solutions: Where they are given or kept; None for neither.
+    """
+
+    def __init__(self, setup: Setup, i: int, solutions: Solutions | None = None) -> None:
+        self._setup, self._i, self._solutions = setup, i, solutions
+        self._place = drawn_order(setup)
+        self._cleared = list[Moves]()
+
+    @property
+    def done(self) -> int:
+        """How many times it has been cleared."""
+        return len(self._cleared)
+
+    def clear(self, lines: Lines) -> Moves:
+        """Clear the horizon; the first time decides what is traded.
+
+        Raises:
+            InfeasibleClearing: The mechanism broke a rule of the market, or proved less than it must.
+            Infeasible: There is no clearing.
+        """
+        book = horizon_book(self._setup, self._i, lines, self._place)
+        whole, clear_ns = clear_whole(self._setup, self._i, book, self._solutions)
+        self._cleared.append(_first_interval(self._setup, lines, book, whole, self._place, clear_ns))
+        return self._cleared[-1]
+
+    def result(self) -> tuple[OrderBook, Clearing, int]:
+        """The orders and the clearing of the interval itself, and the time that all clearings took. [ns]"""
+        book, clearing = _bound(self._setup, self._i, self._cleared[0], self._place)
+        return book, clearing, sum(one.clear_ns for one in self._cleared)
+
+
+def cleared_horizon(
+    setup: Setup, community: Homes, i: int, *, signed: bool = False
+) -> tuple[OrderBook, Clearing, int]:
     """Clear the horizon that begins with the i-th interval: the orders and the clearing of that interval, and the time.
 
     The homes receive what they have agreed in it and what their devices do. Where quantities are ordered, what is
     agreed is cleared at the gate, and what devices do is cleared again with what the meters show. The clearings took
     so long. [ns]
 
+    Args:
+        signed: Whether every message is signed and checked, as a network does.
+
     Raises:
         InfeasibleClearing: The mechanism broke a rule of the market, or proved less than it must.
         Infeasible: There is no clearing.
     """
+    market, moves = Horizon(setup, i), list[Moves]()
+    for number in range(setup.rounds):
+        lines = submitted_lines(setup, community, i, measured=measured_in(setup, number))
+        if signed:
+            setup.sign_and_check_all(messages_of(setup, i, lines, number))
+        moves.append(market.clear(lines))
+        agree_in_round(setup, community, moves[0], moves[-1], number)
+    return market.result()
+
+
+def measured_in(setup: Setup, number: int) -> bool:
+    """Whether lines of a round begin with what the meters show: those of the last one do."""
+    return number == setup.rounds - 1
+
+
+def agree_in_round(setup: Setup, community: Homes, first: Moves, newest: Moves, number: int) -> None:
+    """Give homes what they have agreed in the first round, and after the last one what their devices do.
+
+    Args:
+        first: Of the first round.
+        newest: Of this one.
+        number: Of this round.
+    """
     assert isinstance(community, Community), "homes with several retailers are refused before the run"
-    agreed = None if setup.metered else _first_of(setup, community, i, measured=False)
-    if agreed is not None:
-        community.agree(agreed.simple_wh[community.members])
-    lived = _first_of(setup, community, i, measured=True)
-    agreed = lived if agreed is None else agreed
-    community.agree(agreed.simple_wh[community.members], lived.schedule(community.members))
-    clear_ns = lived.clear_ns + (0 if agreed is lived else agreed.clear_ns)
-    return *_bound(setup, i, agreed), clear_ns
+    members = community.members
+    schedule = newest.schedule(members) if measured_in(setup, number) else None
+    community.agree(first.simple_wh(members), schedule)
 
 
-def _first_of(setup: Setup, community: Community, i: int, *, measured: bool) -> _First:
-    """Clear a horizon, with what the meters show in its first interval if measured, and read that interval out."""
-    submitted, place = community.submit(measured=measured), drawn_order(setup)
-    if submitted is None:
-        nothing = np.zeros(0, dtype=np.int64)
-        book = OrderBook.from_columns(nothing, nothing.astype(np.int8), nothing, nothing)
-        submitted = Submitted(np.zeros((1, community.homes), dtype=np.int64), ())
-    else:
-        submitted = _of_members(submitted, setup.takes_part(i)[community.members])
-        book = horizon_book(setup, community, i, submitted, place)
-    whole, clear_ns = clear_whole(setup, i, book)
-    return _first_interval(setup, community.members, book, whole, submitted, place, clear_ns)
+def messages_of(setup: Setup, i: int, lines: Lines, number: int) -> dict[int, OrderMessage | NothingMessage]:
+    """The messages of the homes that have any of these lines, by place, for a round of the i-th interval."""
+    start_s, homes = setup.start_of(i), np.unique(lines.home).tolist()
+    return {home: setup.message_of(home, start_s, lines.of_home(home), number) for home in homes}
 
 
-def _of_members(submitted: Submitted, member: BoolArray) -> Submitted:
-    """What homes submit that are members."""
-    return Submitted(
-        np.where(member, submitted.net_wh, 0),
-        tuple(one for one in submitted.stores if member[one.home]),
-        tuple(one for one in submitted.flexible if member[one.home]),
-        {name: homes & member for name, homes in submitted.placed.items()},
-    )
-
-
-def horizon_book(
-    setup: Setup, community: Community, i: int, submitted: Submitted, place: IntArray
-) -> OrderBook:
+def horizon_book(setup: Setup, i: int, lines: Lines, place: IntArray) -> OrderBook:
     """The orders of homes, for the intervals from the i-th on, and of the retailer behind all homes.
-
-    Of a home simple orders come first, then its battery, then its flexible orders.
 
     Args:
         place: The place of each participant in the roster; see `drawn_order`.
     """
-    net_wh, stores, flexible = submitted.net_wh, submitted.stores, submitted.flexible
-    rank = np.argsort(place)[community.members]
-    ahead = np.arange(len(net_wh))
-    at = tariff_rows(setup.prices, i + ahead, setup.steps_per_day)
-    asked, paid = setup.prices.buy_cap_micro_per_kwh[at], setup.prices.feed_in_micro_per_kwh[at]
-    early = paid + ahead * setup.minutes * np.abs(paid) * CHARGE_EARLY_PPM // (60 * PPM)
-    simple = np.concatenate(
-        (
-            _of_homes(net_wh, rank, (asked, paid), community.limits(setup.tariffs.at(i))),
-            _of_retailer(submitted, len(setup.roster), (asked, early)),
-        )
+    retail = _of_retailer(setup, i, lines)
+    count, rank = len(lines), np.argsort(place)
+    who = np.concatenate((rank[lines.home], np.full(len(retail), len(place))))
+    side, energy_wh, limit = (
+        np.concatenate(column)
+        for column in zip((lines.side, lines.energy_wh, lines.limit), retail[:, 1:].T, strict=True)
     )
-    later = {row: (t, wh) for row, (t, wh) in enumerate(simple[:, (1, 3)].tolist()) if t and wh}
+    later = {count + row: (t, wh) for row, (t, _, wh, _) in enumerate(retail.tolist()) if t}
     terms: dict[int, Terms] = {row: Flexible(t, t, 0, wh, 1) for row, (t, wh) in later.items()}
-    special: list[Terms] = [*(one.terms for one in stores), *(one.terms for one in flexible)]
-    terms |= dict(enumerate(special, len(simple)))
-    whole = [(rank[one.home], 0, 1, one.terms.charge_wh, one.left_micro_per_kwh) for one in stores]
-    whole += [(rank[one.home], 0, 1, one.energy_wh, one.limit_micro_per_kwh) for one in flexible]
-    orders = np.concatenate((simple, np.array(whole, dtype=np.int64).reshape(-1, 5)))
-    participant, _, side, energy_wh, limit = orders.T
+    terms |= lines.terms
     start_s = setup.start_of(i)
-    return build_book(setup.seed, start_s, participant, side.astype(np.int8), energy_wh, limit, terms=terms)
+    return build_book(setup.seed, start_s, who, side.astype(np.int8), energy_wh, limit, terms=terms)
 
 
-def _of_homes(
-    net_wh: IntArray, rank: IntArray, prices: tuple[IntArray, IntArray], limits: Limits
-) -> IntArray:
-    """Rows of participant, interval, side, energy and limit: what homes need and offer, at the prices of the retailer.
+def _of_retailer(setup: Setup, i: int, lines: Lines) -> IntArray:
+    """Rows of interval, side, energy and limit of the retailer, who could serve everybody and a Wh more.
 
-    In the first interval limits are those of their strategies.
+    So no price is beyond those of the retailer. Much larger orders would drown the others in the tolerances of the
+    solver. What it pays counts a little more for every hour ahead.
     """
-    step, home = np.nonzero(net_wh)
-    energy = net_wh[step, home]
-    first = np.where(energy > 0, limits[0][home], limits[1][home])
-    limit = np.where(step == 0, first, np.where(energy > 0, prices[0][step], prices[1][step]))
-    return np.stack((rank[home], step, np.sign(energy), np.abs(energy), limit), axis=1)
-
-
-def _of_retailer(submitted: Submitted, retailer: int, prices: tuple[IntArray, IntArray]) -> IntArray:
-    """The same of the retailer, who could serve everybody and a Wh more: no price is beyond those of the retailer.
-
-    Much larger orders would drown the others in the tolerances of the solver.
-    """
-    net_wh, stores = submitted.net_wh, submitted.stores
-    steps = len(net_wh)
-    into, out = (sum(getattr(one.terms, name) for one in stores) for name in ("charge_wh", "discharge_wh"))
-    placed = np.zeros(steps, dtype=np.int64)
-    for one in submitted.flexible:
-        placed[one.terms.first : one.terms.last + 1] += one.terms.power_wh
-    sold = np.maximum(net_wh, 0).sum(axis=1) + placed + into + 1, prices[0]
+    bought_wh, sold_wh = most_wh(lines)
+    every = np.arange(len(bought_wh))
+    asked, paid = outside_prices(setup, i, len(every))
+    early = paid + every * setup.minutes * np.abs(paid) * CHARGE_EARLY_PPM // (60 * PPM)
+    sells = every, np.full_like(every, -1), bought_wh + 1, asked
     # Where it would pay more than it asks, it trades with itself at what it asks.
-    bought = np.maximum(-net_wh, 0).sum(axis=1) + out + 1, np.minimum(*prices)
-    every, who = np.arange(steps), np.full(steps, retailer)
-    return np.concatenate(
-        [
-            np.stack((who, every, np.full(steps, side), *order), axis=1)
-            for side, order in ((-1, sold), (1, bought))
-        ]
-    )
+    buys = every, np.full_like(every, 1), sold_wh + 1, np.minimum(asked, early)
+    return np.concatenate([np.stack(order, axis=1) for order in (sells, buys)])
 
 
 def drawn_order(setup: Setup) -> IntArray:
@@ -195,123 +201,79 @@ def _check_schedule(book: OrderBook, clearing: Clearing, rules: MarketRules) -> 
     check_schedule(book, clearing)
 
 
-class _First(NamedTuple):
-    """The first interval of a horizon: a row an order of a home, home after home, simple orders first.
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """What a clearing of a horizon has lines do in its first interval.
 
     Args:
-        home: Place in the roster.
-        kind: 0 for a simple order, else of which device it is, counted from 1.
-        ordered_wh: The energy of the order, of a device what it does; bought is positive. [Wh]
-        limit: Of the order; of a device the price. [micro-currency/kWh]
-        planned_wh: What the clearing has it buy, from the retailer too. [Wh]
-        submitted: By device, batteries first, and place in the roster, which homes have submitted theirs.
+        lines: The orders of homes.
+        moved_wh: What each line buys, from the retailer too, negative where it sells; of a battery what goes into it.
+            [Wh]
         retailer_wh: What all of them buy from the retailer. [Wh]
         price: Of the interval; None where nothing trades.
         clear_ns: Time that the clearing took. [ns]
     """
 
-    home: IntArray
-    kind: IntArray
-    ordered_wh: IntArray
-    limit: IntArray
-    planned_wh: IntArray
-    submitted: Mapping[str, BoolArray]
+    lines: Lines
+    moved_wh: IntArray
     retailer_wh: int
     price: PriceInterval | None
     clear_ns: int
 
-    @property
-    def simple_wh(self) -> IntArray:
-        """What each home of the roster buys by simple orders. [Wh]"""
-        return self._by_home(0)
+    def simple_wh(self, members: IntArray) -> IntArray:
+        """What homes, given by their places in the roster, buy by simple orders. [Wh]"""
+        return self.lines.sums(self.moved_wh, self.lines.simple, members)
 
     def schedule(self, members: IntArray) -> Schedule:
-        """What the devices of some homes of the roster do."""
-        moved = {
-            name: Moved(self._by_home(kind)[members], has[members])
-            for kind, (name, has) in enumerate(self.submitted.items(), 1)
+        """What the devices of homes do, which are given by their places in the roster, by lines of their own nodes."""
+        lines, stores = self.lines, self.lines.stores
+        has = lines.sums(np.ones_like(self.moved_wh), stores, members) > 0
+        others = {
+            name: Moved(
+                lines.sums(self.moved_wh, lines.of_device(name), members),
+                np.isin(members, list(homes)),
+            )
+            for name, homes in lines.placed.items()
         }
-        battery = moved.pop(BATTERY.name)
-        return Schedule(battery.energy_wh, battery.has, moved)
-
-    def _by_home(self, kind: int) -> IntArray:
-        found, rows = np.zeros(len(self.submitted[BATTERY.name]), dtype=np.int64), self.kind == kind
-        np.add.at(found, self.home[rows], self.planned_wh[rows])
-        return found
+        return Schedule(lines.sums(self.moved_wh, stores, members), has, others)
 
 
 def _first_interval(
-    setup: Setup,
-    members: IntArray,
-    book: OrderBook,
-    whole: Clearing,
-    submitted: Submitted,
-    place: IntArray,
-    clear_ns: int,
-) -> _First:
+    setup: Setup, lines: Lines, book: OrderBook, whole: Clearing, place: IntArray, clear_ns: int
+) -> Moves:
     """Read the first interval out of the clearing of a horizon."""
     moved = np.zeros(len(book), dtype=np.int64) if whole.schedule_wh is None else whole.schedule_wh[:, 0]
-    price, outside = whole.prices[0][0], book.participant == len(setup.roster)
-    at = 0 if price is None else price.price
-    names = (BATTERY.name, *submitted.placed)
-    # Those of later intervals are no orders of this one.
-    kind = np.where([isinstance(book.terms.get(row), Flexible) for row in range(len(book))], -1, 0)
-    kind[[row for row, terms in book.terms.items() if isinstance(terms, Storage)]] = 1
-    own = _rows_of(book, np.argsort(place)[members], submitted.flexible)
-    kind[own] = [1 + names.index(one.device) for one in submitted.flexible]
-    rows = np.flatnonzero((kind >= 0) & ~outside)
-    home, kind = place[book.participant[rows]], kind[rows]
-    order = np.lexsort((kind, home))
-    rows, home, kind = rows[order], home[order], kind[order]
-    has = {name: np.zeros(len(setup.roster), dtype=np.bool_) for name in names}
-    has[BATTERY.name][home[kind == 1]] = True
-    for name, homes in submitted.placed.items():
-        has[name][members] = homes
-    return _First(
-        home,
-        kind,
-        np.where(kind > 0, moved[rows], book.side[rows] * book.energy_wh[rows]),
-        np.where(kind > 0, at, book.limit_micro_per_kwh[rows]),
-        moved[rows],
-        has,
-        -int(moved[outside].sum()),
-        price,
-        clear_ns,
-    )
+    outside = book.participant == len(setup.roster)
+    # A book sorts by participant, and keeps the order of a participant's orders.
+    of_line = np.zeros(len(lines), dtype=np.int64)
+    of_line[np.argsort(np.argsort(place)[lines.home], kind="stable")] = moved[~outside]
+    return Moves(lines, of_line, -int(moved[outside].sum()), whole.prices[0][0], clear_ns)
 
 
-def _rows_of(book: OrderBook, rank: IntArray, flexible: Sequence[FlexibleOrder]) -> list[int]:
-    """Rows of a book of flexible orders, which come last of their participants."""
-    who = rank[[one.home for one in flexible]].tolist()
-    left, end = Counter(who), np.searchsorted(book.participant, who, side="right").tolist()
-    rows = []
-    for one, behind in zip(who, end, strict=True):
-        rows.append(behind - left[one])
-        left[one] -= 1
-    return rows
-
-
-def _bound(setup: Setup, i: int, first: _First) -> tuple[OrderBook, Clearing]:
+def _bound(setup: Setup, i: int, moves: Moves, place: IntArray) -> tuple[OrderBook, Clearing]:
     """The book and the clearing of the interval itself: simple orders at its price, without the retailer.
 
     What the retailer trades is taken from all who trade on its other side, in proportion: it was at the price of the
     interval too. A device is an order of what it does, at that price.
     """
-    kept = first.ordered_wh != 0
-    home, kind, ordered, limit, planned = (
-        column[kept] for column in (first.home, first.kind, first.ordered_wh, first.limit, first.planned_wh)
-    )
+    lines, simple = moves.lines, moves.lines.simple
+    at = 0 if moves.price is None else moves.price.price
+    ordered = np.where(simple, lines.side * lines.energy_wh, moves.moved_wh)
+    rows = np.argsort(lines.home, kind="stable")
+    rows = rows[lines.binding[rows] & (ordered[rows] != 0)]
+    home, ordered, planned = lines.home[rows], ordered[rows], moves.moved_wh[rows]
+    limit = np.where(simple, lines.limit, at)[rows]
     side, accepted = np.sign(ordered).astype(np.int8), np.abs(planned)
-    served = side == np.sign(first.retailer_wh)
-    rank = np.argsort(np.lexsort((kind, np.argsort(drawn_order(setup))[home])))
-    accepted = accepted - largest_remainder(accepted * served, abs(first.retailer_wh), rank)
+    served = side == np.sign(moves.retailer_wh)
+    rank = np.argsort(np.argsort(np.argsort(place)[home], kind="stable"), kind="stable")
+    accepted = accepted - largest_remainder(accepted * served, abs(moves.retailer_wh), rank)
     book = build_book(setup.seed, setup.start_of(i), home, side, np.abs(ordered), limit)
-    there = first.price is not None and bool(accepted.any())
-    price = np.full(len(book), first.price.price if there and first.price is not None else 0)
+    there = moves.price is not None and bool(accepted.any())
+    price = np.full(len(book), moves.price.price if there and moves.price is not None else 0)
     clearing = Clearing(
         accepted,
         price,
-        (first.price if there else None,),
+        (moves.price if there else None,),
         0,
         int(np.dot(side * accepted, limit)),
     )

@@ -156,7 +156,7 @@ def step(
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
     if setup.looks_ahead:
-        return _step_ahead(setup, community, i)
+        return _step_ahead(setup, community, i, signed=signed)
     meters = read_meters(setup, community, i) if setup.metered else None
     if isinstance(community, Owners):
         return _step_with_battery(setup, community, i, meters, signed=signed)
@@ -199,9 +199,9 @@ def _step_with_battery(
     return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns, moved)
 
 
-def _step_ahead(setup: Setup, community: Homes, i: int) -> IntervalRecord:
+def _step_ahead(setup: Setup, community: Homes, i: int, *, signed: bool) -> IntervalRecord:
     """Simulate the i-th interval where its market clears a horizon; see `step`."""
-    book, clearing, clear_ns = cleared_horizon(setup, community, i)
+    book, clearing, clear_ns = cleared_horizon(setup, community, i, signed=signed)
     meters = read_meters(setup, community, i)
     return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from agents.bidding import STRATEGIES
 from market.mechanism import MECHANISMS
+from market.orders import MAX_LINES
 from wattswap.errors import InvalidScenario, Problem
 from wattswap.scenario.load import Scenario
+
+DEVICES_LINES: Final = 32
+"""Room of a message for a home's battery and for what else it lets the market move."""
+MAX_STEPS: Final = MAX_LINES - DEVICES_LINES
+"""Intervals of a horizon of which a message has room for one order each."""
 
 
 def horizon_minutes(scenario: Scenario) -> int:
@@ -44,9 +51,6 @@ def refuse_to_look_ahead(scenario: Scenario, minutes: int, strategies: Sequence[
     if scenario.homes.tariffs:
         what = f"{market.mechanism} clears against one retailer, and homes.tariffs gives homes several"
         refuse("market.mechanism", what, "remove homes.tariffs, or choose a mechanism of one interval")
-    if scenario.chain.sign_orders:
-        what = f"{market.mechanism} clears orders of many intervals, which a run does not sign"
-        refuse("chain.sign_orders", what, "write sign_orders = false")
     without = sorted(name for name in set(strategies) if STRATEGIES.get(name).limits is None)
     if without:
         what = (
@@ -55,3 +59,22 @@ def refuse_to_look_ahead(scenario: Scenario, minutes: int, strategies: Sequence[
         refuse("homes.strategy", what, "choose a strategy that does, such as staircase or truthful")
     if problems:
         raise InvalidScenario(*problems)
+    if scenario.chain.sign_orders:
+        refuse_long_horizon(scenario, minutes)
+
+
+def refuse_long_horizon(scenario: Scenario, minutes: int) -> None:
+    """Refuse a horizon of more intervals than a message of a home has room for.
+
+    Args:
+        scenario: Whose market may clear one.
+        minutes: Length of an interval. [min]
+
+    Raises:
+        InvalidScenario: With what to do.
+    """
+    steps = horizon_minutes(scenario) // minutes
+    if steps > MAX_STEPS:
+        what = f"has {steps} intervals of {minutes} min, and the message of a home has room for {MAX_STEPS}"
+        cure = f"give {MAX_STEPS * minutes // 60} or fewer, or choose longer intervals"
+        raise scenario.invalid("market.horizon_hours", what, cure)

@@ -21,7 +21,7 @@ from agents.rules import AgentRules
 from data.readings import MISSING
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
-from market.orders import OrderKind
+from market.orders import HORIZON_KINDS, OrderKind
 from market.random import interval_seed
 from market.rules import MarketRules
 from market.settlement.imbalance import Imbalance, ImbalanceRule, Shares
@@ -38,6 +38,7 @@ from p2p.wire.messages import (
     Kind,
     Limits,
     NothingMessage,
+    OrderLine,
     OrderMessage,
     open_message,
     order_line,
@@ -150,8 +151,9 @@ class Setup(Checked):
 
     @property
     def rounds(self) -> int:
-        """Rounds in which the market of an interval is open."""
-        return self.scenario.market.rounds
+        """Rounds in which homes submit something: where a horizon is cleared for what they order and again when it is
+        lived, these are two."""
+        return 2 if self.looks_ahead and not self.metered else self.scenario.market.rounds
 
     @cached_property
     def imbalance_rule(self) -> ImbalanceRule:
@@ -340,7 +342,9 @@ class Setup(Checked):
     def _limits(self) -> Limits:
         """Ranges of messages: those of every chain, the rounds, and the kinds of orders that the mechanism takes."""
         kinds = sorted(kind for kind in OrderKind if kind.word in self.mechanism.order_kinds)
-        if self.rounds > 1:
+        if self.looks_ahead:
+            kinds = list(HORIZON_KINDS)
+        elif self.rounds > 1:
             kinds = [OrderKind.SIMPLE]
         return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds), rounds=self.rounds)
 
@@ -379,15 +383,25 @@ class Setup(Checked):
         rows = np.flatnonzero((orders.home == home) & (orders.energy_wh > 0)).tolist()
         side, energy, limit = orders.side, orders.energy_wh, orders.limit_micro_per_kwh
         lines = tuple(order_line(int(side[row]), int(energy[row]), int(limit[row])) for row in rows)
+        return self.message_of(home, start_s, lines, number)
+
+    def message_of(
+        self, home: int, start_s: int, lines: tuple[OrderLine, ...], number: int = 0
+    ) -> OrderMessage | NothingMessage:
+        """The message of one home for a round of an interval: these orders, or that it has none."""
         chain_id, name, nonce = self.genesis.chain_id, self.roster[home], self.nonce(start_s, number)
         head = (messages.VERSION, chain_id, start_s, self.minutes, name, nonce, number)
         return OrderMessage(*head, lines) if lines else NothingMessage(*head)
 
     def sign_and_check(self, start_s: int, orders: Orders, number: int = 0) -> None:
         """Sign the orders of every home as it would and check them as the operator would."""
+        homes = np.unique(orders.home[orders.energy_wh > 0]).tolist()
+        self.sign_and_check_all({home: self.message(home, start_s, orders, number) for home in homes})
+
+    def sign_and_check_all(self, said: Mapping[int, OrderMessage | NothingMessage]) -> None:
+        """Sign messages as their homes would, given by their places in the roster, and check them as the operator."""
         keys, limits = self.member_list.by_id, self.genesis.params.limits
-        for home in np.unique(orders.home[orders.energy_wh > 0]).tolist():
-            message = self.message(home, start_s, orders, number)
+        for home, message in said.items():
             data = sign_message(self._household_identities[home], message, limits)
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)

@@ -72,7 +72,7 @@ class Share:
     """What the orders and "nothing" of a home take up in an interval, or may at most, all rounds together.
 
     Args:
-        energy_wh: Ordered. [Wh]
+        energy_wh: Ordered, in all intervals together. [Wh]
         orders: Number of them: rows of the tape.
         data_bytes: In the blob. [B]
     """
@@ -102,10 +102,11 @@ def share_of(limits: Limits, homes: int) -> Share:
 
     The book of all rounds has to fit into 64-bit money, of which half is left to the settlement, the signed messages
     into a blob, and the orders into a tape. Else homes that order much in many rounds could stop a market for good.
+    Where they order for a horizon, whoever serves all of them is in the book too, with as much each way.
     """
-    homes = max(homes, 1)
+    homes, parts = max(homes, 1), 4 if limits.reach_ahead else 2
     return Share(
-        INT64_SAFE // (2 * limits.max_price_micro_per_kwh * homes),
+        INT64_SAFE // (parts * limits.max_price_micro_per_kwh * homes),
         MAX_ROWS // homes if limits.rounds > 1 else MAX_ROWS,
         MAX_BLOB_BYTES // homes - READING_BYTES,
     )

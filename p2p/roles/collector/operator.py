@@ -94,6 +94,7 @@ class Operator:
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be checked with the batch.
         check_term: Raises `NotAMember` where a home is not a member in an interval.
+        check_orders: Raises a `RemoteError` for orders that the market does not take, though the chain would.
 
     Attributes:
         speakers: Peers that have submitted a message, as many as there are homes at most.
@@ -110,6 +111,7 @@ class Operator:
         journal: Journal | None = None,
         limits: Limits = DEFAULT_LIMITS,
         check_term: Callable[[str, int], None] = lambda household, interval_start: None,
+        check_orders: Callable[[OrderMessage], None] = lambda message: None,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -123,6 +125,7 @@ class Operator:
         self._minutes = minutes
         self._limits = limits
         self._check_term = check_term
+        self._check_orders = check_orders
         self._topic = result_topic(chain_id)
         self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING), share_of(limits, len(roster)))
         self._readings = Intake(1, (Kind.READING,))
@@ -363,6 +366,8 @@ class Operator:
                 f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
             )
         self._check_term(message.household, message.interval_start)
+        if isinstance(message, OrderMessage):
+            self._check_orders(message)
         self._hear(message.interval_start)
         if len(self.speakers) < len(self._roster):
             self.speakers.add(peer)

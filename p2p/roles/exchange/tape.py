@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 
-from market.orders import MAX_ORDERS
 from market.rounds import Tape
 from market.units import IntArray
 from p2p.errors import OutOfRange, WrongChain, WrongVersion
@@ -127,7 +126,7 @@ class TapeReader:
                 f"the tape of {found.interval_start}, round {found.round};"
                 f" asked for {interval_start}, round {number}"
             )
-        most = min(MAX_ROWS, self.homes * MAX_ORDERS * (number + 1))
+        most = min(MAX_ROWS, self.homes * self.limits.max_orders * (number + 1))
         if not 0 <= found.rows <= most:
             raise OutOfRange(f"a tape of {found.rows} rows; it must have 0..{most}")
         due = min(max(found.rows - page * PAGE_ROWS, 0), PAGE_ROWS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from p2p.errors import OutOfRange, RemoteError, WrongChain, WrongVersion
-from p2p.wire.codec import Record, decode, encode
+from p2p.wire.codec import DEFAULT_MAX_BYTES, Record, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION
 
@@ -26,10 +27,10 @@ INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/2"
 INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
 """A HandIn of signed questions for lines -> a HandInReply with an opening for each, or empty."""
 POSITION_PROTOCOL: Final = "/wattswap/position/2"
-"""A RoundQuery -> what the asking home has bought and sold in the rounds so far, a Position, once the gate of the round
-is closed; or empty."""
+"""A RoundQuery -> what the asking home has bought and sold in the rounds so far, a Position, or what its orders for a
+horizon do, a Moves, once the gate of the round is closed; or empty."""
 POSITIONS_PROTOCOL: Final = "/wattswap/positions/1"
-"""A HandIn of signed questions for lines -> a HandInReply with a Position for each, or empty."""
+"""A HandIn of signed questions for lines -> a HandInReply with a Position or a Moves for each, or empty."""
 
 TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
 """Codes of refusals after which the same question is asked again."""
@@ -94,6 +95,21 @@ class Position(Record, frozen=True):
     round: int
     bought_wh: int
     sold_wh: int
+
+
+class Moves(Record, frozen=True):
+    """What orders of a home do in an interval that is the first of a horizon, before it is settled.
+
+    Args:
+        energy_wh: Of each of its orders that can move something in that interval, in the order of its message: bought,
+            or into a storage, negative where it is sold or given. [Wh]
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    round: int
+    energy_wh: tuple[int, ...]
 
 
 def result_topic(chain_id: bytes) -> str:
@@ -173,7 +189,31 @@ def read_position(data: bytes, chain_id: bytes, interval_start: int, number: int
     return bought_wh - sold_wh
 
 
-Q = TypeVar("Q", IntervalQuery, RoundQuery, HandIn, Position)
+def read_moves(
+    data: bytes, chain_id: bytes, interval_start: int, number: int, ranges: Sequence[tuple[int, int]]
+) -> tuple[int, ...]:
+    """Return what orders of a home do in the first interval of a horizon. [Wh]
+
+    Args:
+        ranges: The least and the most that each of them can do. [Wh]
+
+    Raises:
+        RemoteError: No such answer, one of another round, interval, chain or version, or one that is impossible.
+    """
+    moves = _read(Moves, data, chain_id, DEFAULT_MAX_BYTES)
+    if (moves.interval_start, moves.round) != (interval_start, number):
+        raise OutOfRange(
+            f"the answer of {moves.interval_start}, round {moves.round}; asked for {interval_start}, round {number}"
+        )
+    if len(moves.energy_wh) != len(ranges):
+        raise OutOfRange(f"an answer for {len(moves.energy_wh)} orders; there are {len(ranges)}")
+    for energy_wh, (least, most) in zip(moves.energy_wh, ranges, strict=True):
+        if not least <= energy_wh <= most:
+            raise OutOfRange(f"an order does {energy_wh} Wh; it can do {least}..{most} Wh")
+    return moves.energy_wh
+
+
+Q = TypeVar("Q", IntervalQuery, RoundQuery, HandIn, Position, Moves)
 
 
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:

@@ -222,7 +222,7 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
         ({"params": with_limits(rounds=65)}, r"params.rounds is 65; it must be 1..64"),
         (
             {"params": with_limits(rounds=2, order_kinds=(0, 4))},
-            "a market of several rounds takes simple orders only",
+            "a market of several rounds takes simple orders, or those of a horizon",
         ),
     ],
 )

@@ -22,7 +22,6 @@ from tests.kits.run_kit import write_street
 from wattswap.comparison.cells import book_at, cleared_at, run_cell
 from wattswap.comparison.effects import effects
 from wattswap.errors import InvalidScenario, UsageError
-from wattswap.nodes.provision import _refuse_what_needs_the_others
 from wattswap.runs import engine
 from wattswap.runs.engine import Run, resume
 from wattswap.runs.interval import IntervalRecord, step
@@ -308,7 +307,6 @@ def test_a_clearing_that_is_not_proven_is_not_used(street: Path) -> None:
         (("market.horizon_hours=0",), "the smallest is 1"),
         (("market.horizon_hours=25",), "the largest is 24"),
         (("market.rounds=2",), "clears a horizon of intervals at once"),
-        (("chain.sign_orders=true",), "clears orders of many intervals, which a run does not sign"),
         (("homes.strategy=gd", "market.rounds=2"), "clears a horizon of intervals at once"),
         (("homes.strategy=roth_erev",), "roth_erev states no limits; choose a strategy that does"),
         (
@@ -331,8 +329,6 @@ def test_what_it_cannot_clear_is_refused_in_a_sentence(
 
 def test_doors_that_know_orders_of_one_interval_say_so(street: Path) -> None:
     setup = setup_of(street, PLAN)
-    with pytest.raises(InvalidScenario, match="a home on a network sends those of one"):
-        _refuse_what_needs_the_others(setup)
     with pytest.raises(UsageError, match="for a horizon have another book"):
         book_at(setup_of(street), 3)
 
