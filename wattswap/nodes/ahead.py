@@ -36,7 +36,7 @@ def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
     """Say what of a home's orders a market of a horizon does not take, or None.
 
     Beyond what every chain checks: they end with the horizon, are one battery at most and few that cannot be divided at
-    will, and leave nothing that a clearing must reach. So no home can make one impossible, or slow, for all.
+    will, which buy, and leave nothing that a clearing must reach. So no home makes one impossible, or slow, for all.
     """
     steps, stores, whole = setup.agents.horizon_minutes // setup.minutes, 0, 0
     for order in orders:
@@ -47,7 +47,10 @@ def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
             return f"an order at node {order.node}, and the market has one place"
         if isinstance(terms, Flexible | Storage) and terms.last >= steps:
             return f"an order for interval {terms.last} of a horizon of {steps}"
-        whole += isinstance(terms, Flexible) and bool(terms.least_wh or not terms.interruptible)
+        if isinstance(terms, Flexible) and (terms.least_wh or not terms.interruptible):
+            whole += 1
+            if order.side < 0:
+                return "a flexible order that sells and is not divisible at will"
         if isinstance(terms, Storage):
             stores += 1
             if terms.first or terms.final_wh:
