@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import trio
 
 import wattswap as ws
 from market.orders import Block, Flexible, Storage, Terms
@@ -23,7 +22,7 @@ from p2p.roles.household import Household
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import OrderLine, OrderMessage, ReceiptMessage, order_line, sign_message
 from tests.kits.run_kit import FIRST, call, write_street
-from tests.kits.time_kit import eventually_trio
+from tests.kits.time_kit import eventually_trio, time_passes
 from tests.kits.town_kit import MemoryTown, playing, settled
 from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.nodes import ahead
@@ -153,7 +152,7 @@ def test_a_home_that_is_late_in_a_round_stands_by_the_other(
 
     async def slow(house: Household, message: Any, **options: Any) -> ReceiptMessage:
         if (house.id, message.round, message.interval_start) == ("home-1", number, DAYLIGHT_S):
-            await trio.sleep(1.5 * gate_s)
+            await time_passes(1.5 * gate_s)
         return await submit(house, message, **options)
 
     monkeypatch.setattr(Household, "submit", slow)

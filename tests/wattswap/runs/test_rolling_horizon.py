@@ -328,7 +328,6 @@ def test_what_it_cannot_clear_is_refused_in_a_sentence(
 
 
 def test_doors_that_know_orders_of_one_interval_say_so(street: Path) -> None:
-    setup = setup_of(street, PLAN)
     with pytest.raises(UsageError, match="for a horizon have another book"):
         book_at(setup_of(street), 3)
 
