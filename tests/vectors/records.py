@@ -37,6 +37,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         wire.HandIn,
         wire.HandInReply,
         wire.Position,
+        wire.Moves,
         tape.TapeQuery,
         tape.TapePage,
     ),
