@@ -148,7 +148,7 @@ def _nothing(network: Network, book: OrderBook) -> Clearing:
     if (found.lo > found.hi + NEAR_MICRO).any():
         raise Unproven("the solver's allocation is not optimal: orders that fit do not trade")
     price = _whole((found.lo + np.maximum(found.lo, found.hi)) / 2, np.zeros(len(found.lo)))
-    proven = loss_proof.proof(network, book, bare.accepted_wh, idle, price)
+    proven = replace(loss_proof.proof(network, book, bare.accepted_wh, idle, price), solution=None)
     return Clearing(
         bare.accepted_wh,
         bare.price_micro_per_kwh,

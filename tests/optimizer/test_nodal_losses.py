@@ -18,7 +18,7 @@ from market.certificate import NodalPrices
 from market.clearing import Clearing, PriceInterval, check_feasible
 from market.errors import InfeasibleClearing, InvalidGrid
 from market.grid import Grid
-from optimizer.mechanisms.nodal_price import clear
+from optimizer.mechanisms.nodal_price import clear, to_bytes
 from optimizer.models import nodal_losses
 from optimizer.nodal import program
 from optimizer.nodal.program import compiled
@@ -188,6 +188,7 @@ def test_nothing_to_trade_has_no_price_and_a_proof() -> None:
         found = clear(book, on(grid))
         assert prices(found) == [None, None]
         assert found.accepted_wh.sum() == 0
+        assert to_bytes(found) is None, "a solution that is refused would stop the interval"
         proven(book, grid, found)
 
 

@@ -5,6 +5,7 @@ Clearings that a solver found are not computed again: they are derived from the 
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from threading import Lock
 from typing import Final, NamedTuple
@@ -27,6 +28,9 @@ from wattswap.runs.solutions import Solutions
 
 KEPT: Final = 8
 """Recomputed intervals to cache: their lines are requested right after."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class BadBatch(RemoteError):
@@ -95,9 +99,21 @@ class BatchChecker:
         return blob, recomputed
 
     def _lacking(self, blob: bytes) -> bytes:
-        """The solution that a blob could hold and does not; empty where it holds one or there is none."""
+        """The solution that a blob could hold and does not; empty where it holds one or there is none.
+
+        One that is refused, as by tolerances that a solver keeps to and a proof does not, counts as none: else the
+        interval could not be settled.
+        """
         with self._lock:
-            return self._look_up(blob).solution
+            solution = self._look_up(blob).solution
+            if not solution:
+                return b""
+            try:
+                self._look_up(with_solution(blob, solution))
+            except RemoteError as error:
+                _log.warning("an interval is agreed without the solution of its clearing: %s", error)
+                return b""
+            return solution
 
     def _look_up(self, blob: bytes) -> _Known:
         name = blob_hash(blob)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 import wattswap as ws
+from market.clearing import Clearing
+from market.errors import InfeasibleClearing
 from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.blob import blob_hash, open_blob, pack_solutions, unpack_solutions, with_solution
 from p2p.errors import RemoteError
@@ -198,3 +201,25 @@ def test_where_no_solver_is_needed_a_solution_gets_no_vote(tmp_path: Path) -> No
     forged = with_solution(blob, pack_solutions((b"",)))
     with pytest.raises(BadBatch, match="the clearing is recomputed from the messages"):
         checker(replace(args, blob_hash=blob_hash(forged)), forged)
+
+
+def test_an_interval_whose_own_solution_is_refused_is_agreed_without_one(
+    setup: Setup, congested: tuple[BatchArgs, bytes]
+) -> None:
+    """Else no collector could ever settle it."""
+
+    def refused(*given: object) -> Clearing:
+        raise InfeasibleClearing("the solution is none that this proof takes")
+
+    witness = setup.mechanism.witness
+    assert witness is not None
+    picky = dataclasses.replace(setup.mechanism, witness=dataclasses.replace(witness, derive=refused))
+    checks = dataclasses.replace(setup, mechanism=picky)
+    blob, recomputed = BatchChecker(checks).complete(with_solution(congested[1], b""))
+    assert open_blob(blob, setup.genesis, setup.member_list).solution == b""
+    BatchChecker(checks)(recomputed.args, blob)
+    with pytest.raises(BadBatch, match="none that this proof takes"):
+        BatchChecker(checks)(*congested)
+    with pytest.raises(BadBatch, match="holds no solution"):
+        BatchChecker(setup)(recomputed.args, blob)
+    assert recomputed.args.clearing_root == congested[0].clearing_root
