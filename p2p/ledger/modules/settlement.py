@@ -149,7 +149,8 @@ def _check_sums(args: BatchArgs, rows: Sums) -> None:
 def _check_places(rows: Sums, genesis: Genesis) -> None:
     """Check that no account has energy that it cannot have: only the grid operator has losses.
 
-    What the meter of an external account shows, it has traded, netted with homes, or settled with the retailer.
+    What the meter of an external account shows, it has traded, netted with homes, or settled with the retailer: both
+    registers, so that none shows energy that only the other one explains.
     """
     # By place: an external account may have any name, also that of the members.
     external = range(1, 1 + len(genesis.accounts))
@@ -168,7 +169,9 @@ def _check_places(rows: Sums, genesis: Genesis) -> None:
                 own["local_wh"] = energy["local_wh"]
         if place in external:
             settled = energy["local_wh"] + energy["retail_import_wh"] - energy["retail_export_wh"]
-            own["import_wh"] = energy["bought_wh"] - energy["sold_wh"] + settled + own["export_wh"]
+            metered = energy["bought_wh"] - energy["sold_wh"] + settled + own["export_wh"]
+            most = energy["bought_wh"] + max(energy["local_wh"], 0) + energy["retail_import_wh"]
+            own["import_wh"] = min(max(metered, 0), most)
         wrong = next((name for name in ENERGY_COLUMNS if energy[name] != own[name]), None)
         if wrong is not None:
             raise InvalidTx("settle_sums", f"{account} has {wrong} = {energy[wrong]}, which it cannot have")

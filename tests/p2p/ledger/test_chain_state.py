@@ -192,6 +192,10 @@ WITH_GRID = msgspec.structs.replace(GENESIS, accounts=("grid",))
         ({"import_wh": 4, "local_wh": -4}, "grid has import_wh = 4"),
         ({"bought_wh": 5, "import_wh": 5, "sold_wh": 1}, "grid has import_wh = 5"),
         ({"bought_wh": -5, "import_wh": -5}, "grid has bought_wh = -5"),
+        ({"sold_wh": 5, "import_wh": -5}, "grid has import_wh = -5"),
+        ({"import_wh": 9, "export_wh": 9}, "grid has import_wh = 9"),
+        ({"bought_wh": 5, "import_wh": 9, "export_wh": 4}, "grid has import_wh = 9"),
+        ({"local_wh": -4, "import_wh": 3, "export_wh": 7}, "grid has import_wh = 3"),
     ],
 )
 @pytest.mark.parametrize("name", ["grid", "members"])
