@@ -22,13 +22,13 @@ from market.schedule import (
     rounding_nano,
     values_nano,
 )
-from market.units import INT64_SAFE, PPM, BoolArray, FloatArray, IntArray, largest_remainder
+from market.units import PPM, BoolArray, FloatArray, IntArray, largest_remainder
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, ProvenAnswer, SearchedGap, proven_bound
 from optimizer.blocks.region import Space, space_of
 from optimizer.blocks.search import Found, Search
-from optimizer.blocks.whole import Market, Schedule, clear_interval, whole_schedule
+from optimizer.blocks.whole import Market, Schedule, clear_interval, planned_of, whole_schedule
 from optimizer.errors import Infeasible, SolverFailed
 from optimizer.fleet.market import coordinated, is_for_many
 from optimizer.fleet.response import batteries_of, best_response, surplus
@@ -59,6 +59,7 @@ class Solved(NamedTuple):
         no_discharge: Intervals in which storages do not discharge.
         coordinated: Whether many storages were coordinated by prices; these then are the prices of the market.
         answers: Of all searches, the last one included; see `SearchedGap`.
+        given: Whether somebody wrote the answer down, who may have chosen its row prices among all that support it.
     """
 
     model: HorizonModel
@@ -66,6 +67,7 @@ class Solved(NamedTuple):
     no_discharge: BoolArray
     coordinated: bool = False
     answers: tuple[ProvenAnswer, ...] = ()
+    given: bool = False
 
 
 def clear_horizon(book: OrderBook, rules: MarketRules, limits: Limits) -> Clearing:
@@ -110,6 +112,7 @@ def made(
         supporting = -solved.found.best.row_price[: horizon.intervals]
     else:
         solved, schedule, supporting = None, _nothing(horizon), None
+    most_moved_wh = _most_moved_wh(horizon, solved, schedule)
     markets = [
         clear_interval(
             horizon,
@@ -119,13 +122,28 @@ def made(
             book.sequence,
             limits.price_range,
             rules,
-            len(horizon.stores) if solved is not None and solved.coordinated else INT64_SAFE,
+            most_moved_wh[t],
         )
         for t in range(horizon.intervals)
     ]
     energy = _by_row(book, horizon, schedule, markets)
     price = _prices(horizon, solved, markets, rules)
     return _clearing(book, horizon, limits, solved, energy, markets, price)
+
+
+def _most_moved_wh(horizon: Horizon, solved: Solved | None, schedule: Schedule) -> list[int]:
+    """By interval, the most that rounding can have moved of what is bought net. [Wh]
+
+    Without it, a row price a thousandth beside the limit of an order that is served in part would count as one that
+    serves it in full, with another interval of prices.
+    """
+    if solved is None:
+        return [0] * horizon.intervals
+    if solved.coordinated:
+        return [len(horizon.stores)] * horizon.intervals
+    planned = sum(part.sum(axis=0) for part in planned_of(horizon, solved.model, solved.found.best.x))
+    found: list[int] = (np.ceil(np.abs(schedule.net_wh - planned)) + 1).astype(np.int64).tolist()
+    return found
 
 
 def solve(horizon: Horizon, limits: Limits) -> Solved:
@@ -308,6 +326,10 @@ def _prices(horizon: Horizon, solved: Solved | None, markets: list[Market], rule
         wanted.astype(np.float64),
         solved.no_discharge,
     )
+    if near is None:
+        if solved.given:
+            raise SolverFailed("no prices follow from the row prices")
+        near = -best.row_price[: horizon.intervals]
     found: IntArray = np.clip(np.rint(near).astype(np.int64), lo, hi)
     return found
 

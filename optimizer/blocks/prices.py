@@ -27,7 +27,7 @@ def nearest_prices(
     box: tuple[IntArray, IntArray],
     wanted: FloatArray,
     no_discharge: BoolArray,
-) -> FloatArray:
+) -> FloatArray | None:
     """The prices nearest to the wanted ones, by least squares, at which no accepted order would do something else.
 
     Accepted lumps must not lose, with those below them; flows and storages must not gain by another plan. Those are
@@ -37,10 +37,13 @@ def nearest_prices(
         horizon: The orders.
         model: Its program.
         x: The clearing before rounding.
-        row_price: Row prices that support it; what is returned where no nearer point is found.
+        row_price: Row prices that support it.
         box: Lowest and highest price of each interval, by its simple orders. [micro-currency/kWh]
         wanted: Inside the box. [micro-currency/kWh]
         no_discharge: Intervals in which storages do not discharge.
+
+    Returns:
+        None where floats find no such point; row prices that are a little off lead to none.
     """
     lo, hi = box[0].astype(np.float64), box[1].astype(np.float64)
     start = np.clip(-row_price[: horizon.intervals], lo, hi)
@@ -55,13 +58,13 @@ def nearest_prices(
         limits = np.array(rows).reshape(-1, len(lo)), np.array(most)
         price = project(wanted, start, ways, lo, hi, *limits)
         if price is None:
-            break
+            return None
         more = seen.better(price)
         if not more:
             return price
         rows += [row for row, _ in more]
         most += [bound for _, bound in more]
-    return start
+    return None
 
 
 def directions(horizon: Horizon, model: HorizonModel, x: FloatArray, free: BoolArray) -> FloatArray:

@@ -112,7 +112,7 @@ def _solved(horizon: Horizon, limits: Limits, reader: Reader) -> Solved:
         stopped = both
     if len(answers) < count:
         refuse("holds another search behind the last one")
-    return Solved(model, found, stopped, answers=tuple(answers))
+    return Solved(model, found, stopped, answers=tuple(answers), given=True)
 
 
 def _coordinated(horizon: Horizon, limits: Limits, reader: Reader, count: int) -> Solved:
@@ -123,7 +123,7 @@ def _coordinated(horizon: Horizon, limits: Limits, reader: Reader, count: int) -
     space = space_of(horizon, model, limits.price_range)
     answer = _answer(model, reader)
     found = _proven(space, answer, unsettled_nano(horizon) + 2 * space.tolerance_nano, supported=False)
-    return Solved(model, found, np.zeros(horizon.intervals, dtype=np.bool_), True, (answer,))
+    return Solved(model, found, np.zeros(horizon.intervals, dtype=np.bool_), True, (answer,), True)
 
 
 def _proven(space: Space, answer: ProvenAnswer, allowed_nano: float, *, supported: bool = True) -> Found:

@@ -20,7 +20,7 @@ from optimizer.blocks.proof import SearchedGap
 from optimizer.blocks.witness import to_bytes
 from optimizer.mechanisms.multi_interval import clear, derive
 from optimizer.models.multi_interval import compiled
-from tests.kits.horizon_kit import blocks, book_of, hourly, storages
+from tests.kits.horizon_kit import blocks, book_of, hourly, simple, storages
 from tests.optimizer.fleet.test_market_of_many import small
 from tests.optimizer.test_horizon_program import everything
 from tests.optimizer.test_rolling_books import book_of_homes
@@ -222,6 +222,37 @@ def test_equal_orders_that_change_places_lead_to_the_same_clearing() -> None:
     forged = edited(data, x_of(data, book), swap)
     assert forged != data
     assert same(derive(book, RULES, forged), clearing)
+
+
+def test_row_prices_a_little_off_do_not_choose_the_prices_of_other_intervals() -> None:
+    """A row price that is off within the proof's tolerance must not make others count as they are written."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for t in range(4):
+        energy = int(rng.integers(100, 900))
+        rows += [
+            simple(2 * t, t, 1, energy, int(rng.integers(50, 90)) * 1_000),
+            simple(2 * t + 1, t, -1, energy, int(rng.integers(10, 50)) * 1_000),
+        ]
+    book = book_of(rows + storages(rng, 4, 2))
+    clearing, _ = written(book)
+    assert isinstance(clearing.certificate, SearchedGap)
+    [answer] = clearing.certificate.answers
+
+    def with_prices(*changes: tuple[int, float]) -> bytes:
+        row_price = answer.row_price.copy()
+        for interval, change in changes:
+            row_price[interval] += change
+        node = replace(answer.nodes[0], row_price=row_price)
+        proof = replace(clearing.certificate, answers=(answer._replace(row_price=row_price, nodes=[node]),))
+        data = to_bytes(replace(clearing, certificate=proof))
+        assert data is not None
+        return data
+
+    for wanted in (1_000.0, 3_000.0):
+        assert same(derive(book, RULES, with_prices((0, wanted))), clearing)
+        with pytest.raises(InfeasibleClearing, match="no prices follow from the row prices"):
+            derive(book, RULES, with_prices((0, wanted), (1, 0.0056)))
 
 
 def test_numbers_are_written_in_one_way() -> None:
