@@ -14,7 +14,7 @@ import numpy as np
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.orders import Flexible, Storage, reach_of
-from market.units import IntArray
+from market.units import MICRO_PER_UNIT, IntArray
 from p2p.batches.blob import IntervalContent
 from p2p.errors import OutOfRange
 from p2p.roles.collector.intake import Collected
@@ -30,14 +30,19 @@ from wattswap.runs.solutions import Solutions
 
 MAX_WHOLE: Final = 8
 """Orders of a home that a clearing takes as they are or not at all, which it has to search among, at most."""
+LIMIT_TIMES: Final = 10
+"""A limit is at most so many times the largest price of the retailer, or one unit of money where that is more. Beyond
+its prices a limit decides nothing, and large ones drown all others in the tolerances of the solver."""
 
 
 def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
     """Say what of a home's orders a market of a horizon does not take, or None.
 
-    Beyond what every chain checks: they end with the horizon, are one battery at most and few that cannot be divided at
-    will, which buy, and leave nothing that a clearing must reach. So no home makes one impossible, or slow, for all.
+    Beyond what every chain checks: they end with the horizon, have limits of the size of the retailer's prices, are one
+    battery at most and few that cannot be divided at will, which buy, and leave nothing that a clearing must reach.
+    Larger ones can make a clearing impossible, or slow, for all.
     """
+    most = _most_limit(setup)
     steps, stores, whole = setup.agents.horizon_minutes // setup.minutes, 0, 0
     for order in orders:
         terms = terms_of(order)
@@ -45,6 +50,8 @@ def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
             return "an order of no energy"
         if order.node:
             return f"an order at node {order.node}, and the market has one place"
+        if abs(order.limit_micro_per_kwh) > most:
+            return f"a limit of {order.limit_micro_per_kwh} micro a kWh; at most {most} is taken with these tariffs"
         if isinstance(terms, Flexible | Storage) and terms.last >= steps:
             return f"an order for interval {terms.last} of a horizon of {steps}"
         if isinstance(terms, Flexible) and (terms.least_wh or not terms.interruptible):
@@ -58,6 +65,11 @@ def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
     if whole > MAX_WHOLE:
         return f"{whole} flexible orders that are not divisible at will; a home has {MAX_WHOLE} at most"
     return f"{stores} storages; a home has one at most" if stores > 1 else None
+
+
+def _most_limit(setup: Setup) -> int:
+    outside = setup.prices.buy_cap_micro_per_kwh, setup.prices.feed_in_micro_per_kwh
+    return LIMIT_TIMES * max(MICRO_PER_UNIT, *(int(np.abs(price).max(initial=0)) for price in outside))
 
 
 Said = Mapping[str, Sequence[OrderLine]]

@@ -309,6 +309,8 @@ def test_a_message_that_the_market_does_not_take_counts_as_none_whoever_let_it_i
         ([line(100, Flexible(0, 5, 100, 50, 1))] * 9, "9 flexible orders that are not divisible at will"),
         ([order_line(-1, 9, 0, terms=Flexible(0, 5, 0, 9, 0))], "sells and is not divisible at will"),
         ([order_line(1, 100, 0, 1)], "an order at node 1, and the market has one place"),
+        ([order_line(1, 100, 10_000_001)], "a limit of 10000001 micro a kWh; at most 10000000 is taken"),
+        ([order_line(1, 1, -(10**9), terms=store(charge_wh=1))], "a limit of -1000000000 micro a kWh"),
     ],
 )
 def test_the_door_of_a_collector_refuses_what_the_market_does_not_take(
