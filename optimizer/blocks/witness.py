@@ -6,6 +6,7 @@ from it by the same functions as after a search, so nobody who writes it can cho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -40,7 +41,7 @@ from optimizer.fleet.market import is_for_many, unsettled_nano
 from optimizer.models.multi_interval import HorizonModel, compiled
 
 MOST_NODES: Final = 5_000
-"""Nodes of a tree that are read: what one takes to check is what it took to search, without the solver."""
+"""Nodes of all trees that are read: what one takes to check is what it took to search, without the solver."""
 HAS_PRICES, HAS_CHILDREN, HAS_POINT, IS_EMPTY, AS_ANSWER = 1, 2, 4, 8, 16
 """What a node holds, as bits; AS_ANSWER: the row prices of the answer itself."""
 
@@ -48,13 +49,13 @@ HAS_PRICES, HAS_CHILDREN, HAS_POINT, IS_EMPTY, AS_ANSWER = 1, 2, 4, 8, 16
 def to_bytes(clearing: Clearing) -> bytes | None:
     """What the search found for a clearing; nothing where simple orders alone decide it.
 
-    None where nobody could check it: a tree of more nodes than are read, a clearing that is not proven, or coordinated
+    None where nobody could check it: trees of more nodes than are read, a clearing that is not proven, or coordinated
     storages that do not discharge in some intervals, as nothing shows which those are.
     """
     proof = clearing.certificate
     if not isinstance(proof, SearchedGap) or not proof.answers:
         return b""
-    too_many = max(len(answer.nodes) for answer in proof.answers) > MOST_NODES
+    too_many = _nodes_of(proof.answers) > MOST_NODES
     if too_many or not proof.holds or (proof.coordinated and proof.no_discharge):
         return None
     return counted(len(proof.answers)) + b"".join(_of_answer(answer) for answer in proof.answers)
@@ -103,7 +104,7 @@ def _solved(horizon: Horizon, limits: Limits, reader: Reader) -> Solved:
             refuse("ends before storages no longer charge and discharge at once")
         model = compiled(horizon, limits.price_range, stopped)
         space = space_of(horizon, model, limits.price_range)
-        answer = _answer(model, reader)
+        answer = _answer(model, reader, MOST_NODES - _nodes_of(answers))
         found = _proven(space, answer, 2 * space.tolerance_nano)
         answers.append(answer)
         both = stopped_next(horizon, model, answer.x, stopped)
@@ -121,7 +122,7 @@ def _coordinated(horizon: Horizon, limits: Limits, reader: Reader, count: int) -
         refuse("holds several searches, where storages are coordinated once")
     model = compiled(horizon, horizon.price_range)
     space = space_of(horizon, model, limits.price_range)
-    answer = _answer(model, reader)
+    answer = _answer(model, reader, MOST_NODES)
     found = _proven(space, answer, unsettled_nano(horizon) + 2 * space.tolerance_nano, supported=False)
     return Solved(model, found, np.zeros(horizon.intervals, dtype=np.bool_), True, (answer,), True)
 
@@ -187,16 +188,23 @@ def _bits(node: ProofNode) -> int:
     return IS_EMPTY * node.empty + HAS_CHILDREN * (node.lump >= 0) + HAS_POINT * point
 
 
-def _answer(model: HorizonModel, reader: Reader) -> ProvenAnswer:
+def _nodes_of(answers: Sequence[ProvenAnswer]) -> int:
+    return sum(len(answer.nodes) for answer in answers)
+
+
+def _answer(model: HorizonModel, reader: Reader, most_nodes: int) -> ProvenAnswer:
     columns, rows = len(model.arrays.cost), len(model.arrays.row_lower)
     x, row_price = reader.numbers(columns), reader.numbers(rows)
-    nodes = [_node(columns, row_price, reader) for _ in range(reader.count(MOST_NODES, "nodes"))]
+    # A node without prices is one byte, and must not take the memory of a row of zeros.
+    nothing = np.zeros(rows)
+    nothing.setflags(write=False)
+    nodes = [_node(columns, row_price, nothing, reader) for _ in range(reader.count(most_nodes, "nodes"))]
     return ProvenAnswer(x, row_price, nodes)
 
 
-def _node(columns: int, answer_price: FloatArray, reader: Reader) -> ProofNode:
+def _node(columns: int, answer_price: FloatArray, nothing: FloatArray, reader: Reader) -> ProofNode:
     bits = reader.byte(2 * AS_ANSWER - 1)
-    prices = np.zeros(len(answer_price))
+    prices = nothing
     if bits & AS_ANSWER:
         prices = answer_price
     if bits & HAS_PRICES:

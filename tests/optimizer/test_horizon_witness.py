@@ -16,6 +16,7 @@ from market.horizon import read_horizon
 from market.orders import Storage
 from market.rules import MarketRules
 from market.witness import NUMBER_BYTES, counted, numbers
+from optimizer.blocks import witness
 from optimizer.blocks.proof import SearchedGap
 from optimizer.blocks.witness import to_bytes
 from optimizer.mechanisms.multi_interval import clear, derive
@@ -83,6 +84,20 @@ def test_searches_one_after_the_other_are_all_proven() -> None:
         assert forged is not None
         with pytest.raises(InfeasibleClearing, match=r"the solution (is no point|ends before|is not proven)"):
             derive(book, RULES, forged)
+
+
+def test_all_searches_together_have_no_more_nodes_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = everything(2, 60_000)
+    clearing, data = written(book)
+    assert isinstance(clearing.certificate, SearchedGap)
+    nodes = [len(answer.nodes) for answer in clearing.certificate.answers]
+    monkeypatch.setattr(witness, "MOST_NODES", sum(nodes))
+    assert same(derive(book, RULES, data), clearing)
+    monkeypatch.setattr(witness, "MOST_NODES", sum(nodes) - 1)
+    assert max(nodes) < sum(nodes) - 1
+    assert to_bytes(clearing) is None
+    with pytest.raises(InfeasibleClearing, match=r"nodes; at most \d+ are read"):
+        derive(book, RULES, data)
 
 
 def test_what_nobody_could_check_is_not_written_down() -> None:
