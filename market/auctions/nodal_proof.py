@@ -31,6 +31,9 @@ SLACK_MICRO = 0.1
 """What arithmetic may add to the error of rounding a price. [micro-currency/kWh]"""
 PRICED_WH = 4.0
 """Room that rounding to whole Wh may leave at a limit with a price, as energy of the node that moves it most. [Wh]"""
+FULL_WH = (2.0, 1.0, 0.5)
+"""Room of the limits that may have a price, tried one after the other: where limits are of a few Wh, `PRICED_WH` takes
+limits for full that are not, and their prices leave a gap. Any prices that explain those of nodes are a proof. [Wh]"""
 MOVED_WH = 2.0
 """What rounding may move in all of orders that are not at the price of their node. [Wh]"""
 FLOW_WH = 1e-3
@@ -110,21 +113,31 @@ def proof(
         residual, over = np.zeros(len(price_micro_per_kwh), dtype=np.int64), 0
     else:
         residual, over = _residual_wh(network, state), network.overload_wh(state)
-    gap: int | None = None
-    if duals is None:
-        gap = _whole_gap(network, book, welfare_nano, price_micro_per_kwh)
-        if gap == 0 or (network.tree is not None and not network.has_voltages and gap is not None):
-            return NodalPrices(price_micro_per_kwh, gap, 0, residual, over)
-        duals = fit(network, state, price_micro_per_kwh)
-    rows = network.rows(duals.limits)
-    explained = duals.reference + duals.price @ rows
-    return NodalPrices(
-        price_micro_per_kwh,
-        _gap(network, book, welfare_nano, duals, explained),
-        _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows)),
-        residual,
-        over,
-    )
+
+    def at(duals: Duals) -> NodalPrices:
+        rows = network.rows(duals.limits)
+        explained = duals.reference + duals.price @ rows
+        return NodalPrices(
+            price_micro_per_kwh,
+            _gap(network, book, welfare_nano, duals, explained),
+            _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows)),
+            residual,
+            over,
+        )
+
+    if duals is not None:
+        return at(duals)
+    gap = _whole_gap(network, book, welfare_nano, price_micro_per_kwh)
+    if gap == 0 or (network.tree is not None and not network.has_voltages and gap is not None):
+        return NodalPrices(price_micro_per_kwh, gap, 0, residual, over)
+    found = at(fit(network, state, price_micro_per_kwh))
+    for room_wh in FULL_WH:
+        if found.holds:
+            break
+        fewer = _fit(network, state, price_micro_per_kwh, room_wh)
+        if _unexplained(network, fewer, price_micro_per_kwh) is None:
+            found = at(fewer)
+    return found
 
 
 def proof_at_one_price(
