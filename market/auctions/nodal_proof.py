@@ -114,13 +114,15 @@ def proof(
     else:
         residual, over = _residual_wh(network, state), network.overload_wh(state)
 
+    held = bool((network.room(state) < network.per_wh - network.noise).any())
+
     def at(duals: Duals) -> NodalPrices:
         rows = network.rows(duals.limits)
         explained = duals.reference + duals.price @ rows
         return NodalPrices(
             price_micro_per_kwh,
             _gap(network, book, welfare_nano, duals, explained),
-            _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows)),
+            _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows), held),
             residual,
             over,
         )
@@ -203,7 +205,11 @@ def _unexplained(network: Network, duals: Duals, price_micro_per_kwh: IntArray) 
 
 
 def _rounding_nano(
-    book: OrderBook, price_micro_per_kwh: IntArray, explained: FloatArray, at_limits: FloatArray
+    book: OrderBook,
+    price_micro_per_kwh: IntArray,
+    explained: FloatArray,
+    at_limits: FloatArray,
+    held: bool,
 ) -> int:
     """What whole units may cost. [nano]
 
@@ -215,11 +221,12 @@ def _rounding_nano(
         price_micro_per_kwh: Of each node.
         explained: By the prices of limits. [micro-currency/kWh]
         at_limits: Price of each limit for the most that 1 Wh moves of it. [micro-currency/kWh]
+        held: Whether a limit, with a price or without, has no room for one more Wh.
     """
     every = np.concatenate((price_micro_per_kwh, book.limit_micro_per_kwh))
     span = int(every.max()) - int(every.min())
     priced = at_limits[at_limits > 1e-9 * max(1.0, float(at_limits.max(initial=0.0)))]
-    room = PRICED_WH * float(np.minimum(priced, span).sum()) + MOVED_WH * span * bool(len(priced))
+    room = PRICED_WH * float(np.minimum(priced, span).sum()) + MOVED_WH * span * (held or bool(len(priced)))
     at_price = np.abs(book.limit_micro_per_kwh - price_micro_per_kwh[book.node]) <= 1
     apart = np.abs(book.limit_micro_per_kwh - explained[book.node])
     return ceil(room + float((apart * book.energy_wh)[at_price].sum()))

@@ -73,6 +73,15 @@ def test_nothing_is_traded_where_whole_wh_only_flow_to_where_the_price_is_lower(
     assert not clearing.accepted_wh.any()
 
 
+def test_nothing_is_traded_where_only_fractions_of_a_wh_fit_and_no_limit_has_a_price() -> None:
+    """Node 1 would sell 0.8 Wh to node 3 and 0.2 Wh to node 2 at one price; neither voltage carries 1 Wh."""
+    ends, limits = [(1, 0), (2, 0), (3, 1), (1, 4)], [1, 4, NO_LIMIT, 1]
+    r = [45.139242781, 98.77504993, 125.163162472, 11.385097927]
+    grid = grid_of(ends, limits, "lindistflow", x=[0.131, 0.835, 1.03, 0.227], r=r, root=3)
+    clearing = proven(book_of((2, 1_000, 80_000), (3, 1_000, 80_000), (1, -1, 0)), grid)
+    assert not clearing.accepted_wh.any()
+
+
 def test_a_limit_with_a_small_price_binds_beside_open_lines() -> None:
     """The line from node 1 to 2 is full, at 1 micro; what open lines cost both ways is not to hide that."""
     orders = [(6, -1_000, 3), (2, -1_000, 0), (0, -1_000, 3), (4, 1_000, 7), (6, -1_000, 3), (2, 2_000, 4)]
