@@ -31,6 +31,9 @@ SLACK_MICRO = 0.1
 """What arithmetic may add to the error of rounding a price. [micro-currency/kWh]"""
 PRICED_WH = 4.0
 """Room that rounding to whole Wh may leave at a limit with a price, as energy of the node that moves it most. [Wh]"""
+FULL_WH = (2.0, 1.0, 0.5)
+"""Room of the limits that may have a price, tried one after the other: where limits are of a few Wh, `PRICED_WH` takes
+limits for full that are not, and their prices leave a gap. Any prices that explain those of nodes are a proof. [Wh]"""
 MOVED_WH = 2.0
 """What rounding may move in all of orders that are not at the price of their node. [Wh]"""
 FLOW_WH = 1e-3
@@ -110,21 +113,33 @@ def proof(
         residual, over = np.zeros(len(price_micro_per_kwh), dtype=np.int64), 0
     else:
         residual, over = _residual_wh(network, state), network.overload_wh(state)
-    gap: int | None = None
-    if duals is None:
-        gap = _whole_gap(network, book, welfare_nano, price_micro_per_kwh)
-        if gap == 0 or (network.tree is not None and not network.has_voltages and gap is not None):
-            return NodalPrices(price_micro_per_kwh, gap, 0, residual, over)
-        duals = fit(network, state, price_micro_per_kwh)
-    rows = network.rows(duals.limits)
-    explained = duals.reference + duals.price @ rows
-    return NodalPrices(
-        price_micro_per_kwh,
-        _gap(network, book, welfare_nano, duals, explained),
-        _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows)),
-        residual,
-        over,
-    )
+
+    held = bool((network.room(state) < network.per_wh - network.noise).any())
+
+    def at(duals: Duals) -> NodalPrices:
+        rows = network.rows(duals.limits)
+        explained = duals.reference + duals.price @ rows
+        return NodalPrices(
+            price_micro_per_kwh,
+            _gap(network, book, welfare_nano, duals, explained),
+            _rounding_nano(book, price_micro_per_kwh, explained, duals.price * _size(rows), held),
+            residual,
+            over,
+        )
+
+    if duals is not None:
+        return at(duals)
+    gap = _whole_gap(network, book, welfare_nano, price_micro_per_kwh)
+    if gap == 0 or (network.tree is not None and not network.has_voltages and gap is not None):
+        return NodalPrices(price_micro_per_kwh, gap, 0, residual, over)
+    found = at(fit(network, state, price_micro_per_kwh))
+    for room_wh in FULL_WH:
+        if found.holds:
+            break
+        fewer = _fit(network, state, price_micro_per_kwh, room_wh)
+        if _unexplained(network, fewer, price_micro_per_kwh) is None:
+            found = at(fewer)
+    return found
 
 
 def proof_at_one_price(
@@ -190,7 +205,11 @@ def _unexplained(network: Network, duals: Duals, price_micro_per_kwh: IntArray) 
 
 
 def _rounding_nano(
-    book: OrderBook, price_micro_per_kwh: IntArray, explained: FloatArray, at_limits: FloatArray
+    book: OrderBook,
+    price_micro_per_kwh: IntArray,
+    explained: FloatArray,
+    at_limits: FloatArray,
+    held: bool,
 ) -> int:
     """What whole units may cost. [nano]
 
@@ -202,11 +221,12 @@ def _rounding_nano(
         price_micro_per_kwh: Of each node.
         explained: By the prices of limits. [micro-currency/kWh]
         at_limits: Price of each limit for the most that 1 Wh moves of it. [micro-currency/kWh]
+        held: Whether a limit, with a price or without, has no room for one more Wh.
     """
     every = np.concatenate((price_micro_per_kwh, book.limit_micro_per_kwh))
     span = int(every.max()) - int(every.min())
     priced = at_limits[at_limits > 1e-9 * max(1.0, float(at_limits.max(initial=0.0)))]
-    room = PRICED_WH * float(np.minimum(priced, span).sum()) + MOVED_WH * span * bool(len(priced))
+    room = PRICED_WH * float(np.minimum(priced, span).sum()) + MOVED_WH * span * (held or bool(len(priced)))
     at_price = np.abs(book.limit_micro_per_kwh - price_micro_per_kwh[book.node]) <= 1
     apart = np.abs(book.limit_micro_per_kwh - explained[book.node])
     return ceil(room + float((apart * book.energy_wh)[at_price].sum()))

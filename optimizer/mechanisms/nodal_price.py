@@ -276,21 +276,16 @@ def _by_node(
 
 
 def _whole_prices(zones: Zones, state: State, asked: Asked | None) -> _Prices:
-    """Prices in whole micro: the nearest; where the operator would then have to add money, in its favour.
-
-    Bounds of orders are whole, so that rounding to whole micro never leaves them.
+    """Prices in whole micro, and the ends of their intervals.
 
     Args:
         zones: Before rounding.
         state: The grid under what is accepted.
         asked: Answers to the programs of exact intervals; None to leave intervals at the price.
     """
-    price = np.rint(zones.price).astype(np.int64)
+    price = zones.whole(state.load_wh)
     if zones.support is None:
         return _Prices(price, zones.lo.astype(np.int64), zones.hi.astype(np.int64))
-    if float(price[zones.of_node] @ state.load_wh) < 0:
-        takes = np.bincount(zones.of_node, state.load_wh, len(price)) > 0
-        price = np.where(takes, np.ceil(zones.price), np.floor(zones.price)).astype(np.int64)
     if asked is None:
         return _Prices(price, price, price)
     return _Prices(price, *zones.support.intervals(price, asked))

@@ -6,6 +6,8 @@ solved before.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from market.auctions.network import Network
@@ -15,7 +17,7 @@ from optimizer.errors import Infeasible, SolverFailed
 from optimizer.nodal.prices import NEAR_MICRO, Zones
 from optimizer.nodal.program import COST_PER_MICRO, compiled
 from optimizer.solver.asked import Asked, Asking, Reading
-from optimizer.solver.compile import CompiledModel
+from optimizer.solver.compile import CompiledModel, by_column
 from optimizer.solver.rounding import whole_wh
 
 VOLUME = 1_000.0
@@ -47,7 +49,7 @@ def by_program(
         asked: Answers to its program.
 
     Returns:
-        Accepted energy of all orders in whole Wh; None where whole Wh break a limit.
+        Accepted energy of all orders in whole Wh; None where whole Wh break a limit or leave a rent below 0.
 
     Raises:
         Infeasible: The marginal orders cannot fill what binds.
@@ -80,14 +82,16 @@ def by_program(
     served = accepted.copy()
     served[rows] = np.clip(np.abs(balanced[1:]), 0, book.energy_wh[rows])
     done = network.load(book, served)
-    return served if done.sum() == 0 and network.fits(network.state(done)) else None
+    fits = done.sum() == 0 and network.fits(network.state(done)) and zones.pays(done)
+    return served if fits else None
 
 
 def in_whole_numbers(network: Network, book: OrderBook, zones: Zones, asked: Asked) -> IntArray:
     """Solve the program of all orders again for whole Wh. Orders worse than the price of their node stay out.
 
     First with limits tightened by what rounded answers break of them, until they break none; where that does not end,
-    as at limits of a few Wh, in whole numbers near the answer in fractions.
+    as at limits of a few Wh, or where buyers would then pay less than sellers get, in whole numbers near the answer in
+    fractions at whose prices they do not.
 
     Raises:
         SolverFailed: No whole Wh were found within the limits.
@@ -105,24 +109,30 @@ def in_whole_numbers(network: Network, book: OrderBook, zones: Zones, asked: Ask
         quantity = _solve(model, cost, lower, upper, session)
         near = quantity if not attempt else near
         served = _in_book_order(whole_wh(quantity), order)
-        room = network.room(network.state(network.load(book, served)))
+        load = network.load(book, served)
+        room = network.room(network.state(load))
         broken = room < -noise
         if not broken.any() and (served <= book.energy_wh).all():
-            return served
+            if zones.pays(load):
+                return served
+            break
         less[broken] -= room[broken] - noise[broken]
     # In limits that leave room for what the solver tolerates.
     _tighten(network, model, 10 * noise, len(order))
-    whole = asked.of(model, len(order))
-    for width in WIDTHS_WH:
-        low, high = np.maximum(lower, np.floor(near) - width), np.minimum(upper, np.ceil(near) + width)
-        try:
-            quantity = _solve(model, cost, low, high, whole)
-        except (Infeasible, SolverFailed):
-            continue
-        served = _in_book_order(np.rint(quantity).astype(np.int64), order)
-        load = network.load(book, served)
-        if load.sum() == 0 and network.fits(network.state(load)):
-            return served
+    for program in (model, _paying(model, price[order])):
+        whole = asked.of(program, len(order))
+        for width in WIDTHS_WH:
+            low, high = np.maximum(lower, np.floor(near) - width), np.minimum(upper, np.ceil(near) + width)
+            try:
+                quantity = _solve(program, cost, low, high, whole)
+            except (Infeasible, SolverFailed):
+                continue
+            served = _in_book_order(np.rint(quantity).astype(np.int64), order)
+            load = network.load(book, served)
+            if load.sum() == 0 and network.fits(network.state(load)):
+                if zones.pays(load):
+                    return served
+                break
     raise SolverFailed(
         "no allocation in whole Wh was found within the limits of the grid; its limits are too narrow"
     )
@@ -152,6 +162,21 @@ def _pin(network: Network, model: CompiledModel, limits: IntArray, first: int) -
             column = first + count + node - (node > network.grid.root)
             at = (network.grid.vmin, network.grid.vmax)[high] * PPM
         model.lower[column] = model.upper[column] = at
+
+
+def _paying(model: CompiledModel, price_micro_per_kwh: FloatArray) -> CompiledModel:
+    """The model in which buyers pay at least what sellers get, at these prices of its first columns."""
+    rows, orders = len(model.row_lower), np.arange(len(price_micro_per_kwh))
+    column = np.repeat(np.arange(len(model.cost)), np.diff(model.start))
+    matrix = by_column(
+        np.concatenate((column, orders)).astype(np.int32),
+        np.append(model.index, np.full(len(orders), rows)).astype(np.int32),
+        np.append(model.value, price_micro_per_kwh * COST_PER_MICRO),
+        len(model.cost),
+        rows + 1,
+    )
+    lowest, highest = np.append(model.row_lower, 0.0), np.append(model.row_upper, np.inf)
+    return replace(model, row_lower=lowest, row_upper=highest, **matrix)
 
 
 def _tighten(network: Network, model: CompiledModel, less: FloatArray, first: int) -> None:

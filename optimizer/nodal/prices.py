@@ -81,6 +81,31 @@ class Zones(NamedTuple):
     joined: IntArray
     support: Support | None = None
 
+    def whole(self, load_wh: FloatArray) -> IntArray:
+        """Prices in whole micro: the nearest; where the operator would then have to add money, in its favour.
+
+        Bounds of orders are whole, so that rounding to whole micro never leaves them.
+
+        Args:
+            load_wh: Net consumption of each node. [Wh]
+        """
+        nearest_whole = np.rint(self.price)
+        if self.support is not None and float(nearest_whole[self.of_node] @ load_wh) < 0:
+            takes = np.bincount(self.of_node, load_wh, len(self.price)) > 0
+            nearest_whole = np.where(takes, np.ceil(self.price), np.floor(self.price))
+        return nearest_whole.astype(np.int64)
+
+    def pays(self, load_wh: FloatArray) -> bool:
+        """Whether buyers pay at least what sellers get.
+
+        At an optimal allocation in fractions they do, as every limit with a price is full. Whole Wh may leave such a
+        limit so much room that energy goes only where its price is lower.
+
+        Args:
+            load_wh: Net consumption of each node. [Wh]
+        """
+        return float(self.whole(load_wh)[self.of_node] @ load_wh) >= 0
+
 
 class Bounds(NamedTuple):
     """What each order says about the price at its node, and the range of all limits."""
@@ -226,13 +251,26 @@ def _nearest_prices(
     price = np.clip(np.where(np.abs(price - whole) <= NEAR_MICRO, whole, price), lo, hi)
     if (np.abs(price - reference - columns @ found) > 2 * NEAR_MICRO).any():
         raise Unproven("the prices nearest to that without limits do not support the allocation")
-    mu = np.maximum(found[1:], 0.0)
+    mu = _netted(rows, np.maximum(found[1:], 0.0))
     active = mu > 1e-9 * max(1.0, float(mu.max(initial=0.0)))
     size = np.abs(network.rows(limits)).max(axis=1, initial=1e-300)
     duals = Duals(reference + float(found[0]), limits, mu / size)
     support = Support(reference, columns, constraints, least, bounds.lowest, bounds.highest)
     joined = zone if active.all() else _alike(rows[active])[0]
     return Zones(zone, price, price, price, duals, limits[active], joined, support)
+
+
+def _netted(rows: FloatArray, mu: FloatArray) -> FloatArray:
+    """Prices of limits, less what those of opposite limits, as of the two ways of an open line, have in common.
+
+    Only the difference of two opposite ones moves a price. What they have in common may be any number, beside which all
+    other prices would look like 0.
+    """
+    place = {row.tobytes(): i for i, row in enumerate(np.round(rows, 9) + 0.0)}
+    opposite = np.array([place.get(row.tobytes(), -1) for row in np.round(-rows, 9) + 0.0], dtype=np.int64)
+    common = np.where(opposite >= 0, np.minimum(mu, mu[opposite]), 0.0)
+    netted: FloatArray = mu - common
+    return netted
 
 
 def _merged(network: Network, binding: IntArray) -> tuple[IntArray, FloatArray]:

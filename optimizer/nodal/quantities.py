@@ -60,7 +60,7 @@ def accepted_wh(
         raise Unproven(f"the solver's allocation is not optimal: {unfit}") from None
     if filled is not None:
         state = network.state(network.load(book, filled))
-        if network.fits(state):
+        if network.fits(state) and zones.pays(state.load_wh):
             return filled, state
     try:
         found = by_program(network, book, zones, accepted, marginal, filled, asked)
