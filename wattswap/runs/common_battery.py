@@ -235,7 +235,7 @@ def one_meter(
 ) -> OneMeter:
     """All homes as one, once for each of some batteries, or once without one.
 
-    The scenario's forecaster sees what the meters of all homes together showed before the gate, the days before the
+    The scenario's forecaster sees what the meters of all members together showed before the gate, the days before the
     window included. Batteries differ in size only, so that one forecast serves all of them.
 
     Args:
@@ -247,7 +247,9 @@ def one_meter(
     """
     count = max(len(stores), 1)
     before = setup.meter.import_wh[: setup.first_row] - setup.meter.export_wh[: setup.first_row]
-    net_wh = np.repeat(np.concatenate((before.sum(axis=1), net_wh))[:, None], count, axis=1)
+    member = setup.membership.in_rows(setup.meter.start_s, setup.minutes * 60, setup.first_row)
+    together = np.where(member, before, 0).sum(axis=1)
+    net_wh = np.repeat(np.concatenate((together, net_wh))[:, None], count, axis=1)
     outside = OutsidePrices(prices.buy_cap_micro_per_kwh, prices.feed_in_micro_per_kwh, 0, 0)
     return OneMeter(
         np.maximum(net_wh, 0),

@@ -46,7 +46,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.checked import Checked, checked
-from wattswap.runs.common_battery import BATTERY, Owners, common_store, owners, refuse_common_battery
+from wattswap.runs.common_battery import BATTERY, common_store, owners, refuse_common_battery
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
@@ -64,7 +64,7 @@ from wattswap.runs.zones import RunZones
 from wattswap.scenario.load import Scenario
 
 DAY_S = 86_400
-Homes = Community | Neighbourhood | Owners
+Homes = Community | Neighbourhood
 """Homes that walk through time together."""
 
 
