@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from agents.bidding import Orders
-from agents.community import ALONE, Community
+from agents.community import Community
 from agents.control import CONTROLLERS
+from agents.meters import ALONE
 from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules
 from data.readings import MISSING
