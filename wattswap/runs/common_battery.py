@@ -37,7 +37,7 @@ CONTROLLERS_OF: Final = {"welfare": "plan", "peak": "plan", "self_consumption": 
 """Controller that runs it, by what it is run for; for the peak it only says how far forecasts reach."""
 
 
-class Moved(NamedTuple):
+class BatteryMoved(NamedTuple):
     """What the battery did in an interval.
 
     Args:
@@ -49,7 +49,7 @@ class Moved(NamedTuple):
     stored_wh: int
 
 
-class Schedule(Protocol):
+class BatteryRule(Protocol):
     """Decides what a battery does, an interval after the other, by nothing but what is known then."""
 
     @property
@@ -57,7 +57,7 @@ class Schedule(Protocol):
 
     def planned_wh(self) -> int: ...
 
-    def live(self, net_wh: int) -> Moved: ...
+    def live(self, net_wh: int) -> BatteryMoved: ...
 
     def snapshot(self) -> dict[str, Any]: ...
 
@@ -84,13 +84,13 @@ class Controlled:
         """What it will take in the next interval by forecast, negative where it gives. [Wh]"""
         return self._meter.planned_wh()
 
-    def live(self, net_wh: int) -> Moved:
+    def live(self, net_wh: int) -> BatteryMoved:
         """Run it in the next interval, in which all homes together need some energy. [Wh]"""
         self._meter.see(net_wh)
         meters = self._meter.live()
         taken = int(meters.import_wh[0] - meters.export_wh[0]) - net_wh
         self._stored_uwh = self._store.after(self._stored_uwh, taken)
-        return Moved(taken, self._stored_uwh // PPM)
+        return BatteryMoved(taken, self._stored_uwh // PPM)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -129,13 +129,13 @@ class PeakKeeping:
         ahead = self._meter.expected_net_wh_ahead()
         return self._peak.wanted_wh(ahead[0], ahead[1:]) if ahead else 0
 
-    def live(self, net_wh: int) -> Moved:
+    def live(self, net_wh: int) -> BatteryMoved:
         """Run it in the next interval, in which all homes together need some energy. [Wh]"""
         taken = self._peak.wanted_wh(net_wh, self._meter.expected_net_wh_ahead()[1:])
         self._peak = self._peak.after(net_wh, taken)
         self._meter.see(net_wh)
         self._meter.live()
-        return Moved(taken, self._peak.stored_uwh // PPM)
+        return BatteryMoved(taken, self._peak.stored_uwh // PPM)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -167,7 +167,7 @@ class Owners(Neighbourhood):
         battery: Decides what the battery does.
     """
 
-    def __init__(self, homes: Community, battery: Schedule) -> None:
+    def __init__(self, homes: Community, battery: BatteryRule) -> None:
         super().__init__([homes])
         self.battery = battery
 
