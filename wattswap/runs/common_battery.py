@@ -24,8 +24,8 @@ from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import PPM, IntArray
 from optimizer.storage.peak import Peak
 from optimizer.storage.store import Store
-from wattswap.errors import InvalidScenario, Problem
 from wattswap.scenario.community import MOST_SHARED, CommonBattery
+from wattswap.scenario.time import Faults
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -301,29 +301,26 @@ def refuse_common_battery(scenario: Scenario, homes: int, devices: Mapping[str, 
     Raises:
         InvalidScenario: All of it, with what to do.
     """
-    battery, problems = scenario.community.battery, list[Problem]()
+    battery, table = scenario.community.battery, "community.battery"
     if battery is None:
         return
-
-    def refuse(key: str, what: str, cure: str) -> None:
-        problems.extend(scenario.invalid(f"community.battery{key}", what, cure).problems)
-
+    faults: Faults = []
     if battery.capacity_wh is None:
         size = "give its size in kWh, or find one by `wattswap size battery`"
-        refuse(".capacity_kwh", "is missing, and a run needs it", size)
+        faults.append((f"{table}.capacity_kwh", "is missing, and a run needs it", size))
     elif battery.capacity_wh > MAX_CAPACITY_WH:
-        refuse(".capacity_kwh", "is too large to be simulated", f"give at most {MAX_CAPACITY_WH / 1_000:g}")
+        most = f"give at most {MAX_CAPACITY_WH / 1_000:g}"
+        faults.append((f"{table}.capacity_kwh", "is too large to be simulated", most))
     without = "remove [community.battery]"
     for what, cure in _what_has_no_place_for_it(scenario, devices):
-        refuse("", what, f"{cure}, or {without}")
+        faults.append((table, what, f"{cure}, or {without}"))
     if battery.shares != "price" and homes > MOST_SHARED:
         what = f"is {battery.shares}, which needs the value of every group, of at most {MOST_SHARED} homes"
-        refuse(".shares", what, f'these are {homes}: write "price"')
+        faults.append((f"{table}.shares", what, f'these are {homes}: write "price"'))
     if battery.shares != "price" and battery.run_for == "peak":
         what = f"is {battery.shares}, and a battery that is run for the peak need not save what a group could claim"
-        refuse(".shares", what, 'write "price", or run it for welfare or self_consumption')
-    if problems:
-        raise InvalidScenario(*problems)
+        faults.append((f"{table}.shares", what, 'write "price", or run it for welfare or self_consumption'))
+    scenario.refuse(faults)
 
 
 def _what_has_no_place_for_it(
