@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from agents.errors import reading_snapshot
 from agents.flexibility import Otherwise, Schedule, Submitted
 from agents.forecast import PERFECT_FORESIGHT, Forecast
 from agents.forecasts import Forecasts
+from agents.meters import ALONE, Meters, registers
 from agents.mixed import MixedForecasts, forecasts_of
 from agents.operation import Operation, Projected
 from agents.readings import Readings
@@ -42,26 +43,8 @@ from market.random import random_words
 from market.settlement.tariff import AnyPrices, OutsidePrices
 from market.units import BoolArray, IntArray
 
-ALONE = "alone_"
-"""Begins the names of what registers and devices would show if homes had no market to react to, where they do."""
-
 Ahead = tuple[Known, Forecast | None, int]
 """What is known at a gate, the forecast from there on, and which of its steps is the traded interval."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Meters:
-    """What the meters of all homes show after an interval.
-
-    Args:
-        import_wh: Import register, simulated devices included. [Wh]
-        export_wh: Export register, simulated devices included. [Wh]
-        columns: Further values of the devices, such as "stored_wh".
-    """
-
-    import_wh: IntArray
-    export_wh: IntArray
-    columns: Mapping[str, IntArray]
 
 
 class Community:
@@ -462,30 +445,19 @@ class Community:
         row = self._next
         if self._operation.plans:
             self._look_ahead()
-        registers = self._registers(row, self._operation)
+        shown = self._registers(row, self._operation)
         columns = self._operation.read()
         if self._alone is not None:
             imported, exported = self._registers(row, self._alone)
             alone = {"import_wh": imported, "export_wh": exported, **self._alone.read()}
             columns |= {ALONE + name: column for name, column in alone.items()}
         self._next = row + 1
-        return Meters(*registers, columns)
+        return Meters(*shown, columns)
 
     def _registers(self, row: int, operation: Operation) -> tuple[IntArray, IntArray]:
-        """Run the devices for an interval: both registers with them. [Wh]
-
-        A device that takes energy first uses what the home exported beyond its import, one that gives first covers
-        the reverse, so both registers stay at or above 0, and where both moved, the devices of a home touch only the
-        difference.
-        """
+        """Run the devices for an interval: both registers with them. [Wh]"""
         net_wh = self._readings.net_wh[row]
-        moved_wh = operation.live(row, net_wh)
-        taken, given = np.maximum(moved_wh, 0), np.maximum(-moved_wh, 0)
-        less_export = np.minimum(taken, np.maximum(-net_wh, 0))
-        less_import = np.minimum(given, np.maximum(net_wh, 0))
-        imported = self._import_wh[row] - less_import + (taken - less_export)
-        exported = self._export_wh[row] - less_export + (given - less_import)
-        return imported, exported
+        return registers(self._import_wh[row], self._export_wh[row], net_wh, operation.live(row, net_wh))
 
 
 def _without_gaps(projected: Projected, forecast: Forecast) -> IntArray:

@@ -13,8 +13,9 @@ import numpy as np
 
 from agents.bidders import Round, joined
 from agents.bidding import Limits, Orders, OwnResults
-from agents.community import ALONE, Community, Meters
+from agents.community import Community
 from agents.errors import reading_snapshot
+from agents.meters import ALONE, Meters
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.settlement.tariff import AnyPrices

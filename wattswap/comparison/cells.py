@@ -63,7 +63,10 @@ def book_at(setup: Setup, i: int) -> OrderBook:
     community = setup.community()
     if community.learns or setup.rounds > 1 or setup.looks_ahead:
         cure = "read the orders of a run instead"
-        what = "homes that learn, react or order in rounds or for a horizon have another book under each mechanism"
+        what = (
+            "homes that learn, react or order in rounds or for a horizon have another book under each mechanism,"
+            " and a battery in common orders by what it did before"
+        )
         raise UsageError.of("book", what, cure)
     for _ in range(i):
         community.live()

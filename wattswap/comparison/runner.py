@@ -113,7 +113,8 @@ def _prepare_all(plan: Plan) -> tuple[Setup, dict[str, str]]:
     """The prepared first point, and the SHA-256 of the data of each; the others are prepared where they run.
 
     Raises:
-        WattswapError: What the first point that cannot run lacks, and what others of its kind lack.
+        WattswapError: What the first point that cannot run, by itself or under a mechanism, lacks, and what others of
+            its kind lack.
     """
     first: Setup | None = None
     data_sha256: dict[str, str] = {}
@@ -122,6 +123,8 @@ def _prepare_all(plan: Plan) -> tuple[Setup, dict[str, str]]:
     for point in plan.points:
         try:
             setup = prepare(point.scenario)
+            for choice in plan.choices:  # so that none is refused after hours of others
+                under(setup, choice.of(point.scenario, plan.seeds[0]))
         except WattswapError as wrong:
             error = error or wrong
             if type(wrong) is type(error):

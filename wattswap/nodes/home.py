@@ -18,8 +18,8 @@ import trio
 
 from agents.bidders import Round
 from agents.bidding import Orders
-from agents.community import Meters
 from agents.errors import AgentError, InvalidSnapshot
+from agents.meters import Meters
 from market.errors import MarketError
 from market.rounds import Tape
 from market.settlement.accounts import COLUMNS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.community import Meters
+from agents.meters import Meters
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.units import IntArray

@@ -155,7 +155,7 @@ def ac_of_run(result: RunFolder) -> AcOfRun:
     at_node[np.arange(len(homes)), _nodes_of(loaded, result.scenario["grid"], homes)] = 1.0
     by_phase, note = _states_phases(loaded)
     if by_phase:
-        share = np.array([loaded.phases(home.partition("#")[0]) for home in homes])
+        share = phases_of(loaded, homes)
         solve = _by_phase(grid, loaded, at_node[:, :, None] * share[:, None, :], hours)
     else:
         solve = _balanced(grid) if grid.is_tree else _meshed(grid, hours)
@@ -204,6 +204,12 @@ def _nodes_of(loaded: LoadedGrid, given: dict[str, Any], homes: list[str]) -> In
     places = {home_id(home): node for home, node in loaded.homes.items()} | dict(given.get("homes", {}))
     row = {name: i for i, name in enumerate(loaded.grid.nodes.names)}
     return np.array([row[str(place)] for place in place_of_each(places, homes)], dtype=np.int64)
+
+
+def phases_of(loaded: LoadedGrid, homes: list[str]) -> FloatArray:
+    """Share of each phase in what each home takes, in equal parts where the grid states none, shape (homes, 3)."""
+    stated = {home_id(home): home for home in loaded.given["phases"]}
+    return np.array([loaded.phases(home or "") for home in place_of_each(stated, homes)])
 
 
 def _states_phases(loaded: LoadedGrid) -> tuple[bool, str]:

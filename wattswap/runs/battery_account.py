@@ -11,7 +11,7 @@ from agents.state import whole_from_json
 from market.cooperative.shapley import shapley
 from market.settlement.accounts import IMBALANCE, LOCAL, MONEY_COLUMNS, TRADE
 from market.settlement.tariff import AnyPrices
-from market.units import IntArray, largest_remainder
+from market.units import BoolArray, IntArray, largest_remainder
 from optimizer.cooperative import nucleolus
 from optimizer.errors import OptimizerError
 from wattswap.errors import Infeasible
@@ -28,7 +28,7 @@ class BatteryAccount:
     """What the battery of a run was credited, moved and holds, and what groups are worth if it is shared by that.
 
     A group is worth what it saves against each of its homes alone, if its homes net with each other and with their
-    equal part of what the battery did.
+    part of what the battery did, which is equal for all who are members in an interval.
 
     Args:
         setup: The prepared scenario.
@@ -54,8 +54,10 @@ class BatteryAccount:
         self._sums["given_wh"] += max(-taken_wh, 0)
         self._sums["stored_wh"] = record.battery.stored_wh
         if len(self._value):
-            net_wh = record.import_wh - record.export_wh
-            self._value += _values(net_wh, taken_wh, self._member, record.prices, homes)
+            net_wh, part = record.import_wh - record.export_wh, self._setup.membership.at(record.start_s)
+            owners = part if part.any() else np.ones_like(part)
+            value = _values(net_wh, taken_wh, self._member, owners, record.prices)
+            self._value += homes * value // int(owners.sum())
 
     @property
     def facts(self) -> dict[str, int]:
@@ -147,18 +149,20 @@ def battery_netting_nano(record: IntervalRecord) -> int:
     return int(line[IMBALANCE]) + alone
 
 
-def _values(net_wh: IntArray, taken_wh: int, member: IntArray, prices: AnyPrices, homes: int) -> IntArray:
-    """What every group of homes saves in an interval, times the number of homes. [nano-currency]"""
-    one = prices.main
+def _values(
+    net_wh: IntArray, taken_wh: int, member: IntArray, owners: BoolArray, prices: AnyPrices
+) -> IntArray:
+    """What every group of homes saves in an interval, times the number of owners. [nano-currency]"""
+    one, count = prices.main, int(owners.sum())
     bought, sold, fee = (
         one.buy_cap_micro_per_kwh,
         one.feed_in_micro_per_kwh,
         one.grid_fee_local_micro_per_kwh,
     )
-    part, need_wh = member.sum(axis=0), np.maximum(net_wh, 0)
+    part, need_wh = owners @ member, np.maximum(net_wh, 0)
     alone_nano = need_wh * (bought + fee) - np.maximum(-net_wh, 0) * sold
-    together_wh = homes * (net_wh @ member) + part * taken_wh
+    together_wh = count * (net_wh @ member) + part * taken_wh
     cost = np.where(together_wh > 0, bought, sold) * together_wh
-    cost += fee * (homes * (need_wh @ member) + part * max(taken_wh, 0))
-    found: IntArray = homes * (alone_nano @ member) - cost
+    cost += fee * (count * (need_wh @ member) + part * max(taken_wh, 0))
+    found: IntArray = count * (alone_nano @ member) - cost
     return found

@@ -24,8 +24,8 @@ from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import PPM, IntArray
 from optimizer.storage.peak import Peak
 from optimizer.storage.store import Store
-from wattswap.errors import InvalidScenario, Problem
 from wattswap.scenario.community import MOST_SHARED, CommonBattery
+from wattswap.scenario.time import Faults
 
 if TYPE_CHECKING:
     from wattswap.runs.prepare import Setup
@@ -37,7 +37,7 @@ CONTROLLERS_OF: Final = {"welfare": "plan", "peak": "plan", "self_consumption": 
 """Controller that runs it, by what it is run for; for the peak it only says how far forecasts reach."""
 
 
-class Moved(NamedTuple):
+class BatteryMoved(NamedTuple):
     """What the battery did in an interval.
 
     Args:
@@ -49,7 +49,7 @@ class Moved(NamedTuple):
     stored_wh: int
 
 
-class Schedule(Protocol):
+class BatteryRule(Protocol):
     """Decides what a battery does, an interval after the other, by nothing but what is known then."""
 
     @property
@@ -57,7 +57,7 @@ class Schedule(Protocol):
 
     def planned_wh(self) -> int: ...
 
-    def live(self, net_wh: int) -> Moved: ...
+    def live(self, net_wh: int) -> BatteryMoved: ...
 
     def snapshot(self) -> dict[str, Any]: ...
 
@@ -84,13 +84,13 @@ class Controlled:
         """What it will take in the next interval by forecast, negative where it gives. [Wh]"""
         return self._meter.planned_wh()
 
-    def live(self, net_wh: int) -> Moved:
+    def live(self, net_wh: int) -> BatteryMoved:
         """Run it in the next interval, in which all homes together need some energy. [Wh]"""
         self._meter.see(net_wh)
         meters = self._meter.live()
         taken = int(meters.import_wh[0] - meters.export_wh[0]) - net_wh
         self._stored_uwh = self._store.after(self._stored_uwh, taken)
-        return Moved(taken, self._stored_uwh // PPM)
+        return BatteryMoved(taken, self._stored_uwh // PPM)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -129,13 +129,13 @@ class PeakKeeping:
         ahead = self._meter.expected_net_wh_ahead()
         return self._peak.wanted_wh(ahead[0], ahead[1:]) if ahead else 0
 
-    def live(self, net_wh: int) -> Moved:
+    def live(self, net_wh: int) -> BatteryMoved:
         """Run it in the next interval, in which all homes together need some energy. [Wh]"""
         taken = self._peak.wanted_wh(net_wh, self._meter.expected_net_wh_ahead()[1:])
         self._peak = self._peak.after(net_wh, taken)
         self._meter.see(net_wh)
         self._meter.live()
-        return Moved(taken, self._peak.stored_uwh // PPM)
+        return BatteryMoved(taken, self._peak.stored_uwh // PPM)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that a checkpoint needs to continue, as JSON values."""
@@ -167,7 +167,7 @@ class Owners(Neighbourhood):
         battery: Decides what the battery does.
     """
 
-    def __init__(self, homes: Community, battery: Schedule) -> None:
+    def __init__(self, homes: Community, battery: BatteryRule) -> None:
         super().__init__([homes])
         self.battery = battery
 
@@ -235,7 +235,7 @@ def one_meter(
 ) -> OneMeter:
     """All homes as one, once for each of some batteries, or once without one.
 
-    The scenario's forecaster sees what the meters of all homes together showed before the gate, the days before the
+    The scenario's forecaster sees what the meters of all members together showed before the gate, the days before the
     window included. Batteries differ in size only, so that one forecast serves all of them.
 
     Args:
@@ -247,7 +247,9 @@ def one_meter(
     """
     count = max(len(stores), 1)
     before = setup.meter.import_wh[: setup.first_row] - setup.meter.export_wh[: setup.first_row]
-    net_wh = np.repeat(np.concatenate((before.sum(axis=1), net_wh))[:, None], count, axis=1)
+    member = setup.membership.in_rows(setup.meter.start_s, setup.minutes * 60, setup.first_row)
+    together = np.where(member, before, 0).sum(axis=1)
+    net_wh = np.repeat(np.concatenate((together, net_wh))[:, None], count, axis=1)
     outside = OutsidePrices(prices.buy_cap_micro_per_kwh, prices.feed_in_micro_per_kwh, 0, 0)
     return OneMeter(
         np.maximum(net_wh, 0),
@@ -299,29 +301,26 @@ def refuse_common_battery(scenario: Scenario, homes: int, devices: Mapping[str, 
     Raises:
         InvalidScenario: All of it, with what to do.
     """
-    battery, problems = scenario.community.battery, list[Problem]()
+    battery, table = scenario.community.battery, "community.battery"
     if battery is None:
         return
-
-    def refuse(key: str, what: str, cure: str) -> None:
-        problems.extend(scenario.invalid(f"community.battery{key}", what, cure).problems)
-
+    faults: Faults = []
     if battery.capacity_wh is None:
         size = "give its size in kWh, or find one by `wattswap size battery`"
-        refuse(".capacity_kwh", "is missing, and a run needs it", size)
+        faults.append((f"{table}.capacity_kwh", "is missing, and a run needs it", size))
     elif battery.capacity_wh > MAX_CAPACITY_WH:
-        refuse(".capacity_kwh", "is too large to be simulated", f"give at most {MAX_CAPACITY_WH / 1_000:g}")
+        most = f"give at most {MAX_CAPACITY_WH / 1_000:g}"
+        faults.append((f"{table}.capacity_kwh", "is too large to be simulated", most))
     without = "remove [community.battery]"
     for what, cure in _what_has_no_place_for_it(scenario, devices):
-        refuse("", what, f"{cure}, or {without}")
+        faults.append((table, what, f"{cure}, or {without}"))
     if battery.shares != "price" and homes > MOST_SHARED:
         what = f"is {battery.shares}, which needs the value of every group, of at most {MOST_SHARED} homes"
-        refuse(".shares", what, f'these are {homes}: write "price"')
+        faults.append((f"{table}.shares", what, f'these are {homes}: write "price"'))
     if battery.shares != "price" and battery.run_for == "peak":
         what = f"is {battery.shares}, and a battery that is run for the peak need not save what a group could claim"
-        refuse(".shares", what, 'write "price", or run it for welfare or self_consumption')
-    if problems:
-        raise InvalidScenario(*problems)
+        faults.append((f"{table}.shares", what, 'write "price", or run it for welfare or self_consumption'))
+    scenario.refuse(faults)
 
 
 def _what_has_no_place_for_it(

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from agents.community import ALONE
 from agents.devices import DEVICES
+from agents.meters import ALONE
 from agents.state import whole_from_json
 from market.units import IntArray
 from wattswap.runs.interval import IntervalRecord

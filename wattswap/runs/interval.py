@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.bidders import Round
 from agents.bidding import Orders, OwnResults
-from agents.community import ALONE
+from agents.meters import ALONE, Meters
 from market.book import OrderBook
 from market.clearing import Clearing, PriceInterval
 from market.settlement.accounts import BOUGHT, SOLD, TRADE, Postings
@@ -24,14 +24,13 @@ from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 from wattswap.runs.books import arrival_order, closed_book, columns_of, limits_as_orders
 from wattswap.runs.clearing import check_cleared, cleared
-from wattswap.runs.common_battery import Moved, Owners, with_battery
+from wattswap.runs.common_battery import BatteryMoved, Owners, with_battery
 from wattswap.runs.grid import RunGrid, of_homes
 from wattswap.runs.horizon import cleared_horizon
 from wattswap.runs.rounds import Rounds
 from wattswap.runs.solutions import Solutions
 
 if TYPE_CHECKING:
-    from agents.community import Meters
     from wattswap.runs.prepare import Homes, Setup
 
 
@@ -78,7 +77,7 @@ class IntervalRecord:
     decisions_root: bytes | None = None
     accounts: tuple[str, ...] = ()
     grid: RunGrid | None = None
-    battery: Moved | None = None
+    battery: BatteryMoved | None = None
 
     def with_devices(self, columns: Mapping[str, IntArray]) -> IntervalRecord:
         """The record with what only the homes know, such as battery contents.
@@ -155,76 +154,54 @@ def step(
         PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
+    meters = read_meters(setup, community, i) if setup.metered and not setup.looks_ahead else None
+    moved = _moved(community, meters)
     if setup.looks_ahead:
-        return _step_ahead(setup, community, i, signed=signed)
-    meters = read_meters(setup, community, i) if setup.metered else None
-    if isinstance(community, Owners):
-        return _step_with_battery(setup, community, i, meters, signed=signed)
-    if setup.rounds > 1:
+        book, clearing, clear_ns = cleared_horizon(setup, community, i, signed=signed)
+    elif setup.rounds > 1:
         book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
     else:
         orders = sent_orders(setup, community, i, signed=signed)
         orders = orders if instead is None else instead(orders)
-        net_wh = None if meters is None else meters.import_wh - meters.export_wh
-        book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
+        book = _book_of(setup, community, i, orders, meters, moved)
         clearing, clear_ns = clear_book(setup, i, book)
     if meters is None:
-        community.agree(position_wh(setup, book, clearing)[community.members])
+        if not setup.looks_ahead:  # where it does, homes have agreed while it was cleared
+            community.agree(position_wh(setup, book, clearing)[community.members])
         meters = read_meters(setup, community, i)
-    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
-
-
-def _step_with_battery(
-    setup: Setup, community: Owners, i: int, meters: Meters | None, *, signed: bool
-) -> IntervalRecord:
-    """Simulate the i-th interval of homes with a battery in common; see `step`.
-
-    It orders what it plans by forecast, like a home, and does what it decides by what the meters show.
-    """
-    battery, orders = community.battery, sent_orders(setup, community, i, signed=signed)
-    moved, net_wh, ordered_wh = None, None, 0
-    if meters is None:
-        ordered_wh = battery.planned_wh()
-    else:
-        net_wh = meters.import_wh - meters.export_wh
-        moved = battery.live(int(net_wh.sum()))
-        net_wh, ordered_wh = np.append(net_wh, moved.taken_wh), moved.taken_wh
-    orders = with_battery(orders, ordered_wh, len(setup.roster), setup.prices.at(i))
-    book = closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
-    clearing, clear_ns = clear_book(setup, i, book)
-    if meters is None or moved is None:
-        community.agree(position_wh(setup, book, clearing)[community.members])
-        meters = read_meters(setup, community, i)
-        moved = battery.live(int((meters.import_wh - meters.export_wh).sum()))
-    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns, moved)
-
-
-def _step_ahead(setup: Setup, community: Homes, i: int, *, signed: bool) -> IntervalRecord:
-    """Simulate the i-th interval where its market clears a horizon; see `step`."""
-    book, clearing, clear_ns = cleared_horizon(setup, community, i, signed=signed)
-    meters = read_meters(setup, community, i)
-    return _settled_and_learnt(setup, community, i, book, clearing, meters, clear_ns)
-
-
-def _settled_and_learnt(
-    setup: Setup,
-    community: Homes,
-    i: int,
-    book: OrderBook,
-    clearing: Clearing,
-    meters: Meters,
-    clear_ns: int,
-    battery: Moved | None = None,
-) -> IntervalRecord:
-    """Settle an interval that has been lived, and let the homes learn from it."""
+        moved = _moved(community, meters)
     community.learn(*of_homes(book, clearing, len(setup.roster)))
     record = settled_interval(
-        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns, battery
+        setup, i, book, clearing, meters.import_wh, meters.export_wh, meters.columns, clear_ns, moved
     )
     if community.learns:
         postings = record.settled.postings
         community.learn_own(own_results(record.start_s, postings.lines[: postings.members], record.price))
     return record
+
+
+def _moved(community: Homes, meters: Meters | None) -> BatteryMoved | None:
+    """What the battery in common does where the meters of the homes are known; None without one, or before."""
+    if meters is None or not isinstance(community, Owners):
+        return None
+    return community.battery.live(int((meters.import_wh - meters.export_wh).sum()))
+
+
+def _book_of(
+    setup: Setup, community: Homes, i: int, orders: Orders, meters: Meters | None, moved: BatteryMoved | None
+) -> OrderBook:
+    """The book of the i-th interval: the orders of the homes and, as of a home behind them, that of their battery.
+
+    Args:
+        meters: Where quantities come from them.
+        moved: What the battery did, in the same case; else it orders what it plans by forecast.
+    """
+    net_wh = None if meters is None else meters.import_wh - meters.export_wh
+    if isinstance(community, Owners):
+        ordered_wh = community.battery.planned_wh() if moved is None else moved.taken_wh
+        orders = with_battery(orders, ordered_wh, len(setup.roster), setup.prices.at(i))
+        net_wh = None if net_wh is None else np.append(net_wh, ordered_wh)
+    return closed_book(setup, i, *columns_of(orders), net_wh=net_wh)
 
 
 def cleared_rounds(
@@ -335,7 +312,7 @@ def settled_interval(
     export_wh: IntArray,
     columns: Mapping[str, IntArray],
     clear_ns: int = 0,
-    battery: Moved | None = None,
+    battery: BatteryMoved | None = None,
 ) -> IntervalRecord:
     """Settle a clearing against the meters and make the record of the interval.
 
@@ -396,56 +373,37 @@ def posted(
 ) -> Postings:
     """The postings of a clearing of the i-th interval against the meters.
 
+    A battery in common is settled as one home more. Of what a pool gains it has a share only where shares follow what
+    is delivered: what it gains belongs to the homes.
+
     Args:
         import_wh: Metered import per home. [Wh]
         export_wh: Metered export per home. [Wh]
         rule: How imbalances are settled; as the scenario says when left out.
         taken_wh: What the battery in common took, negative where it gave. [Wh]
     """
-    if taken_wh is not None:
-        return _posted_with_battery(setup, i, book, clearing, import_wh, export_wh, rule, taken_wh)
     rule, nodal, zonal = rule or setup.imbalance_rule, setup.nodal, setup.zonal
-    ranked = rule.netted or nodal is not None
+    takes_part, ranked = setup.takes_part(i), setup.members
+    weight_wh = setup.weight_wh(i) if rule.needs_weights else None
+    if taken_wh is not None:
+        import_wh = np.append(import_wh, max(taken_wh, 0))
+        export_wh = np.append(export_wh, max(-taken_wh, 0))
+        takes_part = np.append(takes_part, rule.shares is Shares.DELIVERED)
+        weight_wh = None if weight_wh is None else np.append(weight_wh, 0)
+        ranked = np.arange(len(setup.roster) + 1)
+    rank = arrival_order(setup.seed, setup.start_of(i), ranked) if rule.netted or nodal is not None else None
     terms = None if nodal is None else nodal.terms(book, clearing)
-    return settle(
+    found = settle(
         book,
         clearing,
         import_wh,
         export_wh,
         setup.tariffs.at(i),
         rule=rule,
-        weight_wh=setup.weight_wh(i) if rule.needs_weights else None,
-        takes_part=setup.takes_part(i),
-        rank=arrival_order(setup.seed, setup.start_of(i), setup.members) if ranked else None,
-        external=len(setup.accounts),
+        weight_wh=weight_wh,
+        takes_part=takes_part,
+        rank=rank,
+        external=0 if taken_wh is not None else len(setup.accounts),
         grid=terms if zonal is None else zonal.terms(clearing),
     )
-
-
-def _posted_with_battery(
-    setup: Setup,
-    i: int,
-    book: OrderBook,
-    clearing: Clearing,
-    import_wh: IntArray,
-    export_wh: IntArray,
-    rule: ImbalanceRule | None,
-    taken_wh: int,
-) -> Postings:
-    """The postings of homes and of their battery, which is settled as one home more.
-
-    Of what a pool gains it has a share only where shares follow what is delivered: what it gains belongs to the homes.
-    """
-    rule, homes = rule or setup.imbalance_rule, len(setup.roster)
-    found = settle(
-        book,
-        clearing,
-        np.append(import_wh, max(taken_wh, 0)),
-        np.append(export_wh, max(-taken_wh, 0)),
-        setup.tariffs.at(i),
-        rule=rule,
-        weight_wh=np.append(setup.weight_wh(i), 0) if rule.needs_weights else None,
-        takes_part=np.append(setup.takes_part(i), rule.shares is Shares.DELIVERED),
-        rank=arrival_order(setup.seed, setup.start_of(i), np.arange(homes + 1)) if rule.netted else None,
-    )
-    return Postings(found.lines, homes, 1)
+    return found if taken_wh is None else Postings(found.lines, len(setup.roster), 1)

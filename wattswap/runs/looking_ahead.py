@@ -8,8 +8,8 @@ from typing import Final
 from agents.bidding import STRATEGIES
 from market.mechanism import MECHANISMS
 from market.orders import MAX_LINES
-from wattswap.errors import InvalidScenario, Problem
 from wattswap.scenario.load import Scenario
+from wattswap.scenario.time import Faults
 
 DEVICES_LINES: Final = 32
 """Room of a message for a home's battery and for what else it lets the market move."""
@@ -34,31 +34,29 @@ def refuse_to_look_ahead(scenario: Scenario, minutes: int, strategies: Sequence[
     Raises:
         InvalidScenario: All of it, with what to do.
     """
-    market, problems = scenario.market, list[Problem]()
+    market = scenario.market
+    faults: Faults = []
     reach = horizon_minutes(scenario)
     if not reach:
         return
-
-    def refuse(key: str, what: str, cure: str) -> None:
-        problems.extend(scenario.invalid(key, what, cure).problems)
-
     if market.rounds > 1:
         what = f"{market.mechanism} clears a horizon of intervals at once"
-        refuse("market.rounds", what, "remove it, or choose a mechanism of one interval")
+        faults.append(("market.rounds", what, "remove it, or choose a mechanism of one interval"))
     if reach < minutes:
         what = f"{market.horizon_hours} h is shorter than an interval of {minutes} min"
-        refuse("market.horizon_hours", what, "give as many hours as an interval has, or more")
+        faults.append(("market.horizon_hours", what, "give as many hours as an interval has, or more"))
     if scenario.homes.tariffs:
         what = f"{market.mechanism} clears against one retailer, and homes.tariffs gives homes several"
-        refuse("market.mechanism", what, "remove homes.tariffs, or choose a mechanism of one interval")
+        faults.append(
+            ("market.mechanism", what, "remove homes.tariffs, or choose a mechanism of one interval")
+        )
     without = sorted(name for name in set(strategies) if STRATEGIES.get(name).limits is None)
     if without:
         what = (
             f"{market.mechanism} takes quantities from forecasts, and {', '.join(without)} states no limits"
         )
-        refuse("homes.strategy", what, "choose a strategy that does, such as staircase or truthful")
-    if problems:
-        raise InvalidScenario(*problems)
+        faults.append(("homes.strategy", what, "choose a strategy that does, such as staircase or truthful"))
+    scenario.refuse(faults)
     if scenario.chain.sign_orders:
         refuse_long_horizon(scenario, minutes)
 

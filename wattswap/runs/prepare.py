@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from agents.bidding import Orders
-from agents.community import ALONE, Community
+from agents.community import Community
 from agents.control import CONTROLLERS
+from agents.meters import ALONE
 from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules
 from data.readings import MISSING
@@ -46,7 +47,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.checked import Checked, checked
-from wattswap.runs.common_battery import BATTERY, Owners, common_store, owners, refuse_common_battery
+from wattswap.runs.common_battery import BATTERY, common_store, owners, refuse_common_battery
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
@@ -64,7 +65,7 @@ from wattswap.runs.zones import RunZones
 from wattswap.scenario.load import Scenario
 
 DAY_S = 86_400
-Homes = Community | Neighbourhood | Owners
+Homes = Community | Neighbourhood
 """Homes that walk through time together."""
 
 

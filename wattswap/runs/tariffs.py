@@ -14,8 +14,7 @@ from market.mechanism import MECHANISMS
 from market.parameters import FEED_IN, RETAIL
 from market.settlement.tariff import AnyPrices, HomePrices, OutsidePrices
 from market.units import IntArray
-from wattswap.errors import InvalidScenario, Problem
-from wattswap.scenario.lines import KeyPath
+from wattswap.scenario.time import Faults
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
@@ -93,12 +92,10 @@ def refuse_with_several_tariffs(scenario: Scenario, netted: bool) -> None:
     market, homes = scenario.market, scenario.homes
     if not homes.tariffs:
         return
-    problems: list[Problem] = []
+    faults: Faults = []
 
-    def refuse(key: str | KeyPath, what: str, cure: str) -> None:
-        problems.extend(
-            scenario.invalid(key, f"{what}, and homes.tariffs gives homes several", cure).problems
-        )
+    def refuse(key: str | tuple[str, ...], what: str, cure: str) -> None:
+        faults.append((key, f"{what}, and homes.tariffs gives homes several", cure))
 
     if netted:
         what = f"{market.imbalance!r} nets what orders missed at the prices of one retailer"
@@ -113,5 +110,4 @@ def refuse_with_several_tariffs(scenario: Scenario, netted: bool) -> None:
         if FORECASTERS.get(name).shares:
             what = f"{name!r} learns from homes that share one retailer"
             refuse(("homes", key), what, "choose a forecaster of own readings, such as ridge")
-    if problems:
-        raise InvalidScenario(*problems)
+    scenario.refuse(faults)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.community import ALONE
+from agents.meters import ALONE
 from agents.state import whole_from_json
 from market.auctions.uniform import optimum
 from market.book import OrderBook

@@ -200,6 +200,16 @@ class Scenario(Table):
             return InvalidScenario()
         return InvalidScenario(self._source.problem(path, message, cure))
 
+    def refuse(self, faults: Faults) -> None:
+        """Raise what `invalid` builds for each key, what is wrong with it, and what to do; nothing without any.
+
+        Raises:
+            InvalidScenario: All of it.
+        """
+        problems = [problem for fault in faults for problem in self.invalid(*fault).problems]
+        if problems:
+            raise InvalidScenario(*problems)
+
     def lacks(self, *path: str) -> bool:
         """Whether this key, or one of this table, was left out because it is faulty."""
         return related(path, self._source.left_out)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.community import ALONE
+from agents.meters import ALONE
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from optimizer.storage.store import Demand

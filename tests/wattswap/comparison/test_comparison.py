@@ -22,7 +22,7 @@ from tests.kits.run_kit import MONEY, call, one_object, write_street
 from wattswap.comparison import runner
 from wattswap.comparison.plan import BASE, CellKey, Point, make_plan
 from wattswap.comparison.store import DATASETS, part_path
-from wattswap.errors import UsageError
+from wattswap.errors import InvalidScenario, UsageError
 from wattswap.results import Comparison
 from wattswap.scenario.load import load
 from wattswap.selection import read_choices
@@ -220,6 +220,16 @@ def test_wrong_choices_are_all_named_at_once() -> None:
     ):
         assert phrase in text
     assert len(caught.value.problems) >= 5
+
+
+def test_a_mechanism_that_cannot_run_here_is_refused_before_any_cell_is(
+    street_by_lot: Path, tmp_path: Path
+) -> None:
+    scenario = load(street_by_lot, overrides=["community.battery.capacity_kwh=4"])
+    with pytest.raises(InvalidScenario, match="multi_interval clears a horizon") as caught:
+        ws.compare(scenario, ["uniform_price", "multi_interval"], seeds=1, out=tmp_path)
+    assert "--set community.battery.capacity_kwh=4" in str(caught.value)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_datasets_are_read_as_one_by_others(compared: Comparison) -> None:

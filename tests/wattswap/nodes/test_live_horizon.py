@@ -129,6 +129,29 @@ def test_a_run_that_signs_its_messages_has_the_same_roots(street: Path, tmp_path
     )
 
 
+@pytest.mark.parametrize(("more", "absent"), [((), ("home-3",)), ((METERED,), ())])
+def test_homes_join_and_leave(
+    more: tuple[str, ...], absent: tuple[str, ...], street: Path, tmp_path: Path
+) -> None:
+    """Both have a battery that they submit; what it held while it was no member counts when its home joins."""
+    terms = (
+        "homes.members.home-1.to=2026-06-02T11:00:00Z",
+        "homes.members.home-2.from=2026-06-02T10:00:00Z",
+    )
+    scenario = ws.load(street, overrides=[*AHEAD, *DEVICES, *terms, *more])
+    result = lived(scenario, tmp_path, Topology(gate_s=2.0) if absent else QUICK, absent=absent)
+    if absent:
+        assert ws.verify(result.path)["ok"]
+    else:
+        assert_as_in_process(result, tmp_path)
+    orders = result.table("orders").groupby("interval_start")["household"].agg(set).tolist()
+    assert ["home-1" in one for one in orders] == [True, True, False]
+    assert ["home-2" in one for one in orders] == [False, True, True]
+    assert result.manifest["network"]["silent"] == [
+        f"{DAYLIGHT_S + i * STEP_S} {home}" for i in range(INTERVALS) for home in absent
+    ]
+
+
 # --- faults -------------------------------------------------------------------------------------------------
 
 

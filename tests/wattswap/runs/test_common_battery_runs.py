@@ -179,20 +179,28 @@ def test_a_battery_of_nothing_leaves_every_byte_that_is_committed_to(
 
 
 @pytest.mark.parametrize("rule", ["shapley", "nucleolus"])
+@pytest.mark.parametrize("more", [(), ("homes.members.home-2.from=2026-06-02T20:00:00Z",)])
 def test_bills_by_value_give_each_home_its_share_of_all_that_is_saved(
-    rule: str, homes: Path, tmp_path: Path
+    rule: str, more: tuple[str, ...], homes: Path, tmp_path: Path
 ) -> None:
-    """Recomputed group by group: its homes netted, with their equal part of what the battery did, in fractions."""
-    run = with_battery(homes, tmp_path, f"community.battery.shares={rule}")
+    """Recomputed group by group: its homes netted, with their equal part of what the battery did, in fractions.
+
+    Before a home joins, nothing of what the battery does is its part.
+    """
+    run = with_battery(homes, tmp_path, f"community.battery.shares={rule}", *more)
     readings, intervals = run.table("readings"), run.table("intervals")
     net = readings.assign(net=readings["import_wh"] - readings["export_wh"]).pivot(
         index="interval_start", columns="household", values="net"
     )
     taken = intervals["battery_wh"].to_numpy()
+    owns = np.ones(net.shape)
+    if more:
+        owns[net.index < pd.Timestamp(more[0].partition("=")[2]), list(net.columns).index("home-2")] = 0
+        assert not net["home-2"][owns.sum(axis=1) < HOMES].any()
     values = []
     for mask in range(1 << HOMES):
         group = [name for i, name in enumerate(net.columns) if mask >> i & 1]
-        part = len(group) / HOMES
+        part = owns[:, [i for i in range(HOMES) if mask >> i & 1]].sum(axis=1) / owns.sum(axis=1)
         need = net[group].clip(lower=0).sum(axis=1).to_numpy()
         together = net[group].sum(axis=1).to_numpy() + part * taken
         cost = np.where(together > 0, 340_000, 80_000) * together + 10_000 * (need + part * taken.clip(0))
@@ -324,6 +332,25 @@ def test_a_grid_refuses_it(mechanism: str) -> None:
         prepare(
             ws.load(TEMPLATES / BUNDLED["street_grid"], overrides=[*SIZE, f"market.mechanism={mechanism}"])
         )
+
+
+def test_what_a_home_did_before_it_joined_plays_no_part_in_plans(tmp_path: Path) -> None:
+    """Its readings before are its own: the battery plans by those of members."""
+    agreed = []
+    for name, before in (("as it was", ""), ("other", "2")):
+        folder = write_street(tmp_path / name, homes=HOMES)
+        lines = (folder / "meter.csv").read_text(encoding="utf-8").splitlines()
+        history = [line.startswith("2026-06-01") and ",home-2," in line for line in lines]
+        assert sum(history) == 24
+        lines = [
+            line.replace(",home-2,", f",home-2,{before}") if old else line
+            for line, old in zip(lines, history, strict=True)
+        ]
+        (folder / "meter.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        run = with_battery(folder, tmp_path / "runs", "homes.members.home-2.from=2026-06-03T00:00:00Z")
+        agreed.append(lines_of(run, "external")[["bought_wh", "sold_wh"]].iloc[:24])
+    assert agreed[0].to_numpy().any()
+    assert agreed[0].equals(agreed[1])
 
 
 def test_who_is_a_member_for_half_of_the_run_has_half_a_part(homes: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from optimizer.three_phase import three_phase_power_flow
 from tests.kits.run_kit import call, one_object, refused
 from tests.oracles.sweep import sweep
 from tests.wattswap.runs.test_grid_runs import NODES, OVER, grid_file, street
-from wattswap.runs.ac import AcOfRun, ac_of_run
+from wattswap.cases.grid_file import load_grid
+from wattswap.runs.ac import AcOfRun, ac_of_run, phases_of
 from wattswap.runs.ac_facts import facts_of, intervals_of, lines_of, nodes_of
 from wattswap.runs.folder import RunFolder
 
@@ -176,6 +177,17 @@ def test_homes_are_on_the_phases_that_the_grid_states(tmp_path: Path, capsys: Ca
     assert one_object(call(capsys, "show", run.path, "grid", "ac", "--json"))["metered"]["worst_line"][
         "phase"
     ]
+
+
+def test_phases_are_found_like_nodes_by_the_id_of_the_home_or_of_the_one_it_was_drawn_from(
+    tmp_path: Path,
+) -> None:
+    folder = street(tmp_path)
+    phases = {"Jose\u0301": "a", "flat#7": "b", "home-1": "c"}
+    grid_file(folder, 0.1, homes=dict.fromkeys(phases, "near"), phases=phases)
+    loaded = load_grid(folder / "grid.json")
+    shares = phases_of(loaded, ["Jos\u00e9", "flat#7", "home-1#2", "home-3"])
+    assert np.abs(shares - [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1 / 3] * 3]).max() < 1e-12
 
 
 def test_phases_without_a_zero_sequence_are_balanced_and_said(tmp_path: Path, capsys: Capture) -> None:
