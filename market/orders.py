@@ -84,6 +84,11 @@ class Flexible:
     power_wh: int
     interruptible: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it cannot be divided at will, so that a clearing has to search."""
+        return bool(self.least_wh) or not self.interruptible
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:

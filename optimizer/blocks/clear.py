@@ -23,6 +23,7 @@ from market.schedule import (
     values_nano,
 )
 from market.units import PPM, BoolArray, FloatArray, IntArray, largest_remainder
+from optimizer.blocks.hot import Clock
 from optimizer.blocks.infeasible import Unreachable, culprits, refuse_unreachable
 from optimizer.blocks.prices import best_flow, nearest_prices
 from optimizer.blocks.proof import ProofNode, ProvenAnswer, SearchedGap, proven_bound
@@ -43,11 +44,14 @@ class Limits(NamedTuple):
 
     Args:
         price_range: Lowest and highest price. [micro-currency/kWh]
-        time_limit_s: Of the search.
+        time_limit_s: Of all searches.
+        most_nodes: Of the trees of all searches, which then end at the same clearing on every machine; None for any
+            number.
     """
 
     price_range: tuple[int, int]
     time_limit_s: float
+    most_nodes: int | None = None
 
 
 class Solved(NamedTuple):
@@ -175,15 +179,17 @@ def searched(horizon: Horizon, limits: Limits) -> Solved:
     """
     stopped = np.zeros(horizon.intervals, dtype=np.bool_)
     answers: list[ProvenAnswer] = []
+    clock, left = Clock(limits.time_limit_s), limits.most_nodes
     while True:
         model = compiled(horizon, limits.price_range, stopped)
         try:
-            found = Search(space_of(horizon, model, limits.price_range), limits.time_limit_s).run()
+            found = Search(space_of(horizon, model, limits.price_range), clock, left).run()
         except Infeasible:
             if rows := culprits(horizon, limits.price_range):
                 raise Unreachable(rows, alone=False) from None
             raise
         answers.append(_answer_of(found))
+        left = None if left is None else left - len(found.nodes)
         both = stopped_next(horizon, model, found.best.x, stopped)
         if (both == stopped).all():
             return Solved(model, found, stopped, answers=tuple(answers))

@@ -45,7 +45,7 @@ class Found(NamedTuple):
         best: The best clearing.
         bound_nano: No supported clearing has more welfare. [nano-currency]
         root_bound_nano: Of the linear program in which lumps are divisible. [nano-currency]
-        complete: False where the time limit ended it.
+        complete: False where a limit ended it.
         nodes: The tree that proves the bound.
         solves: Linear programs solved.
     """
@@ -59,10 +59,17 @@ class Found(NamedTuple):
 
 
 class Search:
-    """One search; `run` it once."""
+    """One search; `run` it once.
 
-    def __init__(self, space: Space, limit_s: float) -> None:
-        self._space, self._clock, self._told_s = space, Clock(limit_s), TELL_FROM_S - TELL_EVERY_S
+    Args:
+        space: What is searched.
+        clock: Of its time limit, begun.
+        most_nodes: Of its tree, but always as many as give a bound; None for any number.
+    """
+
+    def __init__(self, space: Space, clock: Clock, most_nodes: int | None = None) -> None:
+        self._space, self._clock, self._told_s = space, clock, TELL_FROM_S - TELL_EVERY_S
+        self._most_nodes = np.inf if most_nodes is None else most_nodes
         model = space.model
         self._share, self._least = model.share, space.horizon.lumps.least
         self._inside = HotModel(model.arrays)
@@ -75,7 +82,7 @@ class Search:
         self._since_dive = DIVE_EVERY
 
     def run(self) -> Found:
-        """Search until the bound is proven or the time is up.
+        """Search until the bound is proven, the time is up, or the tree is as large as it may become.
 
         Raises:
             Infeasible: There is no clearing even without blocks.
@@ -94,7 +101,7 @@ class Search:
             self._tell(bound)
             if bound <= self._best.welfare_nano + self._space.tolerance_nano:
                 break
-            if self._clock.is_up and np.isfinite(bound):
+            if np.isfinite(bound) and (self._clock.is_up or len(self._nodes) >= self._most_nodes):
                 solves = self._inside.solves + self._relaxed.solves
                 return Found(self._best, bound, self._root_bound, False, self._nodes, solves)
             above, _, number, region = heappop(open_)

@@ -42,6 +42,15 @@ TIME_LIMIT = Parameter(
     least=1,
     summary="Seconds after which the search ends with the best clearing so far, and its gap.",
 )
+NODE_LIMIT = Parameter(
+    name="node_limit",
+    field="node_limit",
+    kind="whole",
+    default=None,
+    least=1,
+    summary="Parts of the search after which it ends in the same way, but on every machine alike; left out, none.",
+    in_run=400,
+)
 
 
 def clear(book: OrderBook, rules: MarketRules) -> Clearing:
@@ -81,7 +90,7 @@ def derive(book: OrderBook, rules: MarketRules, data: bytes) -> Clearing:
 
 
 def _rules_and_limits(book: OrderBook, rules: MarketRules) -> tuple[MarketRules, Limits]:
-    limits = Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules)))
+    limits = Limits(price_range_of(book, rules), float(TIME_LIMIT.of(rules)), NODE_LIMIT.of(rules))
     return replace(rules, rationing="pro_rata"), limits
 
 
@@ -113,7 +122,7 @@ MULTI_INTERVAL = MECHANISMS.register(
             source="Clearing of coupled day-ahead markets with block orders: no paradoxically accepted order, efficient"
             " without blocks; exact by a search (docs/decisions/0051)",
         ),
-        (PRICE_MIN, PRICE_MAX, K, TIME_LIMIT),
+        (PRICE_MIN, PRICE_MAX, K, TIME_LIMIT, NODE_LIMIT),
         inputs="horizon",
         order_kinds=frozenset({"simple", "block", "flexible", "storage"}),
         scope="horizon",

@@ -54,7 +54,7 @@ def problem_of_orders(setup: Setup, orders: Sequence[OrderLine]) -> str | None:
             return f"a limit of {order.limit_micro_per_kwh} micro a kWh; at most {most} is taken with these tariffs"
         if isinstance(terms, Flexible | Storage) and terms.last >= steps:
             return f"an order for interval {terms.last} of a horizon of {steps}"
-        if isinstance(terms, Flexible) and (terms.least_wh or not terms.interruptible):
+        if isinstance(terms, Flexible) and terms.is_whole:
             whole += 1
             if order.side < 0:
                 return "a flexible order that sells and is not divisible at will"

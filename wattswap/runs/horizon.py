@@ -8,7 +8,7 @@ and export to their retailer. What the later intervals clear to is provisional.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ from market.rules import MarketRules
 from market.schedule import check_schedule
 from market.units import PPM, IntArray, largest_remainder
 from p2p.wire.messages import NothingMessage, OrderMessage
+from wattswap.errors import Infeasible
 from wattswap.runs.books import build_book
 from wattswap.runs.clearing import cleared
 from wattswap.runs.horizon_lines import Lines, most_wh, outside_prices, submitted_lines
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 CHARGE_EARLY_PPM: Final = 500
 """By how much what the retailer pays counts more for every hour ahead: of hours that cost the same, batteries charge in
 the first, because forecasts of the later ones may be wrong. [parts per million]"""
+
+
+class NotProven(InfeasibleClearing):
+    """A clearing of a horizon that may not be the best one."""
 
 
 class Horizon:
@@ -65,10 +70,33 @@ class Horizon:
             InfeasibleClearing: The mechanism broke a rule of the market, or proved less than it must.
             Infeasible: There is no clearing.
         """
+        self._cleared.append(self._searched(lines) if lines.whole.any() else self._made(lines))
+        return self._cleared[-1]
+
+    def _searched(self, lines: Lines) -> Moves:
+        """Clear lines of which some are taken whole or not at all; without these where no clearing is proven with them.
+
+        Otherwise a few orders of one home, among which a search takes long, would leave all homes without a market.
+        """
+        solutions = self._solutions
+        if solutions is None or not solutions.says_left_out():
+            count = 0 if solutions is None else solutions.count
+            try:
+                return self._made(lines)
+            except (NotProven, Infeasible):
+                if solutions is not None and solutions.are_given:
+                    raise
+            if solutions is not None:
+                solutions.leave_out(count)
+        kept, moved_wh = np.flatnonzero(~lines.whole), np.zeros(len(lines), dtype=np.int64)
+        found = self._made(lines.of_rows(kept))
+        moved_wh[kept] = found.moved_wh
+        return replace(found, lines=lines, moved_wh=moved_wh)
+
+    def _made(self, lines: Lines) -> Moves:
         book = horizon_book(self._setup, self._i, lines, self._place)
         whole, clear_ns = clear_whole(self._setup, self._i, book, self._solutions)
-        self._cleared.append(_first_interval(self._setup, lines, book, whole, self._place, clear_ns))
-        return self._cleared[-1]
+        return _first_interval(self._setup, lines, book, whole, self._place, clear_ns)
 
     def result(self) -> tuple[OrderBook, Clearing, int]:
         """The orders and the clearing of the interval itself, and the time that all clearings took. [ns]"""
@@ -193,7 +221,7 @@ def clear_whole(
     with MECHANISMS.held(mechanism):
         (mechanism.check or _check_schedule)(book, clearing, setup.rules_at(i))
         if clearing.certificate is not None and not clearing.certificate.holds:
-            raise InfeasibleClearing("the clearing of a horizon is not proven to be the best")
+            raise NotProven("the clearing of a horizon is not proven to be the best")
     return clearing, clear_ns
 
 

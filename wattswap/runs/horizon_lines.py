@@ -7,7 +7,7 @@ public (seed, roster, tariff), and of nothing else, so everybody who has the mes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -60,6 +60,11 @@ class Lines:
         return self._which(lambda terms: isinstance(terms, Storage))
 
     @property
+    def whole(self) -> BoolArray:
+        """Which of them a clearing takes as they are or not at all, so that it has to search."""
+        return self._which(lambda terms: isinstance(terms, Flexible) and terms.is_whole)
+
+    @property
     def binding(self) -> BoolArray:
         """Which of them can move something in the first interval."""
         return ~self._which(lambda terms: isinstance(terms, Flexible) and terms.first > 0)
@@ -83,7 +88,11 @@ class Lines:
 
     def only(self, home: int) -> Lines:
         """The lines of one home."""
-        rows = np.flatnonzero(self.home == home)
+        own = self.of_rows(np.flatnonzero(self.home == home))
+        return replace(own, placed={name: homes & {home} for name, homes in self.placed.items()})
+
+    def of_rows(self, rows: IntArray) -> Lines:
+        """Some of the lines."""
         new = {row: k for k, row in enumerate(rows.tolist())}
         return Lines(
             self.home[rows],
@@ -92,7 +101,7 @@ class Lines:
             self.limit[rows],
             {new[row]: terms for row, terms in self.terms.items() if row in new},
             {new[row]: device for row, device in self.device.items() if row in new},
-            {name: homes & {home} for name, homes in self.placed.items()},
+            self.placed,
         )
 
     def of_home(self, home: int) -> tuple[OrderLine, ...]:

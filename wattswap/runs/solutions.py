@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from market.book import OrderBook
 from market.clearing import Clearing
@@ -11,6 +12,9 @@ from market.errors import InfeasibleClearing, MarketError
 from market.mechanism import MECHANISMS, Mechanism
 from market.rules import MarketRules
 from optimizer.errors import OptimizerError
+
+LEFT_OUT: Final = b"without orders that are taken whole or not at all"
+"""Stands for a clearing that was not proven, and was made again without such orders; the next solution is of that."""
 
 
 class Solutions:
@@ -63,6 +67,23 @@ class Solutions:
                     raise InfeasibleClearing(f"a solution from which no clearing follows: {error}") from error
 
         return replace(mechanism, clear=keep if given is None else take)
+
+    @property
+    def count(self) -> int:
+        """Of how many clearings they are so far."""
+        return len(self._found)
+
+    def says_left_out(self) -> bool:
+        """Whether the next one given is `LEFT_OUT`; it then counts as read."""
+        given = self._given or ()
+        said = self.count < len(given) and given[self.count] == LEFT_OUT
+        if said:
+            self._found.append(LEFT_OUT)
+        return said
+
+    def leave_out(self, count: int) -> None:
+        """Keep `LEFT_OUT` instead of what has been found beyond the first ones."""
+        self._found[count:] = [LEFT_OUT]
 
     @property
     def found(self) -> tuple[bytes, ...] | None:
