@@ -61,14 +61,16 @@ def resume(path: Path | str, *, on_progress: engine.OnProgress | None = None) ->
     return _result(engine.resume(path, on_progress=on_progress).path)
 
 
-def _loaded(scenario: Scenario | Path | str, meter: pd.DataFrame | None, out: Path | str) -> Scenario:
+def _loaded(
+    scenario: Scenario | Path | str, meter: pd.DataFrame | None, out: Path | str, *, in_common: bool = True
+) -> Scenario:
     """A scenario, with the readings of a frame where one is given."""
     from wattswap.scenario.load import load
 
     try:
         loaded = load(scenario) if isinstance(scenario, Path | str) else scenario
     except InvalidScenario as error:
-        raise error if meter is not None else with_later_faults(error) from None
+        raise error if meter is not None else with_later_faults(error, in_common=in_common) from None
     if meter is None:
         return loaded
     from wattswap.inputs.frame import write_frame
@@ -227,7 +229,7 @@ def size_battery(
     from wattswap.results import BatterySizes
     from wattswap.sizing.study import study_of
 
-    loaded = _loaded(scenario, meter, RUNS)
+    loaded = _loaded(scenario, meter, RUNS, in_common=False)
     return study_of(
         BatterySizes,
         loaded,

@@ -63,7 +63,8 @@ def show_grid(result: RunFolder, which: str | None, form: Form) -> None:
     if not wide and len(nodes) > MOST:
         nodes = _furthest_apart(nodes)
     priced = "lowest_per_kwh" in nodes
-    title = f"Prices of nodes in {result.currency}/kWh" if priced else "Voltages of nodes, per unit"
+    prices = f"Prices of nodes in {result.currency}/kWh{'; voltages per unit' * ('lowest_v' in nodes)}"
+    title = prices if priced else "Voltages of nodes, per unit"
     if len(nodes.columns):
         _print(nodes, _NODES, title, wide)
     for name, text in _SENTENCES.items():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from wattswap.cli.output import Form, is_text, print_csv, print_json
 from wattswap.cli.tables import Column, cell, print_columns, wrapped
 from wattswap.runs.ac import ac_of_run
 from wattswap.runs.ac_facts import facts_of, intervals_of, lines_of, nodes_of, table_of
 from wattswap.runs.folder import RunFolder
+from wattswap.scenario.basis import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +42,15 @@ def show_ac(result: RunFolder, form: Form) -> None:
     _print_facts(facts, form)
     wide = form == "wide"
     lines, nodes = lines_of(check, check.metered), nodes_of(check, check.metered)
-    _print(lines, _LINES, "Lines by their highest load by AC, by the meters", wide)
+    _print(
+        lines, _LINES, "Lines by their highest load by AC, by the meters; over their limit in intervals", wide
+    )
     if len(nodes.columns):
-        _print(nodes, _NODES, "Nodes by the largest error of the market's voltage, by the meters", wide)
+        title = "Nodes by the largest error of the market's voltage, by the meters; voltages per unit, out of their"
+        _print(nodes, _NODES, f"{title} band in intervals", wide)
     for text in _sentences(facts, result.zone):
         print(wrapped(text))
+    print(wrapped(f"Times are those of {result.zone}."))
     if not wide and max(len(lines), len(nodes)) > MOST:
         print(wrapped(f"Shown are at most {MOST} lines and nodes; --wide shows all."))
 
@@ -92,16 +95,15 @@ def _sentences(facts: dict[str, Any], zone: str) -> list[str]:
         if node is not None:
             found.append(
                 f"{whose} the voltage of {_named(node, 'node', zone)} is nearest to a bound:"
-                f" {node['voltage_ac']:.4f} by AC, {node['voltage_market']:.4f} by the market's."
+                f" {node['voltage_ac']:.4f} per unit by AC, {node['voltage_market']:.4f} by the market's."
             )
     return [*found, *filter(None, [facts["note"]])]
 
 
 def _named(found: dict[str, Any], what: str, zone: str) -> str:
     """A line or node, its phase and the local time of its interval."""
-    start = datetime.strptime(found["interval"], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
     phase = f", phase {found['phase']}," if "phase" in found else ""
-    return f"{found[what]}{phase} at {start.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+    return f"{found[what]}{phase} at {moment(found['interval'], zone)}"
 
 
 def _percent(share: float | None) -> str:

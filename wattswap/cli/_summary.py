@@ -193,7 +193,8 @@ def market_lines(m: Mapping[str, Any], money: str, vat: str, *, metered: bool) -
         ("Average price", f"{price} {outside}"),
     ]
     if (delivered := m.get("delivered_kwh")) is not None:  # older runs do not have it
-        lines.insert(1, ("Delivered", f"{delivered:.1f} kWh, what neighbours gave each other by the meters"))
+        who = "neighbours" if m.get("battery_gain") is None else "homes and their battery in common"
+        lines.insert(1, ("Delivered", f"{delivered:.1f} kWh, what {who} gave each other by the meters"))
     if m["self_sufficiency"] is not None:
         own, alone = (f"{100 * m[name]:.1f} %" for name in ("self_sufficiency", "self_sufficiency_alone"))
         lines.append(("Self-sufficiency", f"{own} with neighbours, {alone} each home alone"))

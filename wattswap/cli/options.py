@@ -70,12 +70,15 @@ def load_scenario(
     mechanism: str | None = None,
     module: list[Path] | None = None,
     typed: Mapping[str, str] | None = None,
+    *,
+    in_common: bool = True,
 ) -> Scenario:
     """Load a scenario with the command line's changes and modules; warnings go to stderr.
 
     Args:
         settings: KEY=VALUE of `--set`, or of the option that `typed` names.
         typed: The option that the user typed for a setting, where it is not `--set`.
+        in_common: See `with_later_faults`.
 
     Raises:
         InvalidScenario: Lists what is wrong with it.
@@ -108,7 +111,7 @@ def load_scenario(
     try:
         scenario = load(path, case, overrides, modules=modules, typed={**(typed or {}), **own})
     except InvalidScenario as found:
-        error = with_later_faults(found)
+        error = with_later_faults(found, in_common=in_common)
         if {problem.where for problem in error.problems} <= {*own.values(), f"--case {case}"}:
             raise UsageError(*error.problems) from None
         raise error from None

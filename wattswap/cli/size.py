@@ -90,7 +90,7 @@ def battery(
         refuse_figure(figure)
     with searches_told(quiet=quiet):
         found: BatterySizes = size_battery(
-            load_scenario(scenario, case, settings, seed, module=module),
+            load_scenario(scenario, case, settings, seed, module=module, in_common=False),
             sizes,
             power_per_kwh=power_per_kwh,
             goal=goal,

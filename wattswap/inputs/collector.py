@@ -130,4 +130,6 @@ def shown(value: Any) -> str:
     """Write a value as its author would recognise it."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, list | dict):
+        return f"{json.dumps(value, default=float, ensure_ascii=False):.60}"
     return str(value) if isinstance(value, int | float | Decimal) else f"{value!r:.60}"

@@ -28,7 +28,7 @@ from wattswap.report.drawing import (
     points,
     symbol_of,
 )
-from wattswap.report.story import KEPT, RELEASED, Curve, Story
+from wattswap.report.story import IN_COMMON, KEPT, RELEASED, Curve, Story
 from wattswap.runs.shown import adding_up, bills_in_cents, rounded
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def flows_figure(flows: pd.DataFrame) -> go.Figure:
         flows: Columns source, target, energy_kwh; see `wattswap.report.story.energy_flows`.
     """
     colours = {"PV": YELLOW, "Surplus of homes": YELLOW, "Neighbours": GREEN, "Retailer sells": VERMILION}
-    colours |= {"Retailer buys": PURPLE, KEPT: SKY, RELEASED: SKY}
+    colours |= {"Retailer buys": PURPLE, KEPT: SKY, RELEASED: SKY, IN_COMMON: SKY}
     names = list(dict.fromkeys([*flows["source"], *flows["target"]]))
     energy = flows["energy_kwh"].map(lambda kwh: rounded(kwh, 1))  # the totals are those of the shown flows
     into, out = ({n: float(energy[flows[end] == n].sum()) for n in names} for end in ("target", "source"))

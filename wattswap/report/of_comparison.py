@@ -168,7 +168,8 @@ def _flows(outcome: Outcome) -> pd.DataFrame:
     known = outcome.value("self_sufficiency") is not None  # what is behind the meters is in the data
     names = ("import", "export", "retail_import", "retail_export", "load", "pv")
     sums: dict[str, float | None] = {f"{n}_kwh": float(outcome.intervals[f"{n}_kwh"].sum()) for n in names}
-    return energy_flows(sums if known else sums | {"load_kwh": None, "pv_kwh": None})
+    sums |= {} if known else {"load_kwh": None, "pv_kwh": None}
+    return energy_flows(sums, in_common=outcome.value("battery_gain") is not None)
 
 
 def _notes(comparison: ComparisonFolder, point: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def story_of_run(result: RunFolder) -> Story:
         bound=None,
         focus=name,
         curve=lambda start: curve_of_run(result, start),
-        flows=energy_flows(_sums(result)),
+        flows=energy_flows(_sums(result), in_common=result.metrics.get("battery_gain") is not None),
         seconds=float(about["wall_s"]),
         chain=_chain(result),
         provenance=provenance(about) | {"folder": result.path.name},
@@ -192,15 +192,19 @@ def _intervals(result: RunFolder) -> pd.DataFrame:
 
 
 def _sums(result: RunFolder) -> dict[str, float | None]:
-    """Energy of all homes over the whole run. [kWh]"""
-    table = result.table("bills")
+    """Energy of all homes over the whole run, with what a battery in common trades outside. [kWh]"""
+    table, m = result.table("bills"), result.metrics
     names = ("import", "export", "retail_import", "retail_export", "load", "pv")
-    return {
+    sums = {
         f"{name}_kwh": None
         if table[f"{name}_wh"].isna().any()
         else float(table[f"{name}_wh"].sum()) / WH_PER_KWH
         for name in names
     }
+    if m.get("battery_gain") is not None:  # bills have the energy of homes alone
+        for way in ("import", "export"):
+            sums[f"retail_{way}_kwh"] = float(m[f"settled_with_retailer_{way}_kwh"])
+    return sums
 
 
 def _without_market(m: Mapping[str, Any]) -> dict[str, float | None]:

@@ -67,7 +67,7 @@ def figure_of(found: Mapping[str, Any]) -> str:
     if not found["perfect_foresight"]:
         drawn = drawn[1:]
     capacities = [size["capacity_kwh"] for size in sizes]
-    basis = f" (from {found['days']:g} days)" * found["year_is_extrapolated"]
+    basis = f" (from {found['days']:g} day{'s' * (found['days'] != 1)})" * found["year_is_extrapolated"]
     text = f"{found['currency']} a year{basis}, by capacity in kWh: {found['title']}, {found['homes']} homes"
     return _drawn(text, capacities, drawn)
 

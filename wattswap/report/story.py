@@ -268,18 +268,23 @@ class Story:
 KEPT, RELEASED = "Kept or lost in batteries", "Out of batteries beyond what went in"
 """Batteries as ends of flows: into them less out of them, or the other way round."""
 
+IN_COMMON = "Battery in common"
+"""The battery in common as an end of flows, net of what it took and gave."""
 
-def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
+
+def energy_flows(sums: Mapping[str, float | None], *, in_common: bool = False) -> pd.DataFrame:
     """Flows of energy between sources and uses, over the whole time.
 
     Args:
         sums: import_kwh, export_kwh, retail_import_kwh, retail_export_kwh of all homes together; load_kwh and pv_kwh,
             or None if the data do not have them.
+        in_common: Whether the homes have a battery in common; what it buys and sells outside is in `sums` then.
 
     Returns:
         Columns source, target, energy_kwh. What neighbours gave each other is the metered export that no retailer
         bought, and what they got the metered import that no retailer sold: the same, but for grid losses. Of batteries
-        only the net energy is known: what they kept or lost of what went in, or gave beyond it.
+        only the net energy is known: what they kept or lost of what went in, or gave beyond it. A battery in common
+        takes what neighbours gave and none of them got: there are no grid losses beside it.
     """
     import pandas as pd
 
@@ -295,12 +300,23 @@ def energy_flows(sums: Mapping[str, float | None]) -> pd.DataFrame:
         rows.append((source, use, min(kept, own)))
         rows.append((source, KEPT, max(kept - own, 0.0)))
         rows.append((RELEASED, use, max(own - kept, 0.0)))
+    rows += _in_common(given, got) if in_common else [("Neighbours", "Grid losses", given - got)]
     rows += [
         (source, "Neighbours", given),
         ("Neighbours", use, got),
-        ("Neighbours", "Grid losses", given - got),
-        (source, "Retailer buys", sold),
-        ("Retailer sells", use, bought),
+        (source, "Retailer buys", min(sold, exported) if in_common else sold),
+        ("Retailer sells", use, min(bought, imported) if in_common else bought),
     ]
     frame = pd.DataFrame(rows, columns=["source", "target", "energy_kwh"])
     return frame[frame["energy_kwh"] > 5e-4].reset_index(drop=True)
+
+
+def _in_common(given: float, got: float) -> list[tuple[str, str, float]]:
+    """The net of a battery in common: with neighbours, and outside what it trades there beyond all homes."""
+    kept = max(given, 0.0) - max(got, 0.0)
+    return [
+        ("Neighbours", IN_COMMON, kept),
+        (IN_COMMON, "Neighbours", -kept),
+        (IN_COMMON, "Retailer buys", -given),
+        ("Retailer sells", IN_COMMON, -got),
+    ]

@@ -93,6 +93,8 @@ def verdict(story: Story) -> list[str]:
     """What the market saved, who did worst by it, and what neighbours did for each other, one paragraph each."""
     losers = worst_off(story.focused, story.currency, mean=len(story.seeds) > 1)
     paragraphs = [_money(story), losers + _harmless(story), _energy(story)]
+    if did := _in_common(story):
+        paragraphs.append(did)
     beside = not_billed({name: spread.mean for name, spread in story.focused.metrics.items()}, story.currency)
     if beside:
         paragraphs.append(
@@ -274,6 +276,21 @@ def amount(value: float, money: str, exact: float = 0.0) -> str:
     return f"{number(value)} {money}"
 
 
+def _in_common(story: Story) -> str:
+    """What the battery in common did, gained and costs; nothing without one."""
+    o, money = story.focused, story.currency
+    gained, took, gave = (o.value(f"battery_{name}") for name in ("gain", "taken_kwh", "given_kwh"))
+    if gained is None or took is None or gave is None:
+        return ""
+    text = (
+        f"The battery in common took {number(took, 1)} kWh and gave {number(gave, 1)}; its account"
+        f" {'gained' if gained >= 0 else 'lost'} {amount(abs(gained), money)}, which is part of the bills"
+    )
+    if (cost := o.value("battery_cost")) is None:
+        return f"{text}. What it costs is not known."
+    return f"{text}. Its purchase costs {amount(cost, money)} in this time, which no bill counts."
+
+
 def _energy(story: Story) -> str:
     o = story.focused
     traded, price = o.value("traded_kwh"), o.value("price_per_kwh")
@@ -289,7 +306,12 @@ def _energy(story: Story) -> str:
         )
     delivered = o.value("delivered_kwh")
     if delivered is not None and not story.metered:
-        text += f". By the meters {number(delivered, 1)} kWh were delivered from home to home"
+        among = (
+            "from home to home"
+            if o.value("battery_gain") is None
+            else "among homes and their battery in common"
+        )
+        text += f". By the meters {number(delivered, 1)} kWh were delivered {among}"
     share, alone = o.value("self_sufficiency"), o.value("self_sufficiency_alone")
     if share is not None and alone is not None:
         text += (

@@ -114,14 +114,18 @@ def checked(scenario: Scenario, least_history_days: int = 0) -> Checked:
     return found
 
 
-def with_later_faults(error: InvalidScenario) -> InvalidScenario:
-    """An error of a scenario with what else is wrong, where it is held against its data without its faulty keys."""
+def with_later_faults(error: InvalidScenario, *, in_common: bool = True) -> InvalidScenario:
+    """An error of a scenario with what else is wrong, where it is held against its data without its faulty keys.
+
+    Args:
+        in_common: Whether a battery in common has to be one of a run; a study of sizes takes what is given of it.
+    """
     rest = error.rest
     # What the readings are depends on the other keys of [data].
     if rest is None or any(rest.lacks("data", key) for key in _HOW_TO_READ):
         return error
     try:
-        checked(rest)
+        checked(rest if in_common else rest.without_common_battery())
     except Exception as later:
         if not is_expected(later):
             raise

@@ -191,6 +191,11 @@ class Study:
                 "Prices below 0 make a search of the best plan, which ended early: up to"
                 f" {beyond:.2f} less might be saved over the window than the bound here."
             )
+        if self.homes.setup.grid is not None or self.homes.setup.zones is not None:
+            found.append(
+                "Lines and transformers of the scenario limit nothing here, and fees between its zones are not counted:"
+                " homes and battery net as at one point."
+            )
         if self.homes.generation_wh is None:
             found.append("Own use is undefined: the data do not have the production behind the meters.")
         if self.sharing is not None:

@@ -25,7 +25,7 @@ def local_kwh(r: Result) -> float:
 
 @metric(unit="kWh", needs=("delivered_wh",), undefined_because="not known")
 def delivered_kwh(r: Result) -> float:
-    """Energy that homes gave each other by the meters: min(sum need, sum offer), each meter netted first."""
+    """Energy that homes and a battery in common gave each other: min(sum need, sum offer) of netted meters."""
     return r.kwh("delivered_wh")
 
 

@@ -95,6 +95,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("quantity_kwh", None, "must be a number, not null"),
     ("quantity_kwh", 10**400, "is beyond 1e15"),
     ("quantity_kwh", [2], "must be a number, not [2]"),
+    ("quantity_kwh", [0.5], "must be a number, not [0.5]"),
     ("price_per_kwh", NAN, "is nan; give a finite number"),
     ("price_per_kwh", -INFINITY, "is -inf; give a finite number"),
     ("price_per_kwh", "0.3", "must be a number, not '0.3'"),

@@ -175,7 +175,9 @@ def test_the_text_says_what_is_lived_again(capsys: pytest.CaptureFixture[str], s
     words = [word for setting in (*THINKING, "time.intervals=2") for word in ("--set", setting)]
     done = call(capsys, "check", "market", street, *words, "--rounds", "0", "-q")
     text = " ".join(done.out.split())
-    assert "what batteries hold at the end counts at the value that their plan puts on it." in text
+    assert (
+        "what batteries hold at the end counts at the value that their plan puts on it, and what cars" in text
+    )
     assert "Best responses" not in text
 
 

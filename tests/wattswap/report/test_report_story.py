@@ -20,7 +20,7 @@ from wattswap.conditions import Condition, broken, read_conditions
 from wattswap.errors import RunNotFound, UsageError
 from wattswap.report import figures
 from wattswap.report.sections.flows import flows as flows_section
-from wattswap.report.story import KEPT, RELEASED, Spread, Story, energy_flows
+from wattswap.report.story import IN_COMMON, KEPT, RELEASED, Spread, Story, energy_flows
 from wattswap.report.write import html_of, story_of
 from wattswap.results import Comparison, RunResult
 from wattswap.runs.shown import rounded
@@ -85,6 +85,23 @@ def test_energy_flows_lose_nothing(
     else:
         assert into.get("Needs of homes", 0) == imported
         assert out.get("Surplus of homes", 0) == exported
+
+
+@given(st.tuples(*[st.integers(0, 10_000)] * 4))
+def test_a_battery_in_common_keeps_what_neighbours_and_the_retailer_leave_there(wh: tuple[int, ...]) -> None:
+    """The battery may trade outside beyond all homes."""
+    imported, exported, bought, sold = wh
+    sums = {"import": imported, "export": exported, "retail_import": bought, "retail_export": sold}
+    flows = energy_flows(
+        {f"{n}_kwh": v for n, v in sums.items()} | {"load_kwh": None, "pv_kwh": None}, in_common=True
+    )
+    into = flows.groupby("target")["energy_kwh"].sum()
+    out = flows.groupby("source")["energy_kwh"].sum()
+    assert "Grid losses" not in into
+    assert (into.get("Needs of homes", 0), out.get("Surplus of homes", 0)) == (imported, exported)
+    assert (into.get("Retailer buys", 0), out.get("Retailer sells", 0)) == (sold, bought)
+    assert into.get("Neighbours", 0) == out.get("Neighbours", 0)
+    assert into.get(IN_COMMON, 0) - out.get(IN_COMMON, 0) == exported - sold - (imported - bought)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=6, max_size=6))

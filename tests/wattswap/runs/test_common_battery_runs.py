@@ -15,6 +15,9 @@ from optimizer.cooperative import nucleolus
 from optimizer.storage.rules import self_consuming
 from tests.kits.run_kit import MONEY, call, write_street
 from wattswap.errors import InvalidScenario, UsageError
+from wattswap.report.story import IN_COMMON
+from wattswap.report.words import verdict
+from wattswap.report.write import story_of
 from wattswap.results import RunResult
 from wattswap.runs.common_battery import BATTERY, common_store
 from wattswap.runs.interval import step
@@ -70,6 +73,15 @@ def test_money_and_energy_add_up_in_every_interval(owned: RunResult) -> None:
     assert (sums["local_wh"] == 0).all()
     net = sums["import_wh"] - sums["export_wh"]
     assert (net == sums["retail_import_wh"] - sums["retail_export_wh"]).all()
+
+
+def test_its_report_draws_what_the_battery_kept_and_no_losses_of_a_grid(owned: RunResult) -> None:
+    told = story_of(owned.path)
+    into, out = (told.flows.groupby(end)["energy_kwh"].sum() for end in ("target", "source"))
+    assert "Grid losses" not in into
+    kept = owned.metrics["battery_taken_kwh"] - owned.metrics["battery_given_kwh"]
+    assert into.get(IN_COMMON, 0) - out.get(IN_COMMON, 0) == pytest.approx(kept, abs=2e-3)
+    assert sum("The battery in common took" in said for said in verdict(told)) == 1
 
 
 def test_the_battery_keeps_to_what_it_is_and_its_account_explains_its_meter(owned: RunResult) -> None:

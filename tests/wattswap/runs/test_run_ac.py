@@ -240,6 +240,8 @@ def test_a_screen_shows_both_equations_beside_each_other(
     text = " ".join(shown.out.split())
     share = 100 * facts["metered"]["worst_line"]["loading_ac"]
     assert f"carries most: {share:.1f} % of its limit by AC" in text
+    assert f"Times are those of {run.zone}." in text
+    assert "voltages per unit" in text
     plain = " ".join(call(capsys, "show", run.path, "grid").out.split())
     over = facts["metered"]["intervals_overloaded"]
     assert (

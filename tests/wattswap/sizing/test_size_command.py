@@ -16,6 +16,7 @@ import wattswap as ws
 from optimizer.storage.store import Demand, Store
 from tests.kits.run_kit import call, python, write_street
 from wattswap.cli._sizing import StudyProgress
+from wattswap.errors import InvalidScenario
 
 Capture = pytest.CaptureFixture[str]
 COST = "community.battery.cost_per_kwh=400"
@@ -42,6 +43,26 @@ def test_csv_has_a_row_a_size(street: Path, capsys: Capture) -> None:
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     assert [float(row["capacity_kwh"]) for row in rows] == [0, 5, 10]
     assert rows[0]["payback_years"] == ""
+
+
+def test_a_mistake_is_not_followed_by_a_size_that_a_study_does_not_need(
+    street: Path, capsys: Capture
+) -> None:
+    done = call(capsys, "size", "battery", street, "--set", "community.battery.colour=1", "--json")
+    error = json.loads(done.out)["error"]
+    assert (done.code, [one["message"] for one in error["problems"]]) == (3, ["unknown key"])
+    coloured = write_street(street.parent / "coloured", homes=2, more="\n[community.battery]\ncolour = 1\n")
+    with pytest.raises(InvalidScenario, match="unknown key") as caught:
+        ws.size_battery(coloured, "0,5")
+    assert len(caught.value.problems) == 1
+
+
+def test_a_study_on_a_grid_says_that_its_lines_limit_nothing(capsys: Capture) -> None:
+    done = call(capsys, "size", "battery", "street_grid", "--set", "time.days=1", "--range", "0")
+    text = " ".join(done.out.split())
+    assert "Lines and transformers of the scenario limit nothing here" in text
+    assert "13 homes, 1 day from" in text
+    assert "extrapolated from 1 day." in text
 
 
 @pytest.mark.parametrize("goal", ["welfare", "peak", "self_consumption"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wattswap.report import figures, words
 from wattswap.report.page import Section, figure, paragraph
 from wattswap.report.section import section
-from wattswap.report.story import KEPT, RELEASED, Story
+from wattswap.report.story import IN_COMMON, KEPT, RELEASED, Story
 from wattswap.report.words import number
 
 
@@ -25,6 +25,10 @@ def flows(story: Story) -> Section:
         caption += " What happens behind the meters is not in the data."
     elif {KEPT, RELEASED} & {*story.flows["source"], *story.flows["target"]}:
         caption += " Of batteries the net is shown: what went through them counts as used from PV."
+    if IN_COMMON in {*story.flows["source"], *story.flows["target"]}:
+        caption += (
+            " Of the battery in common the net is shown: what it kept or lost, or gave beyond what it took."
+        )
     text = "; ".join(
         f"{a} to {b} {number(e, 1)} kWh" for a, b, e in story.flows.itertuples(index=False, name=None)
     )
