@@ -21,7 +21,8 @@ def saving_nano(bills: Mapping[str, IntArray]) -> IntArray:
 
     What it is credited of a battery in common is part of it.
     """
-    found = [bills[name] for name in (*MONEY_COLUMNS, "battery_nano") if name in bills]
+    found = [bills[name] for name in MONEY_COLUMNS]
+    found += [bills[name] for name in ("battery_nano",) if name in bills]
     return np.sum(found, axis=0, dtype=np.int64) - bills["baseline_nano"]
 
 

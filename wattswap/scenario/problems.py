@@ -19,6 +19,8 @@ from wattswap.scenario.time import Table
 
 Fault = tuple[KeyPath, str, str]
 """(key path, message, what to do)."""
+ONE_LETTER_OFF = 0.9
+"""How like a known key a word is that is no key of another table: `shares` beside `share`."""
 
 _WANTED = {
     "int_type": "a whole number",
@@ -85,8 +87,8 @@ def unknown_key(path: KeyPath, root: type[Table] | None = None, value: object = 
     table, key = _table_at(path[:-1], root), str(path[-1])
     siblings = fields_of(table) if table else {}
     elsewhere = [known for known in key_paths(root) if known.split(".")[-1] == key]
-    # A known key in the wrong table is usually a line below the wrong [header], not a typo.
-    if elsewhere:
+    # A known key in the wrong table is usually a line below the wrong [header], not a typo; not so one letter off.
+    if elsewhere and not get_close_matches(key, siblings, n=1, cutoff=ONE_LETTER_OFF):
         return path, "is not a key of this table", f"did you mean {' or '.join(map(repr, elsewhere))}?"
     if isinstance(value, dict):
         return path, "unknown table", _suggest_table(key, siblings)
