@@ -42,6 +42,8 @@ from optimizer.models.multi_interval import HorizonModel, compiled
 
 MOST_NODES: Final = 5_000
 """Nodes of all trees that are read: what one takes to check is what it took to search, without the solver."""
+NODES_OF_A_VISIT: Final = 3
+"""A node and the two halves into which it is divided."""
 HAS_PRICES, HAS_CHILDREN, HAS_POINT, IS_EMPTY, AS_ANSWER = 1, 2, 4, 8, 16
 """What a node holds, as bits; AS_ANSWER: the row prices of the answer itself."""
 
@@ -99,12 +101,13 @@ def _solved(horizon: Horizon, limits: Limits, reader: Reader) -> Solved:
     if is_for_many(horizon):
         return _coordinated(horizon, limits, reader, count)
     answers: list[ProvenAnswer] = []
+    most_nodes = _most_nodes(limits, count)
     while True:
         if len(answers) == count:
             refuse("ends before storages no longer charge and discharge at once")
         model = compiled(horizon, limits.price_range, stopped)
         space = space_of(horizon, model, limits.price_range)
-        answer = _answer(model, reader, MOST_NODES - _nodes_of(answers))
+        answer = _answer(model, reader, most_nodes - _nodes_of(answers))
         found = _proven(space, answer, 2 * space.tolerance_nano)
         answers.append(answer)
         both = stopped_next(horizon, model, answer.x, stopped)
@@ -190,6 +193,13 @@ def _bits(node: ProofNode) -> int:
 
 def _nodes_of(answers: Sequence[ProvenAnswer]) -> int:
     return sum(len(answer.nodes) for answer in answers)
+
+
+def _most_nodes(limits: Limits, searches: int) -> int:
+    """Of all trees together. A search that has a limit ends with the node that reaches it, and the next has a root."""
+    if limits.most_nodes is None:
+        return MOST_NODES
+    return min(MOST_NODES, limits.most_nodes + NODES_OF_A_VISIT * searches)
 
 
 def _answer(model: HorizonModel, reader: Reader, most_nodes: int) -> ProvenAnswer:

@@ -100,6 +100,28 @@ def test_all_searches_together_have_no_more_nodes_than_are_read(monkeypatch: pyt
         derive(book, RULES, data)
 
 
+@pytest.mark.parametrize("seed", [2, 4, 6])
+def test_a_market_that_ends_its_searches_reads_no_more_nodes_than_they_may_have(seed: int) -> None:
+    """What is complete under a limit derives under it; a tree that no search of this market has does not."""
+    book = everything(seed, 60_000) if seed < 6 else with_blocks(seed)
+    free, data = written(book)
+    assert isinstance(free.certificate, SearchedGap)
+    most, complete = sum(len(answer.nodes) for answer in free.certificate.answers), 0
+    for limit in range(1, most + 2):
+        rules = MarketRules(params={"node_limit": limit})
+        clearing = clear(book, rules)
+        assert isinstance(clearing.certificate, SearchedGap)
+        own = to_bytes(clearing)
+        if clearing.certificate.complete and own is not None:
+            complete += 1
+            assert same(derive(book, rules, own), clearing)
+    assert complete
+    if seed == 6:
+        assert most > 4
+        with pytest.raises(InfeasibleClearing, match=r"nodes; at most \d+ are read"):
+            derive(book, MarketRules(params={"node_limit": 1}), data)
+
+
 def test_what_nobody_could_check_is_not_written_down() -> None:
     clearing = clear(HOMES, RULES)
     proof = clearing.certificate
