@@ -46,6 +46,7 @@ def test_production_is_forecast_better_than_by_persistence() -> None:
 
 
 @with_homes
+@pytest.mark.slow
 def test_a_home_with_three_days_of_readings_gains_from_the_others() -> None:
     load = california("load")
     old, new = bench.cold_start(load, name="persistence"), bench.cold_start(load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -34,5 +35,13 @@ def test_a_session_that_solves_again_needs_no_more_memory(name: str, counts: tup
 
 
 def test_a_solve_that_keeps_some_array_is_seen() -> None:
-    kept: list[bytes] = []  # large enough that what earlier tests left to be freed does not hide it
-    assert grows_kb(lambda i: kept.append(bytes([i % 256]) * 131_072), SAMPLE) > 0
+    kept: list[
+        mmap
+    ] = []  # memory of the system's: what earlier tests left to the allocator would hide a leak
+
+    def solve(_: int) -> None:
+        kept.append(mmap(-1, 16_384))
+        kept[-1].write(bytes([1]) * 16_384)
+
+    assert grows_kb(solve, SAMPLE) > 0
+    assert len(kept) == SAMPLE[-1]

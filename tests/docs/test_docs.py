@@ -16,13 +16,11 @@ DOCS = ROOT / "docs"
 WITH_NODES = ("README.md", "docs/reference/cli.md")
 """Pages that start real libp2p nodes."""
 PAGES = (
-    "docs/reference/python.md",
     "docs/explanation/settlement.md",
     "docs/reference/units-and-signs.md",
     "docs/explanation/agents.md",
     "docs/explanation/three-designs.md",
     "docs/reference/mechanisms/bilateral.md",
-    "docs/tutorials/your-own-mechanism.md",
     "docs/tutorials/street-grid.md",
     "docs/how-to/check-mechanism.md",
     "docs/how-to/check-market.md",
@@ -30,7 +28,6 @@ PAGES = (
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
-    "docs/how-to/size-a-battery.md",
     "docs/how-to/own-rule.md",
     "docs/how-to/learning.md",
     "docs/how-to/report.md",
@@ -41,9 +38,12 @@ SLOW = (
     "docs/explanation/price-and-rationing.md",
     "docs/how-to/own-strategy.md",
     "docs/how-to/plan.md",
+    "docs/how-to/size-a-battery.md",
     "docs/how-to/study-a-neighbourhood.md",
+    "docs/reference/python.md",
+    "docs/tutorials/your-own-mechanism.md",
 )
-"""Pages that take weeks of homes through many rules, or plan for days: 15 to 30 s each; the others are the sample."""
+"""Pages that take weeks of homes through many rules, or plan for days: 10 to 40 s each; the others are the sample."""
 every_page = pytest.mark.parametrize(
     "page",
     [

@@ -246,6 +246,7 @@ def test_an_order_that_is_not_served_ends_with_the_rule_of_the_device(street: Pa
     assert (taken[:3] > 0).all()
 
 
+@pytest.mark.slow  # batteries in a horizon are the sample: test_rolling_horizon.py
 def test_a_run_with_cars_is_resumed_to_the_same_hashes(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
