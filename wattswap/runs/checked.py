@@ -13,7 +13,7 @@ from data.readings import MeterData
 from p2p.blocks.members import ALWAYS
 from wattswap.errors import InvalidScenario, is_expected, problems_of
 from wattswap.runs.amounts import refuse_too_much_money
-from wattswap.runs.common_battery import refuse_common_battery
+from wattswap.runs.battery_refused import refuse_common_battery
 from wattswap.runs.faults import Faults
 from wattswap.runs.grid import RunGrid, grid_of, refuse_off_grid
 from wattswap.runs.homes import (

@@ -6,7 +6,7 @@ lived, what they show. So whoever has the scenario and the readings computes its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -14,21 +14,19 @@ import numpy as np
 
 from agents.bidding import Orders
 from agents.community import Community
-from agents.devices.battery import MAX_CAPACITY_WH, Battery
+from agents.devices.battery import Battery
 from agents.errors import reading_snapshot
-from agents.forecast import FORECASTERS, PERFECT_FORESIGHT
 from agents.neighbourhood import Neighbourhood
 from agents.one_meter import OneMeter
-from market.mechanism import MECHANISMS
 from market.settlement.tariff import IntervalPrices, OutsidePrices
 from market.units import PPM, IntArray
 from optimizer.storage.peak import Peak
 from optimizer.storage.store import Store
-from wattswap.scenario.community import MOST_SHARED, CommonBattery
-from wattswap.scenario.time import Faults
+from wattswap.scenario.community import CommonBattery
 
 if TYPE_CHECKING:
-    from wattswap.runs.prepare import Setup
+    from agents.rules import AgentRules
+    from wattswap.runs.checked import Checked
     from wattswap.scenario.load import Scenario
 
 BATTERY: Final = "community battery"
@@ -221,17 +219,40 @@ def common_store(scenario: Scenario, minutes: int) -> Store | None:
     return store if store.capacity_wh and store.power_wh else None
 
 
-def owners(setup: Setup, homes: Community, store: Store) -> Owners:
-    """Homes with their battery, before the first interval."""
-    run_for = setup.scenario.community.battery.run_for  # type: ignore[union-attr]
-    rows = slice(setup.first_row, setup.first_row + setup.intervals)
-    net_wh = (setup.meter.import_wh[rows] - setup.meter.export_wh[rows]).sum(axis=1)
-    meter = one_meter(setup, net_wh, setup.prices, [store] if run_for != "peak" else [], run_for)
+def owners(
+    found: Checked,
+    scenario: Scenario,
+    agents: AgentRules,
+    prices: OutsidePrices,
+    homes: Community,
+    store: Store,
+) -> Owners:
+    """Homes with their battery, before the first interval.
+
+    Args:
+        found: What the run has of the scenario and its data.
+        scenario: Which says what the battery is run for.
+        agents: Under which the homes forecast.
+        prices: What energy costs outside in each interval of the window, fees included.
+        homes: The homes.
+        store: Their battery.
+    """
+    run_for = scenario.community.battery.run_for  # type: ignore[union-attr]
+    rows = slice(found.first_row, found.first_row + found.intervals)
+    net_wh = (found.meter.import_wh[rows] - found.meter.export_wh[rows]).sum(axis=1)
+    stores = [store] if run_for != "peak" else []
+    meter = one_meter(found, scenario.zone, agents, net_wh, prices, stores, run_for)
     return Owners(homes, Controlled(meter, store) if run_for != "peak" else PeakKeeping(meter, store))
 
 
 def one_meter(
-    setup: Setup, net_wh: IntArray, prices: OutsidePrices, stores: list[Store], run_for: str
+    found: Checked,
+    zone: str,
+    agents: AgentRules,
+    net_wh: IntArray,
+    prices: OutsidePrices,
+    stores: list[Store],
+    run_for: str,
 ) -> OneMeter:
     """All homes as one, once for each of some batteries, or once without one.
 
@@ -239,29 +260,31 @@ def one_meter(
     window included. Batteries differ in size only, so that one forecast serves all of them.
 
     Args:
-        setup: The prepared scenario.
+        found: What a run or a study has of a scenario and its data.
+        zone: Time zone of the homes' calendar.
+        agents: Under which the scenario's homes forecast.
         net_wh: What all homes together need in each interval of the window, as far as it is known. [Wh]
         prices: What energy costs outside, the fees within the community not included.
         stores: The batteries.
         run_for: What they are run for.
     """
     count = max(len(stores), 1)
-    before = setup.meter.import_wh[: setup.first_row] - setup.meter.export_wh[: setup.first_row]
-    member = setup.membership.in_rows(setup.meter.start_s, setup.minutes * 60, setup.first_row)
+    before = found.meter.import_wh[: found.first_row] - found.meter.export_wh[: found.first_row]
+    member = found.membership.in_rows(found.meter.start_s, found.minutes * 60, found.first_row)
     together = np.where(member, before, 0).sum(axis=1)
     net_wh = np.repeat(np.concatenate((together, net_wh))[:, None], count, axis=1)
     outside = OutsidePrices(prices.buy_cap_micro_per_kwh, prices.feed_in_micro_per_kwh, 0, 0)
     return OneMeter(
         np.maximum(net_wh, 0),
         np.maximum(-net_wh, 0),
-        {"battery": [_device(store, setup.minutes) for store in stores]} if stores else {},
-        setup.first_row,
-        replace(setup.agents, control=CONTROLLERS_OF[run_for]),
+        {"battery": [_device(store, found.minutes) for store in stores]} if stores else {},
+        found.first_row,
+        replace(agents, control=CONTROLLERS_OF[run_for]),
         outside,
         members=np.zeros(count, dtype=np.int64),  # the same draws for each, whatever the other sizes are
-        start_s=setup.meter.start_s,
-        zone=setup.zone,
-        weather=setup.weather,
+        start_s=found.meter.start_s,
+        zone=zone,
+        weather=found.weather,
     )
 
 
@@ -288,64 +311,3 @@ def with_battery(orders: Orders, taken_wh: int, homes: int, prices: IntervalPric
         np.append(orders.energy_wh, abs(taken_wh)),
         np.append(orders.limit_micro_per_kwh, limit),
     )
-
-
-def refuse_common_battery(scenario: Scenario, homes: int, devices: Mapping[str, Sequence[Any]]) -> None:
-    """Refuse a battery in common where a run cannot have it.
-
-    Args:
-        scenario: Which may have one.
-        homes: Homes in the run.
-        devices: By the name of a device, one spec per home or None.
-
-    Raises:
-        InvalidScenario: All of it, with what to do.
-    """
-    battery, table = scenario.community.battery, "community.battery"
-    if battery is None:
-        return
-    faults: Faults = []
-    if battery.capacity_wh is None:
-        size = "give its size in kWh, or find one by `wattswap size battery`"
-        faults.append((f"{table}.capacity_kwh", "is missing, and a run needs it", size))
-    elif battery.capacity_wh > MAX_CAPACITY_WH:
-        most = f"give at most {MAX_CAPACITY_WH / 1_000:g}"
-        faults.append((f"{table}.capacity_kwh", "is too large to be simulated", most))
-    without = "remove [community.battery]"
-    for what, cure in _what_has_no_place_for_it(scenario, devices):
-        faults.append((table, what, f"{cure}, or {without}"))
-    if battery.shares != "price" and homes > MOST_SHARED:
-        what = f"is {battery.shares}, which needs the value of every group, of at most {MOST_SHARED} homes"
-        faults.append((f"{table}.shares", what, f'these are {homes}: write "price"'))
-    if battery.shares != "price" and battery.run_for == "peak":
-        what = f"is {battery.shares}, and a battery that is run for the peak need not save what a group could claim"
-        faults.append((f"{table}.shares", what, 'write "price", or run it for welfare or self_consumption'))
-    scenario.refuse(faults)
-
-
-def _what_has_no_place_for_it(
-    scenario: Scenario, devices: Mapping[str, Sequence[Any]]
-) -> list[tuple[str, str]]:
-    """What a scenario has beside a battery in common that does not know it, and what to do."""
-    market, homes = scenario.market, scenario.homes
-    mechanism = MECHANISMS.get(market.mechanism)
-    found = []
-    if mechanism.scope == "horizon":
-        what = f"{market.mechanism} clears a horizon, to which homes submit their own batteries and none in common"
-        found.append((what, "choose a mechanism of one interval"))
-    if scenario.grid is not None:
-        found.append(("is at no node of the grid", "remove [grid]"))
-    if scenario.zones is not None:
-        found.append(("is in none of the zones", "remove [zones]"))
-    if market.rounds > 1:
-        found.append(("orders once, and market.rounds lets homes order again", "remove market.rounds"))
-    if homes.tariffs:
-        what = "has one price outside, and homes.tariffs gives homes several retailers"
-        found.append((what, "remove homes.tariffs"))
-    moves = any(any(specs) for specs in devices.values())
-    if FORECASTERS.get(homes.forecast) is PERFECT_FORESIGHT and (scenario.terms or moves):
-        what = (
-            "cannot foresee what devices do, or who joins or leaves, and homes.forecast is perfect_foresight"
-        )
-        found.append((what, "choose a forecaster"))
-    return found

@@ -46,8 +46,9 @@ from p2p.wire.messages import (
     sign_message,
 )
 from wattswap.errors import UsageError
+from wattswap.runs.battery_refused import refuse_common_battery
 from wattswap.runs.checked import Checked, checked
-from wattswap.runs.common_battery import BATTERY, common_store, owners, refuse_common_battery
+from wattswap.runs.common_battery import BATTERY, common_store, owners
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.homes import (
     behaviours_of,
@@ -230,7 +231,7 @@ class Setup(Checked):
         alone = home is None and (not self.metered or self.looks_ahead)
         parts = [self._community(own, prices, alone) for own, prices in self.tariffs.of(homes)]
         if self.store is not None and home is None:
-            return owners(self, parts[0], self.store)
+            return owners(self, self.scenario, self.agents, self.prices, parts[0], self.store)
         return parts[0] if len(parts) == 1 else Neighbourhood(parts)
 
     def _community(self, homes: IntArray, prices: OutsidePrices, alone: bool) -> Community:

@@ -30,7 +30,8 @@ def walked(
     prices = OutsidePrices(demand.bought, demand.sold, 0, 0)
     if goal == "peak":
         return [_keeping(homes, demand, prices, store, on_step) for store in stores]
-    one = one_meter(homes.setup, demand.net_wh, prices, list(stores), "welfare")
+    setup = homes.setup
+    one = one_meter(setup, setup.zone, setup.agents, demand.net_wh, prices, list(stores), "welfare")
     taken = []
     for step, net in enumerate(demand.net_wh.tolist(), 1):
         meters = one.live()
@@ -44,7 +45,9 @@ def _keeping(
     homes: Homes, demand: Demand, prices: OutsidePrices, store: Store, on_step: OnStep | None
 ) -> Lived:
     """What a battery does that keeps the peak low."""
-    battery = PeakKeeping(one_meter(homes.setup, demand.net_wh, prices, [], "peak"), store)
+    setup = homes.setup
+    meter = one_meter(setup, setup.zone, setup.agents, demand.net_wh, prices, [], "peak")
+    battery = PeakKeeping(meter, store)
     taken = []
     for step, net in enumerate(demand.net_wh.tolist(), 1):
         taken.append(battery.live(net).taken_wh)
