@@ -7,8 +7,10 @@ import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,3 +187,14 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
     folders = "|".join(re.escape(folder) for folder in OURS)
     named = set(re.findall(rf"`((?:{folders})/[\w./-]*\w\.(?:py|md|toml|txt|svg|parquet))`", text))
     assert not sorted(name for name in named if not (ROOT / name).is_file())
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports for types alone count too: two files of which each names the other have one idea between them."""
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 500
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
