@@ -163,8 +163,8 @@ class MilpGap:
     Args:
         welfare_nano: Of the clearing. [nano-currency]
         bound_nano: No clearing has more. [nano-currency]
-        allowed_gap_nano: Greatest difference that counts as proven. [nano-currency]
-        complete: False where a time limit ended the search.
+        allowed_gap_nano: Greatest difference that counts as proven; 0 where a limit ended the search. [nano-currency]
+        complete: False where a limit ended the search.
     """
 
     welfare_nano: int

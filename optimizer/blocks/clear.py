@@ -115,7 +115,7 @@ def made(
         schedule = whole_schedule(horizon, solved.model, solved.found.best.x, solved.no_discharge)
         supporting = -solved.found.best.row_price[: horizon.intervals]
     else:
-        solved, schedule, supporting = None, _nothing(horizon), None
+        schedule, supporting = _nothing(horizon), None
     most_moved_wh = _most_moved_wh(horizon, solved, schedule)
     markets = [
         clear_interval(
@@ -423,7 +423,8 @@ def _proof(
         space = space_of(horizon, model, limits.price_range)
     bound = ceil(proven_bound(space, nodes, float(welfare)))
     complete = solved is None or solved.found.complete
-    allowed = allowed_nano(horizon, energy, limits.price_range)
+    # What rounding may cost can be more than what a search that a limit ended has left open, and must not hide it.
+    allowed = allowed_nano(horizon, energy, limits.price_range) if complete else 0
     known = () if solved is None else solved.answers
     return SearchedGap(
         welfare,
