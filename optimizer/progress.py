@@ -55,10 +55,14 @@ def listener() -> Listener | None:
 
 
 class Teller:
-    """Reports a search that minimises a cost to the listener of this context, every two seconds."""
+    """Reports a search that minimises a cost to the listener of this context, every two seconds.
 
-    def __init__(self) -> None:
-        self._begun_s = self._told_s = time.monotonic()
+    Args:
+        begun_s: When the search began, by the monotonic clock; now where None.
+    """
+
+    def __init__(self, begun_s: float | None = None) -> None:
+        self._begun_s = self._told_s = time.monotonic() if begun_s is None else begun_s
 
     def __call__(self, cost_nano: float, bound_nano: float, nodes: int) -> None:
         """Report the least cost so far, what no answer undercuts, and the parts done, if it is time to."""

@@ -79,14 +79,9 @@ class Clock:
     """The time that is left of a limit."""
 
     def __init__(self, limit_s: float) -> None:
-        self._begun, self._limit_s = monotonic(), limit_s
-
-    @property
-    def elapsed_s(self) -> float:
-        """Since it was started."""
-        return monotonic() - self._begun
+        self.begun_s, self._limit_s = monotonic(), limit_s
 
     @property
     def is_up(self) -> bool:
         """Whether no time is left."""
-        return self.elapsed_s >= self._limit_s
+        return monotonic() - self.begun_s >= self._limit_s

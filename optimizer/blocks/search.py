@@ -14,12 +14,11 @@ from optimizer.blocks.hot import Answer, Clock, HotModel
 from optimizer.blocks.proof import FEASIBLE, ProofNode, halves
 from optimizer.blocks.region import Region, Space
 from optimizer.errors import Infeasible
-from optimizer.progress import Progress, listener
+from optimizer.progress import Teller
 
 DIVE_EVERY = 40
 """Nodes from one dive for a better clearing to the next."""
 NOTHING = "no clearing exists at prices between the market's lowest and highest, not even one without blocks"
-TELL_FROM_S, TELL_EVERY_S = 2.0, 2.0
 
 
 class Supported(NamedTuple):
@@ -68,7 +67,7 @@ class Search:
     """
 
     def __init__(self, space: Space, clock: Clock, most_nodes: int | None = None) -> None:
-        self._space, self._clock, self._told_s = space, clock, TELL_FROM_S - TELL_EVERY_S
+        self._space, self._clock, self._tell = space, clock, Teller(clock.begun_s)
         self._most_nodes = np.inf if most_nodes is None else most_nodes
         model = space.model
         self._share, self._least = model.share, space.horizon.lumps.least
@@ -98,7 +97,7 @@ class Search:
         self._push(open_, np.inf, self._space.root)
         while open_:
             bound = max(-open_[0][0], self._best.welfare_nano)
-            self._tell(bound)
+            self._tell(-self._best.welfare_nano, -bound, len(self._nodes))
             if bound <= self._best.welfare_nano + self._space.tolerance_nano:
                 break
             if np.isfinite(bound) and (self._clock.is_up or len(self._nodes) >= self._most_nodes):
@@ -262,11 +261,3 @@ class Search:
         hot = HotModel(replace(arrays, cost=cost, upper=upper))
         answer = hot.solve(self._share, *self._space.share_bounds(region))
         return np.zeros(len(arrays.row_lower)) if answer is None else answer.row_price
-
-    def _tell(self, bound: float) -> None:
-        tell = listener()
-        if tell is None or self._best is None or not np.isfinite(bound):
-            return
-        if self._clock.elapsed_s >= self._told_s + TELL_EVERY_S:
-            self._told_s = self._clock.elapsed_s
-            tell(Progress(self._told_s, self._best.welfare_nano, bound, len(self._nodes)))

@@ -20,11 +20,10 @@ from optimizer.fleet.aggregate import start_prices
 from optimizer.fleet.master import Master, Mix
 from optimizer.fleet.response import Batteries, batteries_of, best_change, lowest_prices
 from optimizer.fleet.steps import Steps, steps_of
-from optimizer.progress import Progress, listener
+from optimizer.progress import Teller
 
 TOLERANCE_WH = 1e-3
 """Less energy than this from or to nowhere is none. [Wh]"""
-TELL_EVERY_S = 2.0
 MOST_ROUNDS = 2_000
 KEPT_BYTES = 1 << 28
 """Plans that are kept; those beyond it are computed again from their prices when they are mixed. [bytes]"""
@@ -210,7 +209,7 @@ class _Rounds:
         self._asked: list[FloatArray] = []  # prices of each round
         self._plans: list[FloatArray] = []  # of the first rounds
         self.price, self.bound_nano, self.mix = self._lowest, -np.inf, NOTHING
-        self._told_s = 0.0
+        self._tell = Teller(clock.begun_s)
 
     def run(self, price: FloatArray) -> _Rounds:
         """Ask and mix until the gap is closed or the time is up."""
@@ -219,7 +218,8 @@ class _Rounds:
             self._ask(np.clip(price, self._lowest, self._highest))
             self.mix = self._master.mix()
             self.rounds += 1
-            self._tell()
+            worth = self._aim.worth_nano
+            self._tell(worth + self.mix.cost_nano, worth + self.bound_nano, self.rounds)
             closed = self._aim.is_met(self.mix.cost_nano, self.bound_nano)
             if (closed and self._is_settled()) or self._clock.is_up or len(self._asked) >= MOST_ROUNDS:
                 return self
@@ -261,10 +261,3 @@ class _Rounds:
                 plan = self._plans[i] if i < len(self._plans) else best_change(self._fleet, price)
                 change += np.repeat(weight, members)[:, None] * plan
         return change
-
-    def _tell(self) -> None:
-        tell, elapsed_s = listener(), self._clock.elapsed_s
-        if tell is not None and elapsed_s >= self._told_s + TELL_EVERY_S:
-            self._told_s = elapsed_s
-            worth = self._aim.worth_nano
-            tell(Progress(elapsed_s, -worth - self.mix.cost_nano, -worth - self.bound_nano, self.rounds))

@@ -284,7 +284,7 @@ def test_time_too_short_to_balance_is_said() -> None:
 
 
 def test_progress_is_told_with_cost_and_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("optimizer.progress.TELL_EVERY_S", 0.0)
     told: list[Progress] = []
     community, stores = community_of(16, 50)
     with listening(told.append):
@@ -301,7 +301,7 @@ def test_an_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: Progress) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("optimizer.progress.TELL_EVERY_S", 0.0)
     with listening(interrupt), pytest.raises(KeyboardInterrupt):
         coordinate(horizon_of(community, stores), aim_of(community))
 
