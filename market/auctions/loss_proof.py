@@ -137,7 +137,7 @@ def _stated(network: Network, clearing: Clearing) -> FloatArray:
         raise InfeasibleClearing(
             "no flow and no loss of each line, which a clearing on a grid with losses states"
         )
-    if (np.abs(lost - lost_wh(network, flow)) > NEAR_WH).any():
+    if not (np.abs(lost - lost_wh(network, flow)) <= NEAR_WH).all():  # a NaN is not
         raise InfeasibleClearing("a loss of a line is not the stated share of what is sent into it")
     return flow
 

@@ -330,12 +330,13 @@ def _refuse_wrong_figures(network: Network, clearing: Clearing, state: State) ->
     """Raise where a stated flow, voltage or rent is not what the book and the grid give."""
     details = clearing.details
     flow = np.asarray(details.get("line_flow_wh", state.flow_wh), dtype=np.float64)
-    wrong = flow.shape != state.flow_wh.shape or np.abs(flow - state.flow_wh) > FLOW_WH
-    if np.any(wrong):
+    if (
+        flow.shape != state.flow_wh.shape or not (np.abs(flow - state.flow_wh) <= FLOW_WH).all()
+    ):  # a NaN is not
         raise InfeasibleClearing("a flow of a line is not what the accepted orders and the grid give")
     if state.v_ppm is not None:
         v = np.asarray(details.get("v_squared", state.v_ppm / PPM), dtype=np.float64)
-        if v.shape != state.v_ppm.shape or (np.abs(v * PPM - state.v_ppm) > FLOW_WH).any():
+        if v.shape != state.v_ppm.shape or not (np.abs(v * PPM - state.v_ppm) <= FLOW_WH).all():
             raise InfeasibleClearing("a voltage of a node is not what the accepted orders and the grid give")
     rent = details.get("congestion_rent_nano", clearing.operator_surplus_nano)
     if rent != clearing.operator_surplus_nano:

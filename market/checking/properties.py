@@ -162,7 +162,7 @@ def _within_grid(t: Trial) -> str | None:
         stated = np.abs(np.asarray(t.clearing.details.get("line_flow_wh", []), dtype=np.float64))
         if stated.shape != network.limit_wh.shape:
             return "no flow of each line is stated on a grid with losses"
-        over = np.flatnonzero(stated > network.limit_wh + network.noise[: len(stated)]).tolist()
+        over = np.flatnonzero(~(stated <= network.limit_wh + network.noise[: len(stated)])).tolist()
         return f"{network.name_of(over[0])} is passed" if over else None
     room = network.room(network.state(network.load(t.book, t.clearing.accepted_wh)))
     broken = np.flatnonzero(room < -network.noise).tolist()

@@ -197,7 +197,8 @@ def changed(book: OrderBook, grid: Grid, right: Clearing) -> list[Clearing]:
         moved = replace(right, price_micro_per_kwh=paid, node_price=tuple(prices))
         found.append(restated(book, replace(moved, certificate=replace(proof, price_micro_per_kwh=price))))
     details = dict(right.details)
-    found.append(replace(right, details={**details, "line_flow_wh": details["line_flow_wh"] + 1}))
+    for flow in (details["line_flow_wh"] + 1, details["line_flow_wh"] * np.nan):
+        found.append(replace(right, details={**details, "line_flow_wh": flow}))
     found.append(replace(right, details={**details, "congestion_rent_nano": 1 + right.operator_surplus_nano}))
     if "v_squared" in details:
         found.append(replace(right, details={**details, "v_squared": details["v_squared"] * 1.001}))

@@ -393,6 +393,8 @@ def cleared() -> tuple[OrderBook, Grid, Clearing]:
     [
         ({"line_flow_wh": np.array([5_000.0, 1_990.0])}, "a loss of a line is not the stated share"),
         ({"line_loss_wh": np.array([900.0, 200.0])}, "a loss of a line is not the stated share"),
+        ({"line_loss_wh": np.array([np.nan, 200.0])}, "a loss of a line is not the stated share"),
+        ({"line_flow_wh": np.array([np.nan, 2_000.0])}, "no flow and no loss of each line"),
         ({"line_loss_wh": np.array([900.0])}, "no flow and no loss of each line"),
         ({"congestion_rent_nano": 1}, "a rent of 1 nano"),
     ],
