@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
-
 from market.units import PPM
-from optimizer.storage.rules import least_peak_wh
-from optimizer.storage.store import Demand, Store
+from optimizer.storage.rules import least_peak_from
+from optimizer.storage.store import Store
 
 _PPM2 = PPM * PPM
 
@@ -41,7 +39,7 @@ class Peak:
             ahead_wh: What they are expected to need after it. [Wh]
         """
         store, stored = self.store, self.stored_uwh
-        peak = max(self.highest_wh, self._least_wh([net_wh, *ahead_wh]))
+        peak = max(self.highest_wh, least_peak_from(stored, [net_wh, *ahead_wh], store))
         kept = self._kept_uwh(ahead_wh, peak)
         spare = max(stored - kept, 0) * store.discharge_efficiency_ppm // _PPM2
         missing = -(-max(kept - stored, 0) // store.charge_efficiency_ppm)
@@ -55,13 +53,6 @@ class Peak:
             stored_uwh=self.store.after(self.stored_uwh, taken_wh),
             highest_wh=max(self.highest_wh, net_wh + taken_wh),
         )
-
-    def _least_wh(self, net_wh: list[int]) -> int:
-        """The least peak that it can keep to from here on, if this is what the homes need. [Wh]"""
-        net = np.array(net_wh, dtype=np.int64)
-        nothing = np.zeros_like(net)
-        demand = Demand(np.maximum(net, 0), np.maximum(-net, 0), nothing, nothing)
-        return least_peak_wh(demand, self.store, self.stored_uwh)
 
     def _kept_uwh(self, ahead_wh: Sequence[int], peak_wh: int) -> int:
         """The least content with which it keeps to a peak after the interval, at most what it holds. [uWh]"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from market.units import PPM
 from optimizer.storage.store import Demand, Lived, Store, lived
 
@@ -20,31 +22,34 @@ def self_consuming(demand: Demand, store: Store) -> Lived:
     return lived(store, taken)
 
 
-def least_peak_wh(demand: Demand, store: Store, stored_uwh: int | None = None) -> int:
+def least_peak_wh(demand: Demand, store: Store) -> int:
+    """The least energy from outside in any interval that a battery can keep to from its initial content on. [Wh]"""
+    return least_peak_from(store.initial_wh * PPM, demand.net_wh.tolist(), store)
+
+
+def least_peak_from(stored_uwh: int, net_wh: Sequence[int], store: Store) -> int:
     """The least energy from outside in any interval that a battery can keep to, by bisection in whole numbers. [Wh]
 
     More in store never harms, so a limit can be kept exactly where it is kept by charging all that it leaves room
     for.
 
     Args:
-        demand: What the homes need.
+        stored_uwh: What it holds before the first interval. [uWh]
+        net_wh: What the homes need in each interval, below 0 what they offer. [Wh]
         store: The battery.
-        stored_uwh: What it holds before the first interval, where that is no whole Wh. [uWh]
     """
-    stored = store.initial_wh * PPM if stored_uwh is None else stored_uwh
-    net: list[int] = demand.net_wh.tolist()
-    high = max((0, *net))
+    high = max((0, *net_wh))
     low = max(0, high - store.power_wh)
     while low < high:
         middle = (low + high) // 2
-        if _keeps(net, store, middle, stored):
+        if _keeps(net_wh, store, middle, stored_uwh):
             high = middle
         else:
             low = middle + 1
     return high
 
 
-def _keeps(net_wh: list[int], store: Store, most_wh: int, stored: int) -> bool:
+def _keeps(net_wh: Sequence[int], store: Store, most_wh: int, stored: int) -> bool:
     for net in net_wh:
         if net > most_wh:
             energy = most_wh - net
