@@ -22,7 +22,17 @@ def ration(energy_wh: IntArray, take_wh: int, sequence: IntArray, rules: MarketR
     """
     if rules.rationing == "pro_rata":
         return largest_remainder(energy_wh, take_wh, sequence)
-    turn = turns(energy_wh, sequence, rules)
+    return in_turn(energy_wh, take_wh, turns(energy_wh, sequence, rules))
+
+
+def in_turn(energy_wh: IntArray, take_wh: int, turn: IntArray) -> IntArray:
+    """Distribute an energy over orders one after the other, until nothing is left of it. [Wh]
+
+    Args:
+        energy_wh: What each wants. [Wh]
+        take_wh: What they get together. [Wh]
+        turn: Rows, the first one first; rows that are not in it get nothing.
+    """
     queue = energy_wh[turn]
     before = np.cumsum(queue) - queue
     share = np.zeros_like(energy_wh)

@@ -18,7 +18,7 @@ import numpy as np
 
 from market.auctions.losses import NEAR_SENT_WH, Prices, flows, sent_wh
 from market.auctions.network import Network
-from market.auctions.rationing import ration, turns
+from market.auctions.rationing import in_turn, ration, turns
 from market.auctions.zones import zones_of
 from market.book import OrderBook
 from market.rules import MarketRules
@@ -249,8 +249,4 @@ def _split(
     energy = marginal.energy[own]
     if first is None:
         return ration(energy, take, book.sequence[marginal.rows[own]], rules)
-    turn = first[own[first]]
-    before = np.cumsum(marginal.energy[turn]) - marginal.energy[turn]
-    got = np.zeros(len(own), dtype=np.int64)
-    got[turn] = np.clip(take - before, 0, marginal.energy[turn])
-    return got[own]
+    return in_turn(marginal.energy, take, first[own[first]])[own]
