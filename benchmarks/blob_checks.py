@@ -42,7 +42,7 @@ def measure(template: str, start: str, intervals: int, pace_s: float, overrides:
             out=Path(folder) / "runs",
         )
         again = engine.run(stored_scenario(result.path), out=Path(folder) / "again")
-        equal = len(compare_runs(result, again))
+        equal = compare_runs(result, again)
         blobs = FolderBlobs(result.path / BLOBS)
         with open_chain(result.path) as store:
             found = [args for block, _ in store.blocks() for _, args in batches(block.txs)]
@@ -55,8 +55,8 @@ def measure(template: str, start: str, intervals: int, pace_s: float, overrides:
         return {
             "template": template,
             "intervals": len(held),
-            "equal_intervals": equal,
-            "orders": int(statistics.median(row["orders"] for row in compare_runs(result, again))),
+            "equal_intervals": len(equal),
+            "orders": int(statistics.median(row["orders"] for row in equal)),
             "blob_bytes": int(statistics.median(map(len, held))),
             "blob_bytes_without": int(statistics.median(map(len, bare))),
             "check_ms": 1e3 * statistics.median(check_s),

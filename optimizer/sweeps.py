@@ -95,7 +95,7 @@ def swept(grid: Grid, tree: Tree, impedance: Any, taken: Any) -> Swept:
 def _rounds(tree: Tree, impedance: Any, taken: Any) -> tuple[Any, Any]:
     """Voltage of each place, and current of the line that leads to it, of the shape of `taken`; NaN without a state."""
     count, phases, _ = taken.shape
-    source = np.exp(-2j * np.pi * np.arange(phases) / max(phases, 1))[:, None]
+    source = np.exp(-2j * np.pi * np.arange(phases) / phases)[:, None]
     voltage = np.broadcast_to(source, taken.shape).copy()
     parents = tree.parent.tolist()
     taken = taken.copy()

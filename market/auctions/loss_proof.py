@@ -1,12 +1,13 @@
 """Prove a clearing on a grid with losses with numpy alone: balances, limits, and that no clearing has more welfare.
 
-For any prices lambda >= 0 of nodes that fit to the lines without room, with mu = max(0, arriving share x lambda of the
-taking end - lambda of the giving end) of each way through a line, no clearing that balances has more welfare than
+For any prices lambda >= 0 of nodes, and mu = max(0, arriving share x lambda of the taking end - lambda of the giving
+end) of each way through a line, which must be 0 where the line has no limit, no clearing that balances has more welfare
+than
 
     sum over orders of energy x max(0, side x (limit - lambda)) + sum over ways of mu x limit of the line.
 
 Whole Wh leave less than 1 Wh missing at a node. What is missing is added at lambda, and makes the bound that of the
-clearing. Prices in whole micro are moved back, by at most 1, to ones that fit.
+clearing. Prices in whole micro are moved back, by at most 1, to ones that fit the flows.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def proof(
         price_micro_per_kwh: Of each node.
 
     Raises:
-        InfeasibleClearing: No prices near these fit to the flows.
+        InfeasibleClearing: No prices near these fit the flows.
     """
     taken, sent = at_least_zero(book), sent_wh(flow_wh)
     missing = missing_wh(network, network.load(book, accepted_wh), flow_wh)
@@ -143,7 +144,7 @@ def _stated(network: Network, clearing: Clearing) -> FloatArray:
 
 
 def _fitting(network: Network, sent: FloatArray, price_micro_per_kwh: IntArray) -> FloatArray:
-    """Prices within the rounding of the stated ones that fit to the lines, each in the middle of what fits."""
+    """Prices within the rounding of the stated ones that fit the lines, each in the middle of what fits."""
     price = price_micro_per_kwh.astype(np.float64)
     near = Prices(np.maximum(price - ROUNDED_MICRO, 0.0), price + ROUNDED_MICRO)
     found = carried(network, sent, near)

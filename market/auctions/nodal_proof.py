@@ -330,9 +330,8 @@ def _refuse_wrong_figures(network: Network, clearing: Clearing, state: State) ->
     """Raise where a stated flow, voltage or rent is not what the book and the grid give."""
     details = clearing.details
     flow = np.asarray(details.get("line_flow_wh", state.flow_wh), dtype=np.float64)
-    if (
-        flow.shape != state.flow_wh.shape or not (np.abs(flow - state.flow_wh) <= FLOW_WH).all()
-    ):  # a NaN is not
+    # A NaN is not near.
+    if flow.shape != state.flow_wh.shape or not (np.abs(flow - state.flow_wh) <= FLOW_WH).all():
         raise InfeasibleClearing("a flow of a line is not what the accepted orders and the grid give")
     if state.v_ppm is not None:
         v = np.asarray(details.get("v_squared", state.v_ppm / PPM), dtype=np.float64)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from market.auctions.network import Network
-from market.units import FloatArray, IntArray
-from optimizer.solver.builder import Columns, ModelBuilder
+from market.units import IntArray
+from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.compile import CompiledModel
 
 
@@ -69,12 +69,17 @@ def compiled(network: Network, slots: IntArray) -> CompiledModel:
     quantity = model.variables("quantity", int(slots.sum()), 0.0, 0.0, cost=-1.0)
     from_start = model.variables("from_start", len(lines), 0.0, network.limit_wh)
     from_end = model.variables("from_end", len(lines), 0.0, network.limit_wh)
-    terms: list[tuple[Columns, IntArray, float | FloatArray]] = [
-        (quantity, np.repeat(np.arange(count), slots), 1.0),
-        (from_start, lines.end, -lines.arriving),
-        (from_start, lines.start, 1.0),
-        (from_end, lines.start, -lines.arriving),
-        (from_end, lines.end, 1.0),
-    ]
-    model.sums("balance", count, terms, 0.0, 0.0)
+    model.sums(
+        "balance",
+        count,
+        [
+            (quantity, np.repeat(np.arange(count), slots), 1.0),
+            (from_start, lines.end, -lines.arriving),
+            (from_start, lines.start, 1.0),
+            (from_end, lines.start, -lines.arriving),
+            (from_end, lines.end, 1.0),
+        ],
+        0.0,
+        0.0,
+    )
     return model.compile()

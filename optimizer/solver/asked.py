@@ -29,7 +29,7 @@ class Asked:
 
     @property
     def written(self) -> bytes | None:
-        """All answers so far; None where one of them cannot be proven to who has no solver."""
+        """All answers so far; None where one of them cannot be proven without a solver."""
         return None if self._kept is None else b"".join(self._kept)
 
     def keep(self, data: bytes) -> None:

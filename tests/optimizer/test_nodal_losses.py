@@ -111,7 +111,7 @@ def test_between_what_a_line_costs_in_both_ways_it_carries_nothing_and_each_end_
 
 
 def test_three_nodes_in_a_row_with_a_full_line_have_prices_of_energy_losses_and_congestion() -> None:
-    """Root -20%- middle -10%- end. The second line takes 2 kWh in, so the end gets 1.8 and its own dear kWh the rest.
+    """Root -20%- middle -10%- end. The second line takes 2 kWh in, so the end gets 1.8 and the rest by itself.
 
     The root sells at .08, the middle has .08 / .8 = .10, and the end .27 as its own offer. Without the limit it would
     have .10 / .9 = .111111; .158889 is congestion.
@@ -257,11 +257,11 @@ def test_prices_are_between_what_a_little_more_costs_and_what_a_little_less_save
             if one is None or best is None:
                 continue
             more, less = (program_of(grid, book, {node: sign * little}) for sign in (1, -1))
-            dearer = float(live.max()) if more is None else min((best - more) / little, float(live.max()))
-            cheaper = float(live.min()) if less is None else max((less - best) / little, float(live.min()))
-            assert cheaper - 2 <= one.lo <= one.price <= one.hi <= dearer + 2
-            assert abs(one.hi - dearer) <= 2
-            assert abs(one.lo - cheaper) <= 2
+            highest = float(live.max()) if more is None else min((best - more) / little, float(live.max()))
+            lowest = float(live.min()) if less is None else max((less - best) / little, float(live.min()))
+            assert lowest - 2 <= one.lo <= one.price <= one.hi <= highest + 2
+            assert abs(one.hi - highest) <= 2
+            assert abs(one.lo - lowest) <= 2
             tested += 1
 
 

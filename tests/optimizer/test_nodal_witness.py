@@ -193,7 +193,7 @@ def less(columns: dict[str, Any]) -> None:
     columns["accepted_wh"][[0, 2]] -= 1
 
 
-def dearer(columns: dict[str, Any]) -> None:
+def higher(columns: dict[str, Any]) -> None:
     columns["price_micro_per_kwh"][2] += 1
 
 
@@ -201,7 +201,7 @@ def rent(columns: dict[str, Any]) -> None:
     columns["operator_surplus_nano"] -= 1
 
 
-@pytest.mark.parametrize("change", [moved, less, dearer, rent])
+@pytest.mark.parametrize("change", [moved, less, higher, rent])
 def test_a_clearing_with_one_other_number_fails_its_check(change: Callable[[dict[str, Any]], None]) -> None:
     check(CONGESTED, clear(CONGESTED, on(FULL)), on(FULL))
     with pytest.raises(InfeasibleClearing):
