@@ -318,6 +318,7 @@ def test_networks_refuse_it(homes: Path, capsys: pytest.CaptureFixture[str], tmp
     done = call(capsys, "live", homes, *(word for one in SIZE for word in ("--set", one)), "--out", tmp_path)
     assert done.code == 3
     assert "run by the readings of all homes" in done.err
+    assert "Starting" not in done.err
 
 
 @pytest.mark.parametrize("mechanism", ["uniform_price", "zonal_price"])
