@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from wattswap.cli._grid_ac import show_ac, summary_of
-from wattswap.cli.output import Form, is_text, print_csv, print_json
-from wattswap.cli.tables import Column, cell, print_columns, wrapped
-from wattswap.errors import UsageError, is_expected, problems_of
-from wattswap.runs.ac import ac_of_run
+from wattswap.cli.output import Form, is_text, print_csv, print_json, rows_of
+from wattswap.cli.tables import cell, print_figures, wrapped
+from wattswap.errors import UsageError
+from wattswap.runs.ac import ac_or_why
 from wattswap.runs.ac_facts import facts_of
 from wattswap.runs.folder import RunFolder
 from wattswap.runs.grid_shown import shown_or_refused
@@ -37,28 +37,21 @@ def show_grid(result: RunFolder, which: str | None, form: Form) -> None:
     """
     if which not in (None, "ac"):
         raise UsageError.of("WHICH", f"the grid has no view {which!r}", "say `grid ac`, or `grid` alone")
-    found = shown_or_refused(result)
     if which == "ac":
         show_ac(result, form)
         return
+    found = shown_or_refused(result)
     figures = {name: result.metrics.get(name) for name in FIGURES}
     if form == "json":
-        rows = {
-            name: frame.astype(object).where(frame.notna(), None).reset_index().to_dict(orient="records")
-            for name, frame in (("lines", found.lines), ("nodes", found.nodes))
-        }
+        rows = {"lines": rows_of(found.lines), "nodes": rows_of(found.nodes)}
         print_json({**figures, **rows, "ac": _checked(result)})
         return
     if not is_text(form):
         print_csv(found.lines)
         return
     wide = form == "wide"
-    _print(
-        found.lines if wide else found.lines.head(MOST),
-        _LINES,
-        "Lines by their highest load, by the meters",
-        wide,
-    )
+    lines = found.lines if wide else found.lines.head(MOST)
+    print_figures("Lines by their highest load, by the meters", lines, _LINES, wide=wide)
     nodes = found.nodes
     if not wide and len(nodes) > MOST:
         nodes = _furthest_apart(nodes)
@@ -66,7 +59,7 @@ def show_grid(result: RunFolder, which: str | None, form: Form) -> None:
     prices = f"Prices of nodes in {result.currency}/kWh{'; voltages per unit' * ('lowest_v' in nodes)}"
     title = prices if priced else "Voltages of nodes, per unit"
     if len(nodes.columns):
-        _print(nodes, _NODES, title, wide)
+        print_figures(title, nodes, _NODES, wide=wide)
     for name, text in _SENTENCES.items():
         if figures[name] is not None:
             print(wrapped(f"{text.format(_shown(name, figures[name]), money=result.currency)}"))
@@ -105,12 +98,8 @@ _SENTENCES: Final = {
 
 def _checked(result: RunFolder) -> dict[str, Any]:
     """Facts of the AC check, or why there is none: its lines and nodes are shown all the same."""
-    try:
-        return facts_of(ac_of_run(result))
-    except Exception as error:
-        if not is_expected(error):
-            raise
-        return {"refused": "; ".join(str(problem) for problem in problems_of(error))}
+    found = ac_or_why(result)
+    return {"refused": found} if isinstance(found, str) else facts_of(found)
 
 
 def _shown(name: str, value: Any) -> str:
@@ -123,13 +112,3 @@ def _furthest_apart(nodes: pd.DataFrame) -> pd.DataFrame:
     ordered = nodes if by is None else nodes.sort_values(by, kind="stable")
     half = MOST // 2
     return nodes.loc[nodes.index.isin([*ordered.index[:half], *ordered.index[-half:]])]
-
-
-def _print(frame: pd.DataFrame, columns: dict[str, tuple[str, int, float]], title: str, wide: bool) -> None:
-    key = Column(str(frame.index.name), [str(one) for one in frame.index], right=False)
-    found = [
-        Column(head, [cell(float(value) * factor, decimals) for value in frame[name]])
-        for name, (head, decimals, factor) in columns.items()
-        if name in frame
-    ]
-    print_columns(title, key, found, wide=wide)

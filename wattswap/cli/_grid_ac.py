@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from wattswap.cli.output import Form, is_text, print_csv, print_json
-from wattswap.cli.tables import Column, cell, print_columns, wrapped
+from wattswap.cli.output import Form, is_text, print_csv, print_json, rows_of
+from wattswap.cli.tables import Column, print_columns, print_figures, wrapped
 from wattswap.runs.ac import ac_of_run
 from wattswap.runs.ac_facts import facts_of, intervals_of, lines_of, nodes_of, table_of
 from wattswap.runs.folder import RunFolder
 from wattswap.scenario.basis import moment
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST: Final = 10
 """Lines and nodes that a screen shows; --wide shows all."""
@@ -34,7 +31,7 @@ def show_ac(result: RunFolder, form: Form) -> None:
             "nodes": nodes_of(check, check.metered),
             "rows": intervals_of(check),
         }
-        print_json({**facts, **{name: _records(frame) for name, frame in frames.items()}})
+        print_json({**facts, **{name: rows_of(frame) for name, frame in frames.items()}})
         return
     if not is_text(form):
         print_csv(intervals_of(check))
@@ -42,12 +39,12 @@ def show_ac(result: RunFolder, form: Form) -> None:
     _print_facts(facts, form)
     wide = form == "wide"
     lines, nodes = lines_of(check, check.metered), nodes_of(check, check.metered)
-    _print(
-        lines, _LINES, "Lines by their highest load by AC, by the meters; over their limit in intervals", wide
-    )
+    shown = (lines, nodes) if wide else (lines.head(MOST), nodes.head(MOST))
+    title = "Lines by their highest load by AC, by the meters; over their limit in intervals"
+    print_figures(title, shown[0], _LINES, wide=wide)
     if len(nodes.columns):
         title = "Nodes by the largest error of the market's voltage, by the meters; voltages per unit, out of their"
-        _print(nodes, _NODES, f"{title} band in intervals", wide)
+        print_figures(f"{title} band in intervals", shown[1], _NODES, wide=wide)
     for text in _sentences(facts, result.zone):
         print(wrapped(text))
     print(wrapped(f"Times are those of {result.zone}."))
@@ -65,11 +62,6 @@ def summary_of(facts: dict[str, Any]) -> str:
         f" (by the market's equations in {over['market']}), and lines lose {metered['losses_kwh']:.1f} kWh;"
         " `grid ac` shows more."
     )
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = frame.astype(object).where(frame.notna(), None).reset_index()
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict(orient="records")]
 
 
 def _print_facts(facts: dict[str, Any], form: Form) -> None:
@@ -124,13 +116,3 @@ _NODES: Final = {
     "out_of_band_ac": ("out of band by AC", 0, 1.0),
 }
 """Column, head, decimals and factor; what is over or out is a number of intervals."""
-
-
-def _print(frame: pd.DataFrame, columns: dict[str, tuple[str, int, float]], title: str, wide: bool) -> None:
-    shown = frame if wide else frame.head(MOST)
-    key = Column(str(frame.index.name), [str(one) for one in shown.index], right=False)
-    found = [
-        Column(head, [cell(float(value) * factor, decimals) for value in shown[name]])
-        for name, (head, decimals, factor) in columns.items()
-    ]
-    print_columns(title, key, found, wide=wide)

@@ -8,6 +8,7 @@ from typing import Any
 
 from wattswap.cli.output import note
 from wattswap.cli.tables import Column, fixed, print_columns, wrapped
+from wattswap.runs.shown import days_text
 from wattswap.scenario.basis import moment
 
 QUIET_S = 2.0
@@ -40,7 +41,7 @@ def print_sizes(found: Mapping[str, Any], *, wide: bool) -> None:
     currency, start = found["currency"], moment(found["start"], found["zone"])
     print(
         wrapped(
-            f"{found['title']}: a common battery for {found['homes']} homes, {_days(found)} from"
+            f"{found['title']}: a common battery for {found['homes']} homes, {days_text(found['days'])} from"
             f" {start} ({found['zone']}), run for {GOALS[found['goal']]}. Without it the homes, netted, pay"
             f" {fixed(found['cost_without_battery'])} {currency}."
         )
@@ -80,12 +81,8 @@ def _print_table_of_sizes(found: Mapping[str, Any], wide: bool) -> None:
     keep = [column.head for column in columns[1:]]
     key = Column("kWh", [f"{size['capacity_kwh']:g}" for size in sizes])
     years = "; years until the battery has paid itself back" * costs
-    basis = f", extrapolated from {_days(found)}" * found["year_is_extrapolated"]
+    basis = f", extrapolated from {days_text(found['days'])}" * found["year_is_extrapolated"]
     print_columns(f"Amounts in {currency} a year{basis}{years}.", key, columns, keep=keep, wide=wide)
-
-
-def _days(found: Mapping[str, Any]) -> str:
-    return f"{found['days']:g} day{'s' * (found['days'] != 1)}"
 
 
 def _cells(rows: Sequence[Mapping[str, Any]], name: str, decimals: int, times: float = 1) -> list[str]:
@@ -139,9 +136,9 @@ def _print_table_of_homes(found: Mapping[str, Any], wide: bool) -> None:
     keep = ["pays alone", *(column.head for column in columns[1:])]
     key = Column("home", [*(home["home"] for home in homes), f"all {len(homes)}"], right=False)
     title = (
-        f"Who gains how much by {shares['capacity_kwh']:g} kWh over the {_days(found)}, in {currency}, against"
-        " being alone; of it: what it gains beyond sharing without a battery. Each home owns an equal part of the"
-        " battery; its equal part of the cost is not taken off."
+        f"Who gains how much by {shares['capacity_kwh']:g} kWh over the {days_text(found['days'])}, in {currency},"
+        " against being alone; of it: what it gains beyond sharing without a battery. Each home owns an equal part of"
+        " the battery; its equal part of the cost is not taken off."
     )
     print_columns(title, key, columns, keep=keep, wide=wide, total=True)
 

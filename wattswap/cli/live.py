@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,7 +68,7 @@ def live(
     from wattswap.cli._summary import basis_lines, print_lines
     from wattswap.cli.output import Progress, form_of, note, print_json
     from wattswap.errors import InvalidScenario, UsageError
-    from wattswap.nodes.live import Topology, compare_runs, run_live
+    from wattswap.nodes.live import Topology, compare_runs, run_live, run_processes
     from wattswap.runs import engine
     from wattswap.runs.chain_reader import parse_interval
     from wattswap.runs.folder import stored_scenario
@@ -75,13 +76,23 @@ def live(
     form = form_of(json, wide=wide)
     loaded = load_scenario(scenario, case, settings, seed, mechanism, module)
     start_s = None if at is None else parse_interval(at)
-    if not quiet:
-        note("Starting homes, operator and validators as libp2p processes on loopback ...")
+
+    def started(*nodes: Any) -> Mapping[str, int]:
+        if not quiet:  # not before the scenario is known to run
+            note("Starting homes, operator and validators as libp2p processes on loopback ...")
+        return run_processes(*nodes)
+
     try:
         topology = Topology(validators, processes, gateways, pace_s, modules=tuple(module or ()))
         with Progress("live", quiet) as progress:
             result = run_live(
-                loaded, topology=topology, intervals=intervals, start_s=start_s, out=out, on_progress=progress
+                loaded,
+                topology=topology,
+                intervals=intervals,
+                start_s=start_s,
+                out=out,
+                on_progress=progress,
+                run_nodes=started,
             )
     except InvalidScenario as error:
         if at is None:

@@ -110,8 +110,14 @@ def print_rows(
     elif form == "csv":
         print_csv(frame)
     else:
-        rows = frame.reset_index().astype(object)
-        print_json({"rows": rows.where(rows.notna(), None).to_dict(orient="records")})
+        print_json({"rows": rows_of(frame)})
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as JSON has them, the index among their values; None where a value does not exist."""
+    rows = frame.reset_index().astype(object)
+    found = rows.where(rows.notna(), None).to_dict(orient="records")
+    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 class Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from textwrap import wrap
@@ -80,6 +80,26 @@ def print_table(
     ]
     key = Column(str(frame.index.name or ""), [str(key) for key in frame.index], right=False)
     print_columns(title, key, columns, keep=keep, wide=wide, total=total)
+
+
+def print_figures(
+    title: str, frame: pd.DataFrame, columns: Mapping[str, tuple[str, int, float]], *, wide: bool
+) -> None:
+    """Print some figures of a frame, beside its index; a column that it does not have is left out.
+
+    Args:
+        title: Above the table.
+        frame: The figures.
+        columns: Head, decimals and factor of each of its columns that is printed, from left to right.
+        wide: See `print_columns`.
+    """
+    key = Column(str(frame.index.name), [str(one) for one in frame.index], right=False)
+    found = [
+        Column(head, [cell(float(value) * factor, decimals) for value in frame[name]])
+        for name, (head, decimals, factor) in columns.items()
+        if name in frame
+    ]
+    print_columns(title, key, found, wide=wide)
 
 
 def print_columns(

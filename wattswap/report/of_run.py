@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market.units import MICRO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import InvalidData, UsageError, is_expected, problems_of
+from wattswap.errors import InvalidData, UsageError
 from wattswap.report.story import Curve, Observed, Outcome, Spread, Story, energy_flows
-from wattswap.runs.ac import AcOfRun, ac_of_run
+from wattswap.runs.ac import ac_or_why
 from wattswap.runs.chain_reader import MAX_VERIFIED_BLOCKS, chain_facts, stamp, verified_chain
 from wattswap.runs.folder import RunFolder
 from wattswap.runs.grid_shown import grid_shown
@@ -80,21 +80,11 @@ def story_of_run(result: RunFolder) -> Story:
         notes=tuple(str(note) for note in about["data"].get("notes", ())),
         metered_pv=bool(about["data"].get("metered_pv", True)),
         grid=grid_shown(result),
-        ac=_ac(result) if "grid" in scenario else None,
+        ac=ac_or_why(result) if "grid" in scenario else None,
         history=tuple(
             str(note) for key in ("bidding_notes", "control_notes") for note in about["data"].get(key, ())
         ),
     )
-
-
-def _ac(result: RunFolder) -> AcOfRun | str:
-    """The AC check of a run on a grid, or why there is none."""
-    try:
-        return ac_of_run(result)
-    except Exception as error:
-        if not is_expected(error):
-            raise
-        return "; ".join(str(problem) for problem in problems_of(error))
 
 
 def curve_of_run(result: RunFolder, start: datetime | None) -> Curve:

@@ -24,7 +24,7 @@ from wattswap.report.drawing import GREY, LONGEST_NAME, ORANGE, SKY, VERMILION
 WIDTH: Final = 960
 """Least width of a picture. [px]"""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 130, 46, 66
-_STEP, _PRICED_STEP = 66, 104
+_STEP, _PRICED_STEP = 80, 104
 """Width that a node with a voltage, or also a price, needs beside its neighbour. [px]"""
 _ROW, _FIGURE_ROW = 38, 12
 """Height of a row with names, and what each line of figures adds. [px]"""
@@ -220,7 +220,7 @@ def _figures(drawing: Drawing, node: int) -> list[str]:
     if price is not None:
         found.append(_priced(price, drawing))
     if drawing.voltage is not None and isfinite(drawing.voltage[node]):
-        found.append(f"{drawing.voltage[node]:.3f} pu")
+        found.append(f"{drawing.voltage[node]:.3f} per unit")
     return found
 
 

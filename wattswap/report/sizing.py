@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from p2p import files as disk
 from wattswap.errors import AlreadyExists, Problem, UsageError
 from wattswap.report.drawing import BLUE, GREEN, GREY, ORANGE
+from wattswap.runs.shown import days_text
 
 WIDTH, HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 168, 44, 48
@@ -67,7 +68,7 @@ def figure_of(found: Mapping[str, Any]) -> str:
     if not found["perfect_foresight"]:
         drawn = drawn[1:]
     capacities = [size["capacity_kwh"] for size in sizes]
-    basis = f" (from {found['days']:g} day{'s' * (found['days'] != 1)})" * found["year_is_extrapolated"]
+    basis = f" (from {days_text(found['days'])})" * found["year_is_extrapolated"]
     text = f"{found['currency']} a year{basis}, by capacity in kWh: {found['title']}, {found['homes']} homes"
     return _drawn(text, capacities, drawn)
 

@@ -20,10 +20,11 @@ from optimizer.power_flow import AcNetwork
 from optimizer.sweeps import Swept, balanced_flows, swept, tree_of
 from optimizer.three_phase import PHASES, phase_impedances
 from wattswap.cases.grid_file import LoadedGrid, load_grid
-from wattswap.errors import InvalidData, UsageError
+from wattswap.errors import InvalidData, is_expected, problems_of
 from wattswap.runs.folder import RunFolder, read_object
 from wattswap.runs.grid import MINUTES_PER_HOUR, for_interval
 from wattswap.runs.grid_columns import NODE_PRICE, Carried, carried
+from wattswap.runs.grid_shown import no_grid
 from wattswap.runs.layout import SCENARIO
 from wattswap.runs.places import place_of_each
 
@@ -177,6 +178,16 @@ def ac_of_run(result: RunFolder) -> AcOfRun:
     )
 
 
+def ac_or_why(result: RunFolder) -> AcOfRun | str:
+    """The AC check of a run on a grid, or why there is none: what else is known of the run is shown all the same."""
+    try:
+        return ac_of_run(result)
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        return "; ".join(str(problem) for problem in problems_of(error))
+
+
 def _grid_file(result: RunFolder) -> Path:
     """The file of a run's grid, which is the one that the run read.
 
@@ -186,8 +197,7 @@ def _grid_file(result: RunFolder) -> Path:
     """
     given = result.scenario.get("grid")
     if given is None:
-        cure = "add a table [grid], and run it again"
-        raise UsageError.of("WHAT", "the scenario of this run has no grid", cure)
+        raise no_grid()
     key = "sample" if given.get("sample") else "file"
     base = Path(str(read_object(result.unchanged(SCENARIO))["base"]))
     path = grid_path(given["sample"]) if key == "sample" else base / str(given["file"])
@@ -316,7 +326,7 @@ def _by_phase(grid: Grid, loaded: LoadedGrid, at_phase: FloatArray, hours: float
     reactive = grid.nodes.reactive_load[:, None] * parts / parts.sum(axis=1, keepdims=True)
 
     def solve(wh: FloatArray, _load_wh: FloatArray) -> States:
-        taken = np.einsum("th,hnp->npt", wh, at_phase) / WH_PER_KWH
+        taken = np.tensordot(at_phase, wh, (0, 1)) / WH_PER_KWH
         return _by_time(swept(grid, tree, impedance, PHASES * (taken + 1j * reactive[:, :, None])))
 
     return solve

@@ -69,10 +69,15 @@ def shown_or_refused(result: RunFolder) -> GridShown:
     """
     found = grid_shown(result)
     if found is None:
-        raise UsageError.of(
-            "WHAT", "the scenario of this run has no grid", "add a table [grid], and run it again"
-        )
+        raise no_grid()
     return found
+
+
+def no_grid() -> UsageError:
+    """The refusal of a run whose scenario has no grid."""
+    return UsageError.of(
+        "WHAT", "the scenario of this run has no grid", "add a table [grid], and run it again"
+    )
 
 
 def _lines(about: dict[str, Any], flow_wh: np.ndarray, hours: float) -> pd.DataFrame:

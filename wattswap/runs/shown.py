@@ -36,6 +36,11 @@ def rounded(value: float, decimals: int = DECIMALS) -> float:
     return round(_scaled(value, unit)) / unit
 
 
+def days_text(days: float) -> str:
+    """A length of time: "1 day", "2.5 days"."""
+    return f"{days:g} day{'s' * (days != 1)}"
+
+
 def adding_up(values: Sequence[float], decimals: int = DECIMALS, total: float | None = None) -> list[float]:
     """Round values such that they add up to their rounded sum: all down, then those that lost most up again.
 

@@ -7,15 +7,16 @@ import numpy as np
 from market.settlement.charges import LocalDay, local_days, months_of, peak_nano
 from market.units import BoolArray, FloatArray, IntArray
 from optimizer.storage.store import Store
+from wattswap.sizing.game import Game
 from wattswap.sizing.homes import Homes
 
 STEPS_OF_A_GROUP = 40
 """Work of one interval of one group, in slopes of a group that is run for the least cost."""
-_CHUNK = 1 << 12
+_AT_ONCE = 1 << 12
 _NOTHING_WH = 1e-6
 
 
-class PeakGame:
+class PeakGame(Game):
     """What groups of homes are worth where the charge for the peak is asked of the meter that a group has in common.
 
     Against each of its homes alone, whose own highest import of each month is charged. In each month a group keeps to
@@ -28,25 +29,15 @@ class PeakGame:
 
     def __init__(self, homes: Homes, store: Store) -> None:
         setup = homes.setup
-        self.count = homes.import_wh.shape[1]
+        super().__init__(homes.import_wh.shape[1], _AT_ONCE)
         self._net_wh, self._store, self._minutes = homes.import_wh - homes.export_wh, store, setup.minutes
         added = setup.scenario.tariff.surcharges
         self._rate = added.with_vat(added.peak_micro_per_kw_month)
         self._days = local_days(setup.start_s, setup.minutes, setup.intervals, setup.zone)
         self._alone_nano = self._charge(_by_month(self._days, np.maximum(self._net_wh, 0)))
-        self._known: dict[int, int] = {}
-
-    def values(self, groups: IntArray) -> IntArray:
-        """Value of each of an array of bit masks. [nano-currency]"""
-        new = [mask for mask in np.unique(groups).tolist() if mask not in self._known]
-        for first in range(0, len(new), _CHUNK):
-            part = np.array(new[first : first + _CHUNK], dtype=np.int64)
-            self._known |= dict(zip(part.tolist(), self._worth(part).tolist(), strict=True))
-        found: IntArray = np.vectorize(self._known.__getitem__, otypes=[np.int64])(groups)
-        return found
 
     def _worth(self, masks: IntArray) -> IntArray:
-        member: IntArray = masks >> np.arange(self.count, dtype=np.int64)[:, None] & 1
+        member = self._member(masks)
         net_wh, part = self._net_wh @ member, member.sum(axis=0) / self.count
         peaks = [
             least_peaks_wh(

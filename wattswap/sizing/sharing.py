@@ -22,6 +22,7 @@ from optimizer.storage.prices import values_of
 from optimizer.storage.store import Demand, Store
 from optimizer.storage.worth import Groups, least_costs_nano, levels_of, netted_costs_nano, rule_costs_nano
 from wattswap.scenario.load import Scenario
+from wattswap.sizing.game import Game
 from wattswap.sizing.homes import Homes
 from wattswap.sizing.peak import STEPS_OF_A_GROUP, PeakGame
 
@@ -73,8 +74,8 @@ class Sharing:
     reasons: dict[str, str]
 
 
-class _Game:
-    """What groups of homes are worth, each computed once.
+class _CostGame(Game):
+    """What groups of homes are worth where they share the least cost, or that of a rule.
 
     Args:
         homes: The community.
@@ -83,29 +84,14 @@ class _Game:
     """
 
     def __init__(self, homes: Homes, store: Store, costs: Costs) -> None:
+        super().__init__(homes.import_wh.shape[1], max(1, _CHUNK // len(levels_of(homes.demand, store))))
         self._net_wh = (homes.import_wh - homes.export_wh).astype(np.float64)
         self._demand, self._store, self._costs = homes.demand, store, costs
-        self._alone_nano, self.count = alone_nano(homes).astype(np.float64), homes.import_wh.shape[1]
+        self._alone_nano = alone_nano(homes).astype(np.float64)
         self._fee_nano = self._demand.fee * np.maximum(self._net_wh, 0).sum(axis=0)
-        self._known: dict[int, int] = {}
-
-    def values(self, groups: IntArray) -> IntArray:
-        """Value of each of an array of bit masks. [nano-currency]"""
-        new = [mask for mask in np.unique(groups).tolist() if mask not in self._known]
-        step = max(1, _CHUNK // len(levels_of(self._demand, self._store)))
-        for first in range(0, len(new), step):
-            part = np.array(new[first : first + step], dtype=np.int64)
-            self._known |= dict(zip(part.tolist(), self._worth(part).tolist(), strict=True))
-        known = np.vectorize(self._known.__getitem__, otypes=[np.int64])
-        found: IntArray = known(groups)
-        return found
-
-    def whole(self) -> int:
-        """Value of all homes together. [nano-currency]"""
-        return int(self.values(np.array([(1 << self.count) - 1]))[0])
 
     def _worth(self, masks: IntArray) -> IntArray:
-        member = (masks >> np.arange(self.count)[:, None] & 1).astype(np.float64)
+        member = self._member(masks).astype(np.float64)
         part = member.sum(axis=0) / self.count
         groups = Groups(self._net_wh, member, part * self._store.capacity_wh, part * self._store.power_wh)
         cost = self._costs(groups, self._demand, self._store) + self._fee_nano @ member
@@ -146,7 +132,7 @@ def share(homes: Homes, store: Store, planner: Planner, goal: str, samples: int,
     method, samples = _method(homes.import_wh.shape, len(levels_of(demand, store)), samples, reasons)
     costs = least_costs_nano if priced else rule_costs_nano
     nothing = Store(0, 0, store.charge_efficiency_ppm, store.discharge_efficiency_ppm)
-    games = _Game(homes, store, costs), _Game(homes, nothing, netted_costs_nano)
+    games = _CostGame(homes, store, costs), _CostGame(homes, nothing, netted_costs_nano)
     by_price: list[IntArray | None] = [None, None]
     if priced:
         by_price = [
@@ -218,7 +204,7 @@ def _method(
 
 
 def _shares(
-    game: _Game | PeakGame,
+    game: Game,
     by_price: IntArray | None,
     method: str | None,
     samples: int,
@@ -240,7 +226,7 @@ def _shares(
     return Shares(by_price, shapley(value), found)
 
 
-def _by_price(homes: Homes, store: Store, plan: Plan, game: _Game) -> IntArray:
+def _by_price(homes: Homes, store: Store, plan: Plan, game: Game) -> IntArray:
     """Savings at the prices that support the best plan; what the battery earns at them is shared equally."""
     demand, net_wh = homes.demand, homes.import_wh - homes.export_wh
     price = values_of(demand, store, plan).price

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from market.units import money
 from wattswap.errors import UsageError
+from wattswap.runs.shown import days_text
 from wattswap.scenario.basis import title_of
 from wattswap.scenario.load import Scenario
 from wattswap.sizing.asked import asked_of
@@ -178,7 +179,7 @@ class Study:
             found.append("By plan: planned a day ahead from forecasts, interval by interval.")
         if self.extrapolates:
             found.append(
-                f"A year is {self.homes.days:g} {_days(self.homes.days)} times {self.homes.per_year:.2f}: a season is"
+                f"A year is {days_text(self.homes.days)} times {self.homes.per_year:.2f}: a season is"
                 " not a year. Take a whole year for a decision."
             )
         if self.asked.battery.cost_micro_per_kwh is None:
@@ -316,7 +317,3 @@ def _kept(saving: float, most: float) -> float | None:
 
 def _amount(shares: Any, i: int) -> float | None:
     return None if shares is None else money(int(shares[i]))
-
-
-def _days(count: float) -> str:
-    return "day" if count == 1 else "days"

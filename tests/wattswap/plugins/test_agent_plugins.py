@@ -19,10 +19,11 @@ from agents.bidding.truthful import TRUTHFUL
 from agents.devices import DEVICES
 from agents.forecast import FORECASTERS
 from agents.state import State
+from tests.kits.resume_kit import killed, same_files
 from tests.kits.run_kit import call, refused, table_rows, write_street
-from wattswap.errors import Interrupted, InvalidScenario, RunNotFound
+from wattswap.errors import InvalidScenario, RunNotFound
 from wattswap.runs import engine
-from wattswap.runs.layout import CHECKPOINT, PARTIAL
+from wattswap.runs.layout import CHECKPOINT
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import from_resolved
 
@@ -167,24 +168,6 @@ def a_checkpoint_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
 
 
-def interrupted(scenario: ws.Scenario, out: Path, after: int) -> Path:
-    """The folder of a run that was stopped after so many intervals."""
-
-    def stop(done: int, _total: int, _price: float | None) -> None:
-        if done == after:
-            raise KeyboardInterrupt
-
-    with pytest.raises((KeyboardInterrupt, Interrupted)):
-        ws.run(scenario, out=out, on_progress=stop)
-    (partial,) = out.glob(f"*{PARTIAL}")
-    return partial
-
-
-def same_files(a: Path, b: Path) -> bool:
-    return all((a / f"{name}.parquet").read_bytes() == (b / f"{name}.parquet").read_bytes()
-               for name in ("orders", "readings", "postings", "intervals", "bills"))  # fmt: skip
-
-
 @pytest.mark.usefixtures("plugin")
 def test_a_device_of_ones_own_runs_from_its_table_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
     street = write_street(tmp_path / "street", homes=4, more=TANK)
@@ -200,7 +183,7 @@ def test_a_device_of_ones_own_runs_from_its_table_and_goes_on_after_an_interrupt
     exported = [sum(int(str(row["export_wh"])) for row in table) for table in (rows, without)]
     assert exported[0] < exported[1], "the tank takes surplus"
     assert ws.verify(whole.path)["ok"]
-    partial = interrupted(scenario, tmp_path / "stopped", 30)
+    partial = killed(scenario, tmp_path / "stopped", 30)
     assert json.loads((partial / CHECKPOINT).read_text())["homes"]["devices"][-1]["tank"]["warm_wh"]
     resumed = engine.resume(partial)
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
@@ -239,7 +222,7 @@ def test_a_strategy_that_learns_goes_on_after_an_interruption_as_if_there_were_n
     whole = ws.run(scenario, out=tmp_path / "runs")
     limits = {row["limit_micro_per_kwh"] for row in table_rows(whole.path, "orders")}
     assert len(limits) > 60, "limits move from interval to interval"
-    partial = interrupted(scenario, tmp_path / "stopped", 30)
+    partial = killed(scenario, tmp_path / "stopped", 30)
     saved = json.loads((partial / CHECKPOINT).read_text())["homes"]["strategies"]
     assert len(saved["follower"]["limit"]["values"]) == 7
     assert saved["staircase"] == {}
@@ -399,7 +382,7 @@ def test_a_strategy_for_a_home_that_does_not_exist_is_refused(tmp_path: Path) ->
 
 
 def test_a_checkpoint_of_version_0_1_is_refused_with_what_to_do(street: Path, tmp_path: Path) -> None:
-    partial = interrupted(ws.load(street), tmp_path, 30)
+    partial = killed(ws.load(street), tmp_path, 30)
     saved = json.loads((partial / CHECKPOINT).read_text())
     del saved["version"], saved["homes"]
     (partial / CHECKPOINT).write_text(json.dumps(saved | {"stored_uwh": [[0, 0, 0]]}))

@@ -59,7 +59,7 @@ def test_lines_have_widths_by_loading_and_nodes_colours_by_price() -> None:
     fills = {name: node.get("fill") for name, node in nodes.items()}
     assert fills["n0"] == fills["n4"] != fills["n1"] != fills["n2"]
     assert fills["n3"] == "#ffffff"
-    assert str(nodes["n2"].findtext(f"{SVG}title")) == "n2, 0.3000 EUR/kWh, 0.970 pu, homes: 2"
+    assert str(nodes["n2"].findtext(f"{SVG}title")) == "n2, 0.3000 EUR/kWh, 0.970 per unit, homes: 2"
     assert str(lines["l1"].findtext(f"{SVG}title")) == "l1, 3.0 kW, limit 4.0 kW, 75%"
     # Two circles of a transformer beside five nodes.
     assert len(list(root.iter(f"{SVG}circle"))) == 7

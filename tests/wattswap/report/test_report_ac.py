@@ -61,7 +61,7 @@ def test_the_diagram_is_of_the_interval_with_prices_furthest_apart(story: Story)
     cable = next(text for text in words if text.startswith("cable"))
     assert cable.endswith(f", limit 0.1 kW, {check.metered.ac_loading[at, 1, 0]:.0%}")
     far = next(text for text in words if text.startswith("far"))
-    assert f"{check.price[at, 2]:.4f} EUR/kWh, {check.metered.ac_voltage[at, 2, 0]:.3f} pu" in far
+    assert f"{check.price[at, 2]:.4f} EUR/kWh, {check.metered.ac_voltage[at, 2, 0]:.3f} per unit" in far
     assert "lines, by loading:" in svg.group(0)
     assert "nodes, by price:" in svg.group(0)
     assert f"The grid at {check.starts[at].tz_convert(story.zone):%Y-%m-%d %H:%M}" in body_of(story)

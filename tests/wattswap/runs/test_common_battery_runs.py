@@ -13,6 +13,7 @@ from market.cooperative.shapley import shapley
 from market.mechanism import MECHANISMS
 from optimizer.cooperative import nucleolus
 from optimizer.storage.rules import self_consuming
+from tests.kits.resume_kit import interrupted
 from tests.kits.run_kit import MONEY, call, write_street
 from wattswap.errors import InvalidScenario, UsageError
 from wattswap.report.story import IN_COMMON
@@ -21,7 +22,6 @@ from wattswap.report.write import story_of
 from wattswap.results import RunResult
 from wattswap.runs.common_battery import BATTERY, common_store
 from wattswap.runs.interval import step
-from wattswap.runs.layout import PARTIAL
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import BUNDLED, TEMPLATES
 from wattswap.sizing.homes import homes_of
@@ -278,17 +278,7 @@ def test_an_interrupted_run_goes_on_to_the_same_hashes(homes: Path, goal: str, t
     settings = [*SIZE, f"community.battery.run_for={goal}", "community.battery.shares=shapley"]
     settings = settings[:-1] if goal == "peak" else settings
     scenario = ws.load(homes, overrides=settings)
-
-    def stop(done: int, _total: int, _price: float | None) -> None:
-        if done == 31:
-            import signal
-
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(ws.errors.Interrupted):
-        ws.run(scenario, out=tmp_path, on_progress=stop)
-    (partial,) = tmp_path.glob(f"*{PARTIAL}")
-    resumed = ws.resume(partial)
+    resumed = ws.resume(interrupted(scenario, tmp_path, 32))
     whole = ws.run(scenario, out=tmp_path / "whole")
     assert resumed.manifest["chain"]["head"] == whole.manifest["chain"]["head"]
     assert resumed.manifest["files"] | {"chain.db": ""} == whole.manifest["files"] | {"chain.db": ""}
@@ -328,6 +318,7 @@ def test_networks_refuse_it(homes: Path, capsys: pytest.CaptureFixture[str], tmp
     done = call(capsys, "live", homes, *(word for one in SIZE for word in ("--set", one)), "--out", tmp_path)
     assert done.code == 3
     assert "run by the readings of all homes" in done.err
+    assert "Starting" not in done.err
 
 
 @pytest.mark.parametrize("mechanism", ["uniform_price", "zonal_price"])

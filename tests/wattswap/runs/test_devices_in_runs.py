@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import wattswap as ws
+from tests.kits.resume_kit import killed, same_files
 from tests.kits.run_kit import FIRST, table_rows, write_street
 from tests.kits.scenario_kit import MINIMAL, read
-from tests.wattswap.plugins.test_agent_plugins import interrupted, same_files
 from wattswap.runs import engine
 
 ONE_DAY = '[time]\nstart = 2016-01-19T00:00:00Z\nintervals = 60\n[homes]\nbatteries = "none"\n'
@@ -66,7 +66,7 @@ def test_every_device_goes_on_after_an_interruption_as_if_there_were_none(
     street = write_street(tmp_path / "street", homes=4, more=DEVICES)
     scenario = ws.load(street, overrides=[f"homes.control={control}"])
     whole = ws.run(scenario, out=tmp_path / "runs")
-    resumed = engine.resume(interrupted(scenario, tmp_path / "stopped", 30))
+    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 30))
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert same_files(resumed.path, whole.path)
     assert ws.verify(whole.path)["ok"]
@@ -112,7 +112,7 @@ def test_a_heat_pump_follows_the_weather_of_each_interval(tmp_path: Path) -> Non
     by_hour = taken.groupby(taken.index.hour).mean()
     assert by_hour.idxmin() in range(10, 15)
     assert by_hour.loc[[22, 23, 0, 1, 2]].min() > by_hour.min() * 1.5
-    resumed = engine.resume(interrupted(scenario, tmp_path / "stopped", 30))
+    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 30))
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert ws.verify(whole.path)["ok"]
 

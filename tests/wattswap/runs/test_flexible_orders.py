@@ -17,9 +17,9 @@ from agents.devices.appliance import Appliances
 from agents.flexibility import Moved, Schedule
 from market.settlement.accounts import IMBALANCE, TRADE
 from market.units import IntArray
+from tests.kits.resume_kit import killed
 from tests.kits.run_kit import write_street
 from wattswap.runs import engine
-from wattswap.runs.engine import Run, resume
 from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.prepare import Setup, prepare
 
@@ -254,19 +254,7 @@ def test_a_run_with_cars_is_resumed_to_the_same_hashes(
     scenario = ws.load(street, overrides=[*AHEAD, "time.days=2", "market.gate_closure_minutes=120"])
     whole = ws.run(scenario, out=tmp_path / "whole")
     assert ws.verify(whole.path)["ok"]
-    real = Run.step
-
-    def killed(self: Run) -> float | None:
-        if self.done == 41:
-            raise KeyboardInterrupt
-        return real(self)
-
-    monkeypatch.setattr(Run, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        ws.run(scenario, out=tmp_path / "killed")
-    monkeypatch.setattr(Run, "step", real)
-    (partial,) = (tmp_path / "killed").iterdir()
-    resumed = resume(partial)
+    resumed = ws.resume(killed(scenario, tmp_path / "killed", 41))
     for name in ("replay_sha256", "chain"):
         assert resumed.manifest[name] == whole.manifest[name]
 

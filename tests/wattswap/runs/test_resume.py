@@ -19,6 +19,7 @@ from market.errors import PluginFailed
 from market.rules import MarketRules
 from p2p.ledger.store import ChainStore
 from tests.kits.plugin_kit import own_registries
+from tests.kits.resume_kit import interrupted, only_partial
 from tests.kits.run_kit import call, files_below, refused, start, wait_for_file, write_street
 from wattswap.canonical_json import canonical_json
 from wattswap.comparison.result import ComparisonFolder
@@ -44,11 +45,6 @@ def assert_same(resumed: RunResult, whole: RunResult) -> None:
     for name in (*TABLE_FILES, "metrics.json", "genesis.bin", "scenario.json"):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert set(files_below(resumed.path)) == set(files_below(whole.path))
-
-
-def only_partial(out: Path) -> Path:
-    (partial,) = out.glob(f"*{PARTIAL}")
-    return partial
 
 
 @pytest.fixture(autouse=True)
@@ -271,19 +267,9 @@ def test_a_folder_that_is_not_there_is_answered_with_the_nearest_or_the_newest(
         ComparisonFolder(run)
 
 
-def interrupted(street: Path, tmp_path: Path) -> Path:
-    def interrupt(done: int, _total: int, _price: float | None) -> None:
-        if done == 29:
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(Interrupted):
-        ws.run(street, out=tmp_path / "runs", on_progress=interrupt)
-    return only_partial(tmp_path / "runs")
-
-
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     street = write_street(tmp_path / "street")
-    partial = interrupted(street, tmp_path)
+    partial = interrupted(street, tmp_path / "runs", 30)
     file = street / "meter.csv"
     first_wh = file.read_text(encoding="utf-8").splitlines()[1].split(",")[2]
     file.write_text(file.read_text(encoding="utf-8").replace(f",{first_wh},", ",0.001,", 1), encoding="utf-8")
@@ -294,7 +280,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_or_scenario_is_named(street: Path, tmp_path: Path) -> None:
-    partial = interrupted(street, tmp_path)
+    partial = interrupted(street, tmp_path / "runs", 30)
     for name in (CHECKPOINT, "scenario.json"):
         good = (partial / name).read_bytes()
         (partial / name).write_bytes(good[:-20])
@@ -308,7 +294,7 @@ def stopped(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three homes, one with a battery, that was interrupted after 30 of 48 intervals."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "CHECKPOINT_S", 0.0)
-        return interrupted(street, tmp_path_factory.mktemp("stopped"))
+        return interrupted(street, tmp_path_factory.mktemp("stopped"), 30)
 
 
 def battery(saved: Any, depth: int = -1) -> Any:
@@ -441,7 +427,7 @@ def test_a_checkpoint_that_was_edited_and_hashed_again_is_refused(
 
 @pytest.mark.parametrize("key", ["done", "bills", "sha256"])
 def test_a_checkpoint_that_was_edited_is_refused(key: str, street: Path, tmp_path: Path) -> None:
-    partial = interrupted(street, tmp_path)
+    partial = interrupted(street, tmp_path / "runs", 30)
     saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
     saved[key] = {"done": 3, "bills": [[0]], "sha256": "0" * 64}[key]
     (partial / CHECKPOINT).write_text(json.dumps(saved), encoding="utf-8")
@@ -450,7 +436,7 @@ def test_a_checkpoint_that_was_edited_is_refused(key: str, street: Path, tmp_pat
 
 
 def test_a_chain_shorter_than_the_checkpoint_is_refused(street: Path, tmp_path: Path) -> None:
-    partial = interrupted(street, tmp_path)
+    partial = interrupted(street, tmp_path / "runs", 30)
     with ChainStore.open(partial / "chain.db") as store:
         store.truncate_above(3)
     with pytest.raises(VerificationFailed, match="ends at block 3, the checkpoint counts 30"):

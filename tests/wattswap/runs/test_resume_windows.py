@@ -16,6 +16,7 @@ import wattswap as ws
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import StoreDamaged
 from p2p.ledger.store import ChainStore
+from tests.kits.resume_kit import only_partial
 from tests.kits.run_kit import call, files_below, start, wait_for_file, write_street
 from wattswap.errors import RunBusy, RunNotFound, VerificationFailed
 from wattswap.results import RunResult
@@ -221,7 +222,7 @@ def test_a_run_that_another_process_is_working_on_is_not_resumed(
     try:
         wait_for_file(process, tmp_path, CHECKPOINT)
         process.send_signal(signal.SIGSTOP)
-        (partial,) = tmp_path.glob(f"*{PARTIAL}")
+        partial = only_partial(tmp_path)
         before = files_below(partial)
         outcome = call(capsys, "resume", partial, "-q")
         assert (outcome.code, outcome.out) == (3, "")
@@ -240,7 +241,7 @@ def test_a_process_that_was_killed_holds_no_lock(long_street: Path, tmp_path: Pa
     wait_for_file(process, tmp_path, LOCK)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    (partial,) = tmp_path.glob(f"*{PARTIAL}")
+    partial = only_partial(tmp_path)
     with folder_lock(partial):
         assert (partial / LOCK).exists()
 

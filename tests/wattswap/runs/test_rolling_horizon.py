@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from market.clearing import Clearing
 from market.errors import InfeasibleClearing
 from market.settlement.accounts import BOUGHT, IMBALANCE, RETAIL_EXPORT, RETAIL_IMPORT, SOLD, TRADE
 from market.units import PPM, IntArray
+from tests.kits.resume_kit import killed
 from tests.kits.run_kit import write_street
 from wattswap.comparison.cells import book_at, cleared_at, run_cell
 from wattswap.comparison.effects import effects
 from wattswap.errors import InvalidScenario, UsageError
 from wattswap.runs import engine
-from wattswap.runs.engine import Run, resume
 from wattswap.runs.interval import IntervalRecord, step
 from wattswap.runs.prepare import Setup, prepare
 
@@ -191,19 +190,7 @@ def test_a_run_is_verified_and_resumed_to_the_same_hashes(
     scenario = ws.load(street, overrides=[HORIZON, *PEAK, PLAN, "time.days=2"])
     whole = ws.run(scenario, out=tmp_path / "whole")
     assert ws.verify(whole.path)["ok"]
-    real: Callable[[Run], float | None] = Run.step
-
-    def killed(self: Run) -> float | None:
-        if self.done == 41:
-            raise KeyboardInterrupt
-        return real(self)
-
-    monkeypatch.setattr(Run, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        ws.run(scenario, out=tmp_path / "killed")
-    monkeypatch.setattr(Run, "step", real)
-    (partial,) = (tmp_path / "killed").iterdir()
-    resumed = resume(partial)
+    resumed = ws.resume(killed(scenario, tmp_path / "killed", 41))
     for name in ("replay_sha256", "chain"):
         assert resumed.manifest[name] == whole.manifest[name]
     shutil.rmtree(resumed.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ import pytest
 
 import wattswap as ws
 from market.rounds import ROUND, clear_rounds
+from tests.kits.resume_kit import killed
 from tests.kits.run_kit import write_street
 from wattswap.check.game import Game
 from wattswap.comparison.cells import book_at, run_cell
 from wattswap.comparison.effects import effects
 from wattswap.errors import InvalidScenario, UsageError
 from wattswap.runs import engine
-from wattswap.runs.engine import Run, resume
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import Setup, prepare
 
@@ -83,19 +82,7 @@ def test_a_run_with_rounds_is_resumed_to_the_same_hashes(
     monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
     scenario = ws.load(street, overrides=list(OF_MIXED))
     whole = ws.run(scenario, out=tmp_path / "whole")
-    real: Callable[[Run], float | None] = Run.step
-
-    def killed(self: Run) -> float | None:
-        if self.done == 55:
-            raise KeyboardInterrupt
-        return real(self)
-
-    monkeypatch.setattr(Run, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        ws.run(scenario, out=tmp_path / "killed")
-    monkeypatch.setattr(Run, "step", real)
-    (partial,) = (tmp_path / "killed").iterdir()
-    resumed = resume(partial)
+    resumed = ws.resume(killed(scenario, tmp_path / "killed", 55))
     for name in ("replay_sha256", "chain"):
         assert resumed.manifest[name] == whole.manifest[name]
     shutil.rmtree(resumed.path)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import wattswap as ws
 from market.settlement.baseline import bound_nano
 from market.settlement.tariff import HomePrices, IntervalPrices
+from tests.kits.resume_kit import killed, same_files
 from tests.kits.run_kit import FIRST, call, refused, write_street
 from tests.kits.town_kit import playing
-from tests.wattswap.plugins.test_agent_plugins import interrupted, same_files
 from tests.wattswap.runs.test_devices_in_runs import DEVICES
 from wattswap.errors import InvalidScenario, UsageError
 from wattswap.nodes.live import Topology, compare_runs, run_live
@@ -99,7 +99,7 @@ def test_a_run_with_homes_that_react_goes_on_after_an_interruption_as_if_there_w
     """One of the parts plans and reacts, the other does not: their meters without a market are their meters."""
     scenario = street(tmp_path / "street", 'homes.controls={plan=["home-1", "home-3"]}', devices=DEVICES)
     whole = ws.run(scenario, out=tmp_path / "runs")
-    resumed = engine.resume(interrupted(scenario, tmp_path / "stopped", 30))
+    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 30))
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert same_files(resumed.path, whole.path)
     readings = whole.table("readings")

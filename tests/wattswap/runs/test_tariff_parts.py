@@ -12,6 +12,7 @@ import pytest
 
 import wattswap as ws
 from market.metrics.fairness import percent_of
+from tests.kits.resume_kit import killed
 from tests.kits.run_kit import MONEY, call, one_object
 from tests.kits.town_kit import playing
 from tests.oracles import bills as oracle
@@ -21,7 +22,7 @@ from wattswap.nodes.live import run_live
 from wattswap.report.write import html_of, story_of
 from wattswap.results import RunResult
 from wattswap.runs import engine
-from wattswap.runs.layout import CHECKPOINT, PARTIAL
+from wattswap.runs.layout import CHECKPOINT
 from wattswap.runs.shown import bills_in_cents
 from wattswap.scenario.basis import rests_on
 from wattswap.verification import verify_run
@@ -234,18 +235,8 @@ def test_a_run_that_is_resumed_in_the_second_month_has_the_same_bills(
     street: Path, whole: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
-    step = engine.Run.step
-
-    def stopped(run: engine.Run) -> float | None:
-        if run.done == 9 * 24:
-            raise KeyboardInterrupt
-        return step(run)
-
-    monkeypatch.setattr(engine.Run, "step", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        ws.run(street, out=tmp_path)
+    partial = killed(street, tmp_path, 9 * 24)
     monkeypatch.undo()
-    (partial,) = tmp_path.glob(f"*{PARTIAL}")
     saved = json.loads((partial / CHECKPOINT).read_text(encoding="utf-8"))
     assert saved["done"] >= 8 * 24
     assert [len(month) for month in saved["charges"]["peak_wh"]] == [HOMES, HOMES]
