@@ -19,11 +19,11 @@ from agents.devices.battery import BATTERY, Batteries
 from agents.errors import InvalidEnergy
 from agents.state import State, is_whole, whole_from_json
 from market.orders import Flexible, Storage
-from market.units import PPM, BoolArray, IntArray
+from market.units import MICRO_PER_UNIT, PPM, BoolArray, IntArray
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 BEYOND: Final = 10
-"""What must be taken is worth a part of this many more than the highest outside price ahead; see `beyond_all`."""
+"""The highest outside price ahead, divided by this, is what energy that must be taken is worth beyond it."""
 
 
 class StorageOrder(NamedTuple):
@@ -46,7 +46,6 @@ class FlexibleOrder(NamedTuple):
     Args:
         home: Its place among the homes.
         device: Name of the device.
-        key: Number among the windows of that device and home, earliest first.
         energy_wh: In all. [Wh]
         limit_micro_per_kwh: Highest price at which it is taken. [micro-currency/kWh]
         terms: Window, power, and whether it may stop and go on.
@@ -54,7 +53,6 @@ class FlexibleOrder(NamedTuple):
 
     home: int
     device: str
-    key: int
     energy_wh: int
     limit_micro_per_kwh: int
     terms: Flexible
@@ -167,7 +165,7 @@ def beyond_all(highest_micro_per_kwh: int) -> int:
 
     So of clearings it is the best to take it, also where outside prices are all the same.
     """
-    return highest_micro_per_kwh + max(abs(highest_micro_per_kwh), PPM // 100) // BEYOND
+    return highest_micro_per_kwh + max(abs(highest_micro_per_kwh), MICRO_PER_UNIT // 100) // BEYOND
 
 
 def placed_devices(
@@ -203,11 +201,9 @@ def placed_devices(
             if not is_whole(found.fixed_wh, (len(moments), len(asked))) or (found.known & ~asked).any():
                 raise InvalidEnergy(f"device {name!r} describes windows of homes that it was not asked for")
         fixed_wh[name], homes[name] = found.fixed_wh, found.known
-        keys = [0] * len(asked)
         for one in sorted(found.windows, key=lambda one: (one.home, one.terms.first)):
             limit = limits[0] if one.needed else limits[1]
-            orders.append(FlexibleOrder(one.home, name, keys[one.home], one.energy_wh, limit, one.terms))
-            keys[one.home] += 1
+            orders.append(FlexibleOrder(one.home, name, one.energy_wh, limit, one.terms))
     return Placed(tuple(orders), fixed_wh, homes)
 
 

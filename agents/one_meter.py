@@ -21,7 +21,9 @@ class OneMeter(Community):
 
     def see(self, net_wh: int) -> None:
         """Say what all homes together need in the next interval, before it is lived. [Wh]"""
-        row = self._next
+        self._correct(self._next, net_wh)
+
+    def _correct(self, row: int, net_wh: int) -> None:
         self._import_wh[row, 0], self._export_wh[row, 0] = max(net_wh, 0), max(-net_wh, 0)
         self._readings.correct(row, np.array([net_wh], dtype=np.int64))
 
@@ -59,5 +61,4 @@ class OneMeter(Community):
         with reading_snapshot():
             seen: IntArray = whole_from_json("seen_wh", saved["seen_wh"], (self.lived,))
         for row, net_wh in enumerate(seen.tolist(), self._first):
-            self._import_wh[row, 0], self._export_wh[row, 0] = max(net_wh, 0), max(-net_wh, 0)
-            self._readings.correct(row, np.array([net_wh], dtype=np.int64))
+            self._correct(row, net_wh)

@@ -72,7 +72,7 @@ class BatchChecker:
     def recompute(self, blob: bytes) -> Recomputed:
         """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
 
-        Clearings are derived from the solution that it holds. Without one they are computed, as in chains of before.
+        Clearings are derived from the solution that it holds. Without one they are computed, as in older chains.
 
         Raises:
             RemoteError: The blob is damaged, badly signed, or breaks a rule of the market.

@@ -42,6 +42,8 @@ from wattswap.runs.interval import position_wh
 from wattswap.runs.prepare import Setup
 from wattswap.runs.rounds import Rounds
 
+NOT_CLEARED: Final = (MarketError, WattswapError, ImportError)
+"""Errors of a round that cannot be cleared here; the last where its mechanism asks a solver and none is installed."""
 TX_LIFETIME: Final = 100
 """Heights for which a batch stays valid."""
 SUBMIT_AGAIN_S: Final = 2.0
@@ -197,7 +199,7 @@ class CollectorLoop:
                 absent.update(found[-1].absent)
             try:
                 await self._provide_round(start_s, market, found[-1], number)
-            except (MarketError, WattswapError) as error:
+            except NOT_CLEARED as error:
                 _log.error("round %s of interval %s cannot be cleared: %s", number, start_s, error)
                 self._operator.provide_positions(start_s, {}, setup.rounds - 1)
                 self._operator.end_rounds(start_s)
@@ -220,6 +222,7 @@ class CollectorLoop:
         Raises:
             MarketError: The market or its mechanism fails.
             WattswapError: The scenario's data fail.
+            ImportError: A solver is asked, and none is installed.
         """
         setup, orders = self._setup, collected.messages
         if isinstance(market, Ahead):

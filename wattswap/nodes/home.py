@@ -316,7 +316,7 @@ class Home:
                     moves = read_answer(setup, data, start_s, number, lines)
                     agreed = agreed or moves
                     agree_in_round(setup, community, agreed, moves, number)
-        except (*GONE, RemoteError, *MISLED) as error:
+        except (RequestRefused, RemoteError, *MISLED) as error:
             _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
         return said
 

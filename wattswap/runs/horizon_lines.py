@@ -1,7 +1,7 @@
 """What homes submit to a market that clears a horizon, as lines: in process from their community, else from messages.
 
 A line is an order as a message carries it. All that a market makes of them is a function of these lines, of what is
-public (seed, roster, tariff), and of nothing else, so everybody who has the messages comes to the same book.
+public (seed, roster, tariff), and of nothing else, so everybody who has the messages builds the same book.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ class Lines:
 
     def of_rows(self, rows: IntArray) -> Lines:
         """Some of the lines."""
-        new = {row: k for k, row in enumerate(rows.tolist())}
+        old = rows.tolist()
         return Lines(
             self.home[rows],
             self.side[rows],
             self.energy_wh[rows],
             self.limit[rows],
-            {new[row]: terms for row, terms in self.terms.items() if row in new},
-            {new[row]: device for row, device in self.device.items() if row in new},
+            {k: self.terms[row] for k, row in enumerate(old) if row in self.terms},
+            {k: self.device[row] for k, row in enumerate(old) if row in self.device},
             self.placed,
         )
 

@@ -63,7 +63,7 @@ class Solutions:
                 except (MarketError, OptimizerError):
                     raise
                 except (ArithmeticError, ValueError, LookupError) as error:
-                    # Whoever wrote it must not end the process of who reads it.
+                    # What somebody else wrote must not end the process that reads it.
                     raise InfeasibleClearing(f"a solution from which no clearing follows: {error}") from error
 
         return replace(mechanism, clear=keep if given is None else take)

@@ -163,16 +163,17 @@ def _check_places(rows: Sums, genesis: Genesis) -> None:
             own |= {
                 name: max(energy[name], 0) for name in ENERGY_COLUMNS if name not in ("local_wh", "loss_wh")
             }
-            if (
-                external
-            ):  # homes and external accounts may net with each other; `_check_sums` has seen the sum
-                own["local_wh"] = energy["local_wh"]
+            # Homes and external accounts may net with each other; `_check_sums` has seen the sum.
+            own["local_wh"] = energy["local_wh"] if external else 0
         if place in external:
             settled = energy["local_wh"] + energy["retail_import_wh"] - energy["retail_export_wh"]
             metered = energy["bought_wh"] - energy["sold_wh"] + settled + own["export_wh"]
             most = energy["bought_wh"] + max(energy["local_wh"], 0) + energy["retail_import_wh"]
             own["import_wh"] = min(max(metered, 0), most)
-        wrong = next((name for name in ENERGY_COLUMNS if energy[name] != own[name]), None)
+            own["export_wh"] -= min(metered, 0)  # what it sold, its meter must have shown
+        # The meters last, which follow from the others.
+        names = (*ENERGY_COLUMNS[2:], *ENERGY_COLUMNS[:2])
+        wrong = next((name for name in names if energy[name] != own[name]), None)
         if wrong is not None:
             raise InvalidTx("settle_sums", f"{account} has {wrong} = {energy[wrong]}, which it cannot have")
 

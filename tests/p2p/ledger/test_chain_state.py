@@ -193,6 +193,8 @@ WITH_GRID = msgspec.structs.replace(GENESIS, accounts=("grid",))
         ({"bought_wh": 5, "import_wh": 5, "sold_wh": 1}, "grid has import_wh = 5"),
         ({"bought_wh": -5, "import_wh": -5}, "grid has bought_wh = -5"),
         ({"sold_wh": 5, "import_wh": -5}, "grid has import_wh = -5"),
+        ({"sold_wh": 5}, "grid has export_wh = 0"),
+        ({"local_wh": -5, "export_wh": 3}, "grid has export_wh = 3"),
         ({"import_wh": 9, "export_wh": 9}, "grid has import_wh = 9"),
         ({"bought_wh": 5, "import_wh": 9, "export_wh": 4}, "grid has import_wh = 9"),
         ({"local_wh": -4, "import_wh": 3, "export_wh": 7}, "grid has import_wh = 3"),

@@ -31,6 +31,7 @@ REACTING = (
 FAULTS = (
     PluginFailed("mechanism", "mine", "line 3", "ZeroDivisionError"),
     InvalidData.of("prices.csv", "is damaged"),
+    ModuleNotFoundError("No module named 'highspy'"),
 )
 
 

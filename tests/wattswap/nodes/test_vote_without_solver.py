@@ -134,7 +134,7 @@ def test_a_process_without_a_solver_votes_and_verifies(run: Path) -> None:
 def test_a_blob_without_its_solution_gets_no_vote_and_still_verifies(
     setup: Setup, congested: tuple[BatchArgs, bytes]
 ) -> None:
-    """Chains of before have none."""
+    """Older chains have none."""
     args, blob = congested
     bare = with_solution(blob, b"")
     args = replace(args, blob_hash=blob_hash(bare))
