@@ -4,11 +4,12 @@ Every program is solved again with other numbers, as the intervals of a year are
 `uniform_price` by HiGHS with books of changing size, the linear program of storages in a horizon, and the plan of
 a common battery. Each in a process of its own.
 
-Usage: python -m benchmarks.memory [--json] [SESSION ...]
+Usage: python -m benchmarks.memory [--json] [SESSION ...]; all of them take some minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -119,14 +120,24 @@ def measure(name: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Measure and print, each session as it comes; all, or those named."""
-    asked = [name for name in arguments if name in SESSIONS] or list(SESSIONS)
-    if "--json" not in arguments:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory",
+        description="Resident memory of a process that solves for a year; all sessions take some minutes.",
+    )
+    known = ", ".join(f'"{name}"' for name in SESSIONS)
+    parser.add_argument("sessions", nargs="*", metavar="SESSION", help=f"{known}; all where none is named")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a session")
+    given = parser.parse_args(arguments)
+    for name in given.sessions:
+        if name not in SESSIONS:
+            parser.error(f"no session {name!r}; known: {known}")
+    if not given.json:
         print("resident memory after so many solves, and the CPU time of all")
         print(f"{'session':<26}" + "".join(f"{count:>13,}" for count in SOLVES), flush=True)
-    for name in asked:
+    for name in given.sessions or SESSIONS:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             row = pool.submit(measure, name).result()
-        if "--json" in arguments:
+        if given.json:
             print(json.dumps(row), flush=True)
             continue
         sizes = "".join(f"{kb / 1_024:>10.1f} MB" for kb in row["resident_kb"])

@@ -45,3 +45,18 @@ def test_a_solve_that_keeps_some_array_is_seen() -> None:
 
     assert grows_kb(solve, SAMPLE) > 0
     assert len(kept) == SAMPLE[-1]
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "said"),
+    [("--help", 0, "common battery"), ("nodal", 2, "known: "), ("--jsn", 2, "--jsn")],
+)
+def test_a_question_or_a_mistake_does_not_begin_to_measure(
+    argument: str, code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "SOLVES", ())
+    monkeypatch.setattr(memory, "ProcessPoolExecutor", None)
+    with pytest.raises(SystemExit) as left:
+        memory.main([argument])
+    assert left.value.code == code
+    assert said in "".join(capsys.readouterr())

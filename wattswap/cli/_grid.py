@@ -103,7 +103,8 @@ def _checked(result: RunFolder) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any) -> str:
-    return cell(100 * value if name == "binding_share" else value, 2 if name == "congestion_rent" else 1)
+    decimals = 1 if name in ("overload_kw", "binding_share") else 2
+    return cell(100 * value if name == "binding_share" else value, decimals)
 
 
 def _furthest_apart(nodes: pd.DataFrame) -> pd.DataFrame:

@@ -122,7 +122,7 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
     if found is None:
         saved = f"{fixed(m['saving'])} {money}, which this older run does not take apart"
         return [("Saved by mechanism and rule", saved)]
-    percent = "" if m["saving_percent"] is None else f" ({fixed(m['saving_percent'], 1)} %)"
+    percent = "" if m["saving_percent"] is None else f" ({fixed(abs(m['saving_percent']), 1)} %)"
     outside = (
         f"{fixed(found.from_outside)} {money}, which the market operator adds; no merit of the mechanism"
     )
@@ -136,7 +136,7 @@ def saving_lines(m: Mapping[str, Any], money: str) -> list[tuple[str, str]]:
         (
             "All bills together",
             f"{fixed(found.paid)} {money} instead of {fixed(found.without)}:"
-            f" {fixed(found.saved)} {money} less{percent}",
+            f" {fixed(abs(found.saved))} {money} {'less' if found.saved >= 0 else 'more'}{percent}",
         ),
         *_left(m.get("stored_beyond_alone_kwh")),
         *not_billed(m, money),

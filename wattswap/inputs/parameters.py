@@ -86,7 +86,8 @@ def _value(
     if parameter.kind == "whole":
         whole = read.whole(value, where)
         if whole < parameter.least:
-            read.note(where, f"is {whole}", f"give at least {parameter.least}")
+            if whole == value:  # what is no whole number is noted already
+                read.note(where, f"is {whole}", f"give at least {parameter.least}")
             return parameter.default  # the case is refused after all of it is read
         return whole
     if parameter.kind == "price":

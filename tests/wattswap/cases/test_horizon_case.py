@@ -205,6 +205,12 @@ def test_what_is_wrong_is_said_in_a_sentence(case: Case, sentence: str) -> None:
     assert any(sentence in problem for problem in refused(case)), refused(case)
 
 
+@pytest.mark.parametrize("value", [1.5, "many", True])
+def test_a_limit_that_is_no_whole_number_is_one_problem(value: object) -> None:
+    (problem,) = refused(changed("params", "time_limit_s", to=value))
+    assert "params.time_limit_s: must be a whole number" in problem
+
+
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     case = changed("blocks", 0, "profile", to=[1, -1])
     case["flexible"][0]["last_period"] = 9

@@ -51,6 +51,11 @@ def test_lines_come_by_load_and_nodes_with_the_range_of_their_prices(
     wanted = (np.nanmin(prices[:, 2]), np.nanmean(prices[:, 2]), np.nanmax(prices[:, 2]))
     assert node[1:4] == [f"{value:.4f}" for value in wanted]
     assert f"A limit binds in {100 * run.metrics['binding_share']:.1f} % of the clearings." in found.out
+    hours = f"more than its limit for {run.metrics['overload_hours']:.2f} h"
+    assert hours in " ".join(found.out.split())
+    section = nodes(story_of_run(run))
+    assert section is not None
+    assert hours in section.body
 
 
 def test_the_summary_says_that_bills_count_the_grid_connection_too(

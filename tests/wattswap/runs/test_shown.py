@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattswap.cli._summary import saving_lines
 from wattswap.cli.tables import fixed
 from wattswap.report.words import number
 from wattswap.runs.shown import adding_up, bills_with_total, money_in_cents, rounded, saving_of
@@ -123,3 +124,22 @@ def test_an_amount_of_half_a_cent_is_the_same_number_however_it_was_computed() -
 
 def test_an_older_run_is_not_taken_apart() -> None:
     assert saving_of({"saving": 1.0, "cost_without_market": 2.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"), [(2.5, "2.50 EUR less (25.0 %)"), (-2.5, "2.50 EUR more (25.0 %)")]
+)
+def test_bills_that_grow_are_said_to_be_more(saved: float, said: str) -> None:
+    figures = {
+        "saving_by_mechanism": saved,
+        "saving_by_imbalance_rule": 0.0,
+        "saving_bound": saved,
+        "saving_from_outside": 0.0,
+        "cost_without_market": 10.0,
+        "saving": saved,
+        "saving_percent": 10 * saved,
+        "homes": 2,
+        "homes_worse_off": 0,
+    }
+    bills = dict(saving_lines(figures, "EUR"))["All bills together"]
+    assert bills == f"{fixed(10 - saved)} EUR instead of 10.00: {said}"

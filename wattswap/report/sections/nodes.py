@@ -21,7 +21,7 @@ def nodes(story: Story) -> Section | None:
         return None
     why = "A line carries what its homes take together; where it is full, a kWh is worth something else behind it."
     value = story.focused.value
-    hours, kw = number(value("overload_hours"), 1), number(value("overload_kw"), 1)
+    hours, kw = number(value("overload_hours"), 2), number(value("overload_kw"), 1)
     body = paragraph(
         f"By the meters a line or transformer carries more than its limit for {hours} h, by at most {kw} kW."
     )
