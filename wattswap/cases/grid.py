@@ -205,7 +205,7 @@ def grid_results(grid: Grid, clearing: Clearing) -> dict[str, Any]:
 def price_components(
     grid: Grid | None, book: OrderBook, clearing: Clearing, fee_nano: IntArray
 ) -> list[dict[str, Any]]:
-    """Of what the price of each order is made, per kWh; nothing on a grid that loses nothing.
+    """The parts of the price of each order, per kWh; none on a grid whose lines lose nothing.
 
     Args:
         grid: As the mechanism was given it.

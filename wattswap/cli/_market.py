@@ -31,8 +31,8 @@ def print_market(result: dict[str, Any], currency: str, form: Form) -> None:
     if result["reacts"]:
         _say(
             "The homes react to what they trade, so each line is lived again for every home; what batteries hold at"
-            " the end counts at the value that their plan puts on it, and what cars, tanks and rooms hold counts"
-            " nothing."
+            " the end counts at the value that their plan puts on it, and what cars, tanks and rooms hold is not"
+            " counted."
         )
     _print_deviations(result["deviations"], currency, form)
     _say_wash_trades(result["wash_trades"], currency)

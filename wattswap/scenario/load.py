@@ -253,7 +253,7 @@ def template_names() -> list[str]:
 
 
 def write_new(folder: Path | str, template: str = "street") -> list[Path]:
-    """Write a commented scenario, and the file beside it that some name, into a folder; nothing is overwritten.
+    """Write a commented scenario into a folder, with the file that it names if any; nothing is overwritten.
 
     Raises:
         UsageError: No such template.

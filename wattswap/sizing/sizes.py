@@ -84,8 +84,8 @@ class Size:
         capacity_kwh: [kWh]
         power_kw: [kW]
         cost_per_year: Purchase over its years of life; None where nothing says it. [currency]
-        best: Run for the goal with the future known: cost and saving are those that no plan betters, the rest is of
-            the best plan in whole Wh.
+        best: Run for the goal with the future known: no plan costs less or saves more; the other figures are of the
+            best plan in whole Wh.
         rule: Run by the rule of self-consumption, which knows nothing of the future.
         unproven: How much of `best.saving` no plan that was found reaches, apart from rounding; above 0 where prices
             below 0 make a search of it that ended early. [currency]
@@ -142,9 +142,9 @@ def sizes_of(homes: Homes, asked: Asked, planner: Planner, on_size: OnSize | Non
 def _best(
     homes: Homes, planner: Planner, store: Store, goal: str, purchase: float | None, rule: Lived
 ) -> tuple[Way, float]:
-    """The best plan for a goal, its cost as no plan undercuts it, and how much of that it misses. [nano-currency]
+    """The best plan for a goal, with the cost that no plan undercuts, and by how much its own may be above it.
 
-    A plan in whole Wh costs a little more than the program says, so its own saving would be no bound.
+    A plan in whole Wh costs a little more than the program says, so its own saving would be no bound. [nano-currency]
     """
     demand = homes.demand
     most_wh = least_peak_wh(demand, store) if goal == "peak" else inf

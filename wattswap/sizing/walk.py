@@ -22,7 +22,7 @@ def walked(
     on_step: OnStep | None = None,
     goal: str = "welfare",
 ) -> list[Lived]:
-    """What each of some batteries does that all homes run as one, by forecasts, as a run does.
+    """What each of some batteries does behind one meter of all homes, run by forecasts as in a run.
 
     The batteries differ in size only. For the least cost, and for self-consumption, each is run by the controller
     "plan"; for the peak as `optimizer.storage.peak` says.
