@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import trio
 import trio.testing
 
+import wattswap as ws
 from p2p.blocks.genesis import read_genesis
 from p2p.roles.validator.batch_check import inline
 from p2p.transports.base import Transport
@@ -18,12 +20,14 @@ from p2p.wire.identity import Identity
 from tests.kits.time_kit import eventually_trio
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.live import ENDING, Topology
+from wattswap.nodes.live import ENDING, Topology, compare_runs, run_live
 from wattswap.nodes.node import World
 from wattswap.nodes.roles import run_node
 from wattswap.nodes.service import first_cause
 from wattswap.nodes.stats import read_stats
+from wattswap.results import RunResult
 from wattswap.runs import engine
+from wattswap.runs.folder import stored_scenario
 
 
 def in_memory(config: NodeConfig) -> NodeConfig:
@@ -125,3 +129,43 @@ async def settled(town: MemoryTown, intervals: int) -> None:
 def playing(**options: object) -> Callable[..., Mapping[str, int]]:
     """`play_in_memory` with some of its options."""
     return partial(play_in_memory, **options)  # type: ignore[arg-type]
+
+
+def lived_in_memory(
+    scenario: ws.Scenario, out: Path, intervals: int, start_s: int, topology: Topology, **options: object
+) -> RunResult:
+    """So many intervals of a live run, in memory.
+
+    Args:
+        options: See `play_in_memory`.
+    """
+    return run_live(
+        scenario,
+        topology=topology,
+        intervals=intervals,
+        start_s=start_s,
+        out=out,
+        run_nodes=playing(**options),
+    )
+
+
+def assert_as_in_process(result: RunResult, tmp_path: Path, intervals: int) -> RunResult:
+    """Every root of every interval is that of the run in process, and so are the tables."""
+    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
+    assert len(compare_runs(result, again)) == intervals
+    for name in ("orders", "postings", "bills", "readings"):
+        assert (result.path / f"{name}.parquet").read_bytes() == (again.path / f"{name}.parquet").read_bytes()
+    assert ws.verify(result.path)["ok"]
+    return result
+
+
+@dataclass
+class Stage:
+    """The town, which is there once the nodes have been started."""
+
+    town: MemoryTown | None = None
+
+    def cancel(self, name: str) -> None:
+        """End a node at once, in the middle of what others do."""
+        assert self.town is not None
+        self.town.scopes[name].cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.messages import OrderLine, OrderMessage, ReceiptMessage, order_line, sign_message
 from tests.kits.run_kit import FIRST, call, write_street
 from tests.kits.time_kit import eventually_trio, time_passes
-from tests.kits.town_kit import MemoryTown, playing, settled
+from tests.kits.town_kit import MemoryTown, Stage, assert_as_in_process, lived_in_memory, settled
 from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.nodes import ahead
 from wattswap.nodes.ahead import Ahead, check_orders
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.live import Topology, compare_runs, run_live
+from wattswap.nodes.live import Topology
 from wattswap.results import RunResult
-from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain
 from wattswap.runs.folder import stored_scenario
 from wattswap.runs.looking_ahead import refuse_long_horizon
@@ -53,8 +52,6 @@ DEVICES = (
     'homes.ev.home-1={capacity_kwh=40, charge_kw=3.7, kwh_per_day=6, departure="08:30", arrival="08:45"}',
     'homes.appliance.home-4={kwh_per_run=1.2, duration_minutes=120, earliest_start="09:00", latest_end="16:00"}',
 )
-
-
 """The car is away for no whole interval, and so is charged at home at any time."""
 
 
@@ -77,24 +74,7 @@ def store(**terms: int) -> Storage:
 
 def lived(scenario: ws.Scenario, out: Path, topology: Topology = QUICK, **options: object) -> RunResult:
     """Three intervals of daylight, in memory."""
-    return run_live(
-        scenario,
-        topology=topology,
-        intervals=INTERVALS,
-        start_s=DAYLIGHT_S,
-        out=out,
-        run_nodes=playing(**options),
-    )
-
-
-def assert_as_in_process(result: RunResult, tmp_path: Path) -> RunResult:
-    """Every root of every interval is that of the run in process, and so are the tables."""
-    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
-    assert len(compare_runs(result, again)) == INTERVALS
-    for name in ("orders", "postings", "bills", "readings"):
-        assert (result.path / f"{name}.parquet").read_bytes() == (again.path / f"{name}.parquet").read_bytes()
-    assert ws.verify(result.path)["ok"]
-    return result
+    return lived_in_memory(scenario, out, INTERVALS, DAYLIGHT_S, topology, **options)
 
 
 @pytest.mark.parametrize(("more", "gateways"), [((), 0), (DEVICES, 2), ((METERED, *DEVICES), 0)])
@@ -102,7 +82,7 @@ def test_a_horizon_gives_the_roots_of_a_run_in_process(
     more: tuple[str, ...], gateways: int, street: Path, tmp_path: Path
 ) -> None:
     scenario = ws.load(street, overrides=[*AHEAD, *more])
-    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path, INTERVALS)
     facts, rounds = result.manifest["network"], 1 if METERED in more else 2
     assert facts["signed_receipts"] == (rounds + 1) * HOMES * INTERVALS
     assert facts["proofs_checked"] == HOMES * INTERVALS
@@ -143,7 +123,7 @@ def test_homes_join_and_leave(
     if absent:
         assert ws.verify(result.path)["ok"]
     else:
-        assert_as_in_process(result, tmp_path)
+        assert_as_in_process(result, tmp_path, INTERVALS)
     orders = result.table("orders").groupby("interval_start")["household"].agg(set).tolist()
     assert ["home-1" in one for one in orders] == [True, True, False]
     assert ["home-2" in one for one in orders] == [False, True, True]
@@ -171,7 +151,7 @@ def test_a_home_that_is_late_in_a_round_stands_by_the_other(
     number: int, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Late at the gate it has traded nothing, and its battery takes part; late at delivery its forecast stands."""
-    submit, gate_s, answers = Household.submit, 2.0, list[tuple[int, str, int]]()
+    submit, gate_s, answers = Household.submit, 2.0, list[tuple[int, int]]()
 
     async def slow(house: Household, message: Any, **options: Any) -> ReceiptMessage:
         if (house.id, message.round, message.interval_start) == ("home-1", number, DAYLIGHT_S):
@@ -182,13 +162,14 @@ def test_a_home_that_is_late_in_a_round_stands_by_the_other(
     moves = Ahead.moves
 
     def seen(market: Ahead, found: int) -> Any:
-        answers.append((found, "home-1", len(moves(market, found).lines.of_home(0))))
-        return moves(market, found)
+        answer = moves(market, found)
+        answers.append((found, len(answer.lines.of_home(0))))
+        return answer
 
     monkeypatch.setattr(Ahead, "moves", seen)
     result = lived(ws.load(street, overrides=[*AHEAD, *DEVICES]), tmp_path, Topology(gate_s=gate_s))
     assert result.manifest["network"]["silent"] == [f"{DAYLIGHT_S} home-1"]
-    lines = [next(count for found, _, count in answers if found == at) for at in (0, 1)]
+    lines = [next(count for found, count in answers if found == at) for at in (0, 1)]
     assert (lines[0] == 0) == (number == 0)
     assert lines[1] > 0
     orders = result.table("orders")
@@ -213,18 +194,6 @@ class Moment:
         patch.setattr(Operator, "provide_positions", provided)
 
 
-@dataclass
-class Stage:
-    """The town, which is there once the nodes have been started."""
-
-    town: MemoryTown | None = None
-
-    def cancel(self, name: str) -> None:
-        """End a node at once, in the middle of what others do."""
-        assert self.town is not None
-        self.town.scopes[name].cancel()
-
-
 @pytest.mark.parametrize(("number", "gateways"), [(0, 0), (0, 2), (1, 0)])
 def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
     number: int, gateways: int, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,7 +213,7 @@ def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
         senders = [tx.sender for block, _ in store.blocks() for tx in block.txs]
     assert senders[0] in setup.genesis.operators
     assert set(senders[1:]) <= set(setup.genesis.authorities)
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, INTERVALS)
 
 
 @pytest.mark.parametrize("victim", ["operator-0", "home-2"])
@@ -270,7 +239,7 @@ def test_a_node_that_is_started_again_between_rounds_goes_on_where_it_was(
     result = lived(ws.load(street, overrides=[*AHEAD, *DEVICES]), tmp_path, script=script)
     assert result.manifest["network"]["restarts"] == {victim: 1}
     assert all(dict(said)[what] == data for what, data in said)
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, INTERVALS)
 
 
 # --- dishonest collectors and homes -------------------------------------------------------------------------

@@ -20,13 +20,12 @@ from p2p.roles.replica.blobs import FolderBlobs
 from tests.kits.plugin_kit import own_registries, written
 from tests.kits.run_kit import FIRST, call, refused, write_street
 from tests.kits.time_kit import time_passes
-from tests.kits.town_kit import MemoryTown, Script, playing, settled
+from tests.kits.town_kit import MemoryTown, Script, assert_as_in_process, lived_in_memory, settled
 from wattswap.errors import InvalidData
 from wattswap.nodes.learned import Learned
-from wattswap.nodes.live import Topology, compare_runs, run_live
+from wattswap.nodes.live import Topology
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.results import RunResult
-from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain
 from wattswap.runs.folder import stored_scenario
 from wattswap.runs.prepare import prepare
@@ -105,24 +104,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lived(scenario: ws.Scenario, out: Path, topology: Topology = QUICK, **options: object) -> RunResult:
     """Four intervals of daylight, in memory."""
-    return run_live(
-        scenario,
-        topology=topology,
-        intervals=4,
-        start_s=DAYLIGHT_S,
-        out=out,
-        run_nodes=playing(**options),
-    )
-
-
-def assert_as_in_process(result: RunResult, tmp_path: Path) -> RunResult:
-    """Every root of every interval is that of the run in process, and so are the tables."""
-    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
-    assert len(compare_runs(result, again)) == 4
-    for name in ("orders", "postings", "bills", "readings"):
-        assert (result.path / f"{name}.parquet").read_bytes() == (again.path / f"{name}.parquet").read_bytes()
-    assert ws.verify(result.path)["ok"]
-    return result
+    return lived_in_memory(scenario, out, 4, DAYLIGHT_S, topology, **options)
 
 
 def books(result: RunResult) -> list[bytes]:
@@ -154,7 +136,7 @@ def test_homes_with_three_orders_each_give_the_roots_of_a_run_in_process(
     gateways: int, street: Path, tmp_path: Path
 ) -> None:
     scenario = ws.load(street, overrides=["homes.strategy=three_steps"])
-    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path, 4)
     assert Counter(orders_a_home(result)) == {3: 21, 1: 3}, "a battery covers home-1: one order is left"
     assert result.metrics["traded_kwh"] > 0
     facts = result.manifest["network"]
@@ -190,7 +172,7 @@ def test_all_orders_of_a_home_stand_in_the_one_message_that_it_signed(street: Pa
 @pytest.mark.usefixtures("three_steps")
 def test_homes_of_several_strategies_give_the_roots_of_a_run_in_process(street: Path, tmp_path: Path) -> None:
     shares = 'homes.strategies={three_steps=0.5, zi_c=["home-1", "home-4"]}'
-    result = assert_as_in_process(lived(ws.load(street, overrides=[shares]), tmp_path), tmp_path)
+    result = assert_as_in_process(lived(ws.load(street, overrides=[shares]), tmp_path), tmp_path, 4)
     assert Counter(orders_a_home(result)) == {3: 2 * 4, 1: 13}
 
 
@@ -201,7 +183,7 @@ def test_a_home_with_three_orders_that_is_killed_and_started_again_loses_none(
     result = lived(scenario, tmp_path, PACED, script=killing("home-2"))
     assert result.manifest["network"]["restarts"] == {"home-2": 1}
     assert result.manifest["network"]["silent"] == []
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, 4)
 
 
 # --- learning ---------------------------------------------------------------------------------------------
@@ -215,7 +197,7 @@ def test_homes_that_learn_from_their_own_results_give_the_roots_of_a_run_in_proc
     strategies: str, gateways: int, street: Path, tmp_path: Path
 ) -> None:
     scenario = ws.load(street, overrides=[strategies])
-    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path, 4)
     assert "follow from the signed messages" in ws.verify(result.path)["checks"]["messages"]
     untaught = ws.load(street, overrides=[strategies.replace("learner", "three_steps")])
     first, second = (books(run) for run in (result, lived(untaught, tmp_path / "untaught")))
@@ -233,7 +215,7 @@ def test_a_home_that_is_killed_and_started_again_has_forgotten_nothing(
     result = lived(scenario, tmp_path, topology, script=killing(victim))
     assert result.manifest["network"]["restarts"] == {victim: 1}
     assert result.manifest["network"]["silent"] == []
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, 4)
 
 
 def changed(data: bytes) -> bytes:
@@ -303,7 +285,7 @@ def test_a_home_that_lost_everything_learns_again_from_the_lines_it_asks_for(
     scenario = ws.load(street, overrides=["homes.strategy=learner"])
     result = lived(scenario, tmp_path, PACED, script=killing("home-2", lose))
     assert result.manifest["network"]["silent"] == []
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, 4)
 
 
 def test_what_another_home_learned_or_in_another_chain_is_refused(tmp_path: Path) -> None:

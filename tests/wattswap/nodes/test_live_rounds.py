@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,14 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, call, write_street
 from tests.kits.time_kit import eventually_trio
-from tests.kits.town_kit import MemoryTown, playing, settled
+from tests.kits.town_kit import MemoryTown, Stage, assert_as_in_process, lived_in_memory, settled
 from wattswap.errors import VerificationFailed
 from wattswap.nodes import collector, home
 from wattswap.nodes.assemble import _Unsure
 from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.home import Standing
-from wattswap.nodes.live import Topology, compare_runs, run_live
+from wattswap.nodes.live import Topology
 from wattswap.results import RunResult
-from wattswap.runs import engine
 from wattswap.runs.chain_reader import open_chain
 from wattswap.runs.folder import stored_scenario
 from wattswap.runs.prepare import Homes, Setup, prepare
@@ -61,24 +60,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lived(scenario: ws.Scenario, out: Path, topology: Topology = QUICK, **options: object) -> RunResult:
     """Three intervals of daylight, in memory."""
-    return run_live(
-        scenario,
-        topology=topology,
-        intervals=INTERVALS,
-        start_s=DAYLIGHT_S,
-        out=out,
-        run_nodes=playing(**options),
-    )
-
-
-def assert_as_in_process(result: RunResult, tmp_path: Path) -> RunResult:
-    """Every root of every interval is that of the run in process, and so are the tables."""
-    again = engine.run(stored_scenario(result.path), out=tmp_path / "again")
-    assert len(compare_runs(result, again)) == INTERVALS
-    for name in ("orders", "postings", "bills", "readings"):
-        assert (result.path / f"{name}.parquet").read_bytes() == (again.path / f"{name}.parquet").read_bytes()
-    assert ws.verify(result.path)["ok"]
-    return result
+    return lived_in_memory(scenario, out, INTERVALS, DAYLIGHT_S, topology, **options)
 
 
 @pytest.mark.parametrize("gateways", [0, 2])
@@ -86,7 +68,7 @@ def test_homes_that_order_in_rounds_give_the_roots_of_a_run_in_process(
     gateways: int, street: Path, tmp_path: Path
 ) -> None:
     scenario = ws.load(street, overrides=MIXED)
-    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path)
+    result = assert_as_in_process(lived(scenario, tmp_path, Topology(gateways=gateways)), tmp_path, INTERVALS)
     rounds = result.table("orders")["sequence"] // 2**32
     assert set(rounds) == {0, 1, 2}
     accepted = result.table("orders").groupby(rounds)["accepted_wh"].sum()
@@ -119,18 +101,6 @@ class Moment:
                 do()
 
         patch.setattr(Operator, "provide_tape", provided)
-
-
-@dataclass
-class Stage:
-    """The town, which is there once the nodes have been started."""
-
-    town: MemoryTown | None = None
-
-    def cancel(self, name: str) -> None:
-        """End a node at once, in the middle of what others do."""
-        assert self.town is not None
-        self.town.scopes[name].cancel()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +136,7 @@ def test_a_home_that_is_killed_between_rounds_says_the_same_bytes_again(
     assert result.manifest["network"]["silent"] == []
     assert len(said) > len(dict(said)), "nothing was said twice, so the test shows little"
     assert all(dict(said)[what] == data for what, data in said)
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, INTERVALS)
 
 
 @pytest.mark.parametrize(("number", "gateways"), [(0, 0), (1, 2)])
@@ -189,7 +159,7 @@ def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
     assert senders[0] in setup.genesis.operators
     assert set(senders[1:]) <= set(setup.genesis.authorities)
     assert result.manifest["network"]["silent"] == []
-    assert_as_in_process(result, tmp_path)
+    assert_as_in_process(result, tmp_path, INTERVALS)
 
 
 # --- dishonest collectors and homes -------------------------------------------------------------------------
@@ -355,7 +325,7 @@ def test_rounds_of_homes_that_react_or_join_give_the_roots_of_a_run_in_process(
     settings: tuple[str, ...], street: Path, tmp_path: Path
 ) -> None:
     """Who joins has followed the tape before, so it orders as in a run where all see every round."""
-    result = assert_as_in_process(lived(ws.load(street, overrides=settings), tmp_path), tmp_path)
+    result = assert_as_in_process(lived(ws.load(street, overrides=settings), tmp_path), tmp_path, INTERVALS)
     facts = result.manifest["network"]
     assert facts["silent"] == []
     assert facts["broken_promises"] == facts["missed"] == 0
