@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,9 @@ def screen_width(in_a_pipe: int = WIDTH_IN_A_PIPE) -> int:
 def wrapped(text: str, indent: int = 0, in_a_pipe: int = WIDTH_IN_A_PIPE) -> str:
     """A text in lines no longer than the screen; all but the first are indented."""
     width = max(screen_width(in_a_pipe), indent + 20)
-    lines = wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines)
+    held = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)  # a number stays beside its sign
+    lines = wrap(held, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}%", " %")
 
 
 def print_table(

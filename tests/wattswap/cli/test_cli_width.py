@@ -15,7 +15,7 @@ from tests.kits.run_kit import call, checked_once, markets_checked, remember, wr
 from wattswap.cli._summary import print_bills
 from wattswap.cli.live import _print_equal, _print_network
 from wattswap.cli.output import Form
-from wattswap.cli.tables import Column, fitting, fixed, print_table
+from wattswap.cli.tables import Column, fitting, fixed, print_table, wrapped
 from wattswap.results import Comparison, RunResult
 
 __all__ = ["checked_once", "markets_checked"]
@@ -255,6 +255,16 @@ def test_errors_and_notes_are_wrapped_on_a_terminal_and_one_line_elsewhere(
     plain = call(capsys, *arguments).err
     assert len(plain.splitlines()) == 3
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    wrapped = call(capsys, *arguments).err
-    assert max(map(len, wrapped.splitlines())) <= 80
-    assert wrapped.split() == plain.split()
+    on_screen = call(capsys, *arguments).err
+    assert max(map(len, on_screen.splitlines())) <= 80
+    assert on_screen.split() == plain.split()
+
+
+@pytest.mark.parametrize("width", range(40, 60))
+def test_a_number_stays_beside_its_percent_sign(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "All bills together  -1.39 EUR instead of 8.93: 10.32 EUR less (115.6 %) in all"
+    lines = wrapped(text).splitlines()
+    assert " ".join(lines) == text
+    assert max(map(len, lines)) <= width
+    assert not any(line.lstrip().startswith("%") for line in lines)
