@@ -125,7 +125,7 @@ def _minutes(utc: IntArray, noun: str, log: FindingLog, allowed: tuple[int, ...]
 
 def beside_citylearn(path: Path) -> bool:
     """Whether a file lies beside the schema.json of a CityLearn set."""
-    return bool(citylearn.sniff(MeterFile(path.parent)))
+    return citylearn.sniff(MeterFile(path.parent)).confidence > 0
 
 
 def on_citylearn_hours(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, Unrecognis
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check as check_data
+from data.intake.claims import Claim, Question
 from data.intake.counters import as_counters
 from data.intake.file import MeterFile
 from data.intake.place import Placed, place
@@ -24,13 +25,8 @@ from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
 
 
-class Confidence(IntEnum):
-    """How certain a format is that a file has this format."""
-
-    NO = 0
-    POSSIBLE = 1
-    LIKELY = 2
-    CERTAIN = 3
+def _asks_nothing(_file: MeterFile, _hints: Hints) -> tuple[Question, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +37,32 @@ class Format:
         name: Unique, lower case.
         summary: One sentence for people: layout, stamp, zone.
         unit: Unit and kind of the values in the file.
-        sniff: How certain it is that a file has this format; reads `file.head` and `file.name`, or
-            for a folder at the files in it, and reads no more.
+        sniff: How sure it is that a file has this format, and why; reads `file.head` and `file.name`, or
+            for a folder the files in it, and no more.
         parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
             line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
         zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
+        asks: What a file of this format leaves open and `Hints` does not answer, from its head.
+        meters: What names a home in the file: a "name" that may be kept, or an "id" that identifies people, such as
+            the number of a meter or a customer, which leaves no trace in stores and messages.
+        sample: First lines of such a file, for docs/reference/formats.md.
+        source: Where the layout is documented or was found: a standard and clause, or repository, path and commit.
     """
 
     name: str
     summary: str
     unit: str
-    sniff: Callable[[MeterFile], Confidence]
+    sniff: Callable[[MeterFile], Claim]
     parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings]]
     zone: str | None = None
+    asks: Callable[[MeterFile, Hints], tuple[Question, ...]] = _asks_nothing
+    meters: Literal["name", "id"] = "name"
+    sample: str = ""
+    source: str = ""
 
 
 FORMATS: Registry[Format] = Registry(
-    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=2
+    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=3
 )
 
 
@@ -128,18 +133,23 @@ def recognise(path: Path) -> Format:
     """
     if not path.exists():
         raise MissingFile(path)
-    file, known = MeterFile(path), FORMATS.all()
-    confidence = {}
-    for name, format in known.items():
+    claims = claims_on(MeterFile(path))
+    best = max(claim.confidence for claim in claims.values())
+    names = [name for name, claim in claims.items() if claim.confidence == best]
+    if best == 0:
+        raise UnrecognisedFile(path, claims)
+    if len(names) > 1:
+        raise AmbiguousFile(path, names)
+    return FORMATS.get(names[0])
+
+
+def claims_on(file: MeterFile) -> dict[str, Claim]:
+    """What every format makes of a file, by name; the file is opened once for all."""
+    claims = {}
+    for name, format in FORMATS.all().items():
         with FORMATS.held(format):
-            confidence[name] = Confidence(format.sniff(file))
-    best = max(confidence.values())
-    claims = [name for name, sure in confidence.items() if sure == best]
-    if best == Confidence.NO:
-        raise UnrecognisedFile(path, known)
-    if len(claims) > 1:
-        raise AmbiguousFile(path, claims)
-    return known[claims[0]]
+            claims[name] = format.sniff(file)
+    return claims
 
 
 def read(path: Path, format: Format, hints: Hints) -> FileReading:
@@ -158,6 +168,10 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         log.add("error", "empty_file", "the file is empty; export it again")
         return FileReading(None, log.findings(), 0, zone or "not known")
     with FORMATS.held(format):
+        for question in format.asks(file, hints):
+            log.ask(question)
+        if log.questions:
+            return FileReading(None, log.findings(), 0, zone or "not known")
         chunks = list(format.parse(file, hints, log))
         raw = [chunk for chunk in chunks if isinstance(chunk, RawReadings)]
         tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)

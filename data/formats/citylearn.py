@@ -37,7 +37,8 @@ import numpy as np
 
 from data import clock
 from data.findings import FindingLog
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import (
     Channel,
@@ -86,11 +87,11 @@ class HourMap:
     years: tuple[int, ...]
 
 
-def sniff(file: MeterFile) -> Confidence:
+def sniff(file: MeterFile) -> Claim:
     """Whether a folder, or the schema.json in it, is a CityLearn data set."""
     if not file.path.is_dir() and file.name != SCHEMA:
-        return Confidence.NO
-    return Confidence.CERTAIN if _buildings(file.beside(SCHEMA)) else Confidence.NO
+        return NO_CLAIM
+    return Claim(1.0) if _buildings(file.beside(SCHEMA)) else NO_CLAIM
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

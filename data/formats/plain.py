@@ -34,7 +34,8 @@ import numpy as np
 
 from data import clock
 from data.errors import MissingFile
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import HEAD_BYTES, MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, labels, numbers, stamps
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData, QualityArray
@@ -49,15 +50,15 @@ SUFFIXES = (".csv", ".parquet")
 _METER = re.compile(r"([a-z][a-z0-9_]*)_(kwh|wh|mwh|kw|w)")
 
 
-def sniff(file: MeterFile) -> Confidence:
+def sniff(file: MeterFile) -> Claim:
     """Whether the header names all four required columns; any other CSV or Parquet file could be meant to be plain."""
     if not file.path.is_file() or file.path.suffix.lower() not in SUFFIXES:
-        return Confidence.NO
+        return NO_CLAIM
     try:
         there = {_register(name) for name in _header(file)}
-        return Confidence.CERTAIN if set(map(_register, REQUIRED)) <= there else Confidence.POSSIBLE
+        return Claim(1.0) if set(map(_register, REQUIRED)) <= there else Claim(0.1)
     except (OSError, ValueError):
-        return Confidence.POSSIBLE
+        return Claim(0.1)
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

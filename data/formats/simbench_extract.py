@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
 from data.grids.neighbourhood import KINDS, Element, Neighbourhood
 from data.grids.simbench import NOTES
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import GridReadings, Hints, IntakeLog
 from data.readings import BatterySpec
@@ -28,10 +29,10 @@ _REWORDED = {"import and export are load - pv; the batteries are listed, not ope
 """Notes of older extracts that mislead: a run of one may operate its batteries."""
 
 
-def sniff(file: MeterFile) -> Confidence:
+def sniff(file: MeterFile) -> Claim:
     """Whether the schema's metadata hold a neighbourhood."""
     schema = file.parquet_schema
-    return Confidence.CERTAIN if schema is not None and KEY in (schema.metadata or {}) else Confidence.NO
+    return Claim(1.0) if schema is not None and KEY in (schema.metadata or {}) else NO_CLAIM
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[GridReadings]:

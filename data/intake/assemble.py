@@ -131,9 +131,8 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
     of time are right within 1 Wh.
     """
     wh: dict[str, IntArray] = {}
-    for channel, amount in grid.energy.items():
-        per_wh = MICRO * 60 // grid.minutes if UNITS[channel.unit][1] else MICRO
-        wh[channel.name] = carry_round(amount, per_wh)
+    for name, (amount, per_wh) in _summed(grid).items():
+        wh[name] = carry_round(amount, per_wh)
     if OTHER_LOAD in wh:
         load = wh.pop(OTHER_LOAD)
         for name, part in wh.items():
@@ -155,3 +154,25 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
         batteries=tuple(owned.get(home_id(name)) for name in grid.households),
         source=source,
     )
+
+
+def _summed(grid: GridReadings) -> dict[str, tuple[IntArray, int]]:
+    """Amounts by the name of a channel, and how many make a Wh: parts are summed, and a net is split by its sign."""
+    amounts: dict[str, tuple[IntArray, int]] = {}
+
+    def add(name: str, amount: IntArray, per_wh: int) -> None:
+        there, of_there = amounts.get(name, (None, per_wh))
+        if there is None:
+            amounts[name] = amount, per_wh
+        elif of_there == per_wh:
+            amounts[name] = there + amount, per_wh
+        else:  # energy and mean power of one channel: both in micro-Wh
+            amounts[name] = there * MICRO // of_there + amount * MICRO // per_wh, MICRO
+
+    for channel, amount in grid.energy.items():
+        add(channel.name, amount, MICRO * 60 // grid.minutes if UNITS[channel.unit][1] else MICRO)
+    if "net" in amounts:
+        net, per_wh = amounts.pop("net")
+        add("import", np.maximum(net, 0), per_wh)
+        add("export", np.maximum(-net, 0), per_wh)
+    return amounts

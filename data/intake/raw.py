@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from data import clock
 from data.findings import FindingLog
+from data.intake.claims import Question
 from data.readings import BatterySpec, QualityArray
 from market.units import BoolArray, Int8Array, IntArray
 
@@ -40,6 +42,9 @@ _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 Register = Literal["interval", "counter"]
 """What numbers are: energy of each interval, or a meter's counter."""
 
+StampEnd = Literal["start", "end"]
+"""Which end of its interval a stamp names."""
+
 OTHER_LOAD = "other load"
 """Channel of the load that no other channel holds; no column of a file can be called so by chance."""
 
@@ -53,12 +58,27 @@ class Hints:
         minutes: Interval length; found in the file where left out. [min]
         fuse_w: Power above which a metered register is impossible. [W]
         register: What the numbers are; where left out, what the format says, with a check that they look like it.
+        unit: Unit of the values, a key of `UNITS`; for a file that does not say it.
+        stamp: Which end of its interval a stamp names; for a file that does not say it.
+        dates: Order of day, month and year in the dates; for a file in which several are possible.
+        encoding: Code page of a text file that is not UTF-8.
+        channels: What a column, or a word of a column of registers, holds: a channel as in "import", "export.night"
+            (part of a channel), "-net" (sign turned), or "ignore"; by what the file calls it.
+        recipe: A recipe of the user's own; None for those that are known.
+        yes: Take proposed answers of confidence `PROPOSED` or more.
     """
 
     zone: str | None = None
     minutes: int | None = None
     fuse_w: int = DEFAULT_FUSE_W
     register: Register | None = None
+    unit: str | None = None
+    stamp: StampEnd | None = None
+    dates: Literal["dmy", "mdy", "ymd"] | None = None
+    encoding: str | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    recipe: Path | None = None
+    yes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +86,23 @@ class Channel:
     """One kind of value in a file.
 
     Args:
-        name: "import" and "export" at the grid; or "load" and "pv", gross, from which import and export follow. Any
-            other name is a sub-meter, a part of the load; with `OTHER_LOAD` the load is the sum of its parts.
+        name: "import" and "export" at the grid, or "net", which is import where it is above 0 and export below; or
+            "load" and "pv", gross, from which import and export follow. Any other name is a sub-meter, a part of the
+            load; with `OTHER_LOAD` the load is the sum of its parts.
         unit: Key of `UNITS`.
         kind: Energy or mean power of an interval, or a "counter" of energy, read at the instant of the stamp.
         label: What the file calls it, for messages; the name where left out.
+        part: Which tariff, phase or inverter it is; the parts of a channel are summed, each counter by itself before.
     """
 
     name: str
     unit: str = "kWh"
     kind: Register = "interval"
     label: str = ""
+    part: str = ""
 
     def __str__(self) -> str:
-        return self.label or self.name
+        return self.label or (f"{self.name}.{self.part}" if self.part else self.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +156,9 @@ class RawReadings:
         quality: MEASURED, ESTIMATED or MISSING; all are measured where left out.
         stamp_is: Which end of its interval a stamp names. A counter's stamp is the instant of its reading.
         revision: Of two rows for the same home, time and channels, the one of the higher revision counts.
+        minutes: Length of the interval of each row, where the file states it; None where it is found from the stamps.
+        omitted: What a row means that is not there, between the first and the last of its home: no reading, or zero
+            where the source leaves out rows of zero.
     """
 
     line: IntArray
@@ -140,8 +166,10 @@ class RawReadings:
     stamp: Stamps
     values: Mapping[Channel, Numbers]
     quality: QualityArray | None = None
-    stamp_is: Literal["start", "end"] = "start"
+    stamp_is: StampEnd = "start"
     revision: int = 0
+    minutes: IntArray | None = None
+    omitted: Literal["missing", "zero"] = "missing"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,15 +203,23 @@ class IntakeLog(FindingLog):
         answers: What the user, or a stated default, added that the file does not state.
         notes: Traps of the source that were handled, one sentence each.
         batteries: What the source says that homes own.
+        questions: What the file leaves open; it cannot be read before they are answered.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.questions: list[Question] = []
         self.rows: int | None = None
         self.zone: str | None = None
         self.answers: dict[str, str] = {}
         self.notes: list[str] = []
         self.batteries: dict[str, BatterySpec | None] = {}
+
+    def ask(self, question: Question) -> None:
+        """Add a question once; the file is not read before it is answered."""
+        if question not in self.questions:
+            self.questions.append(question)
+            self.add("error", "question", str(question))
 
 
 def labels(column: Any) -> Labels:

@@ -5,7 +5,8 @@ import io
 
 import numpy as np
 
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.raw import Channel, RawReadings, labels, numbers, stamps
 
 HEADER = "meter;time;Wh"
@@ -13,7 +14,7 @@ HEADER = "meter;time;Wh"
 
 def sniff(file):
     """Tell whether the first line is exactly ours."""
-    return Confidence.CERTAIN if file.head.startswith(HEADER.encode()) else Confidence.NO
+    return Claim(1.0) if file.head.startswith(HEADER.encode()) else NO_CLAIM
 
 
 def parse(file, hints, log):
@@ -32,4 +33,4 @@ def parse(file, hints, log):
     )
 
 
-FORMATS.register(Format("three_columns", "meter;time;Wh", "Wh", sniff, parse, zone="UTC"), contract=2)
+FORMATS.register(Format("three_columns", "meter;time;Wh", "Wh", sniff, parse, zone="UTC"), contract=3)

@@ -11,7 +11,8 @@ import pytest
 
 from data import formats, samples
 from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnknownZone, UnrecognisedFile
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
 from data.readings import ESTIMATED, MEASURED, MISSING
@@ -24,8 +25,8 @@ def parse_nothing(_file: MeterFile, _hints: Hints, _log: IntakeLog) -> Iterator[
     yield from ()
 
 
-def sure(name: str, confidence: Confidence) -> Format:
-    return Format(name, "claims any file", "kWh", lambda _file: confidence, parse_nothing)
+def sure(name: str, confidence: float) -> Format:
+    return Format(name, "claims any file", "kWh", lambda _file: Claim(confidence), parse_nothing)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_each_file_is_claimed_by_one_format(tmp_path: Path) -> None:
         (samples.path_of("street"), "simbench_extract"),
     ]:
         file = MeterFile(path)
-        certain = [f.name for f in FORMATS.all().values() if f.sniff(file) == Confidence.CERTAIN]
+        certain = [f.name for f in FORMATS.all().values() if f.sniff(file).confidence == 1]
         assert certain == [name]
         assert formats.recognise(path).name == name
 
@@ -61,7 +62,7 @@ def test_the_head_of_a_file_is_read_once_for_all_formats(
                 f"vendor_{number}",
                 "",
                 "",
-                lambda file: Confidence.CERTAIN if file.head.startswith(b"\0") else Confidence.NO,
+                lambda file: Claim(1.0) if file.head.startswith(b"\0") else NO_CLAIM,
                 parse_nothing,
             )
         )
@@ -85,18 +86,18 @@ def test_every_format_says_what_it_is() -> None:
 
 
 def test_a_name_is_given_once(own_formats: None) -> None:
-    FORMATS.register(sure("everything", Confidence.CERTAIN))
+    FORMATS.register(sure("everything", 1.0))
     with pytest.raises(DuplicateName, match="a meter format named 'everything' is registered already"):
-        FORMATS.register(sure("everything", Confidence.CERTAIN))
+        FORMATS.register(sure("everything", 1.0))
 
 
 def test_a_format_of_the_first_contract_is_refused() -> None:
-    with pytest.raises(OldContract, match="written for version 1 of the contract, and this is version 2"):
-        FORMATS.register(sure("everything", Confidence.CERTAIN), contract=1)
+    with pytest.raises(OldContract, match="written for version 1 of the contract, and this is version 3"):
+        FORMATS.register(sure("everything", 1.0), contract=1)
 
 
 def test_two_equally_sure_formats_are_an_error_that_names_both(own_formats: None, tmp_path: Path) -> None:
-    FORMATS.register(sure("everything", Confidence.CERTAIN))
+    FORMATS.register(sure("everything", 1.0))
     (tmp_path / "meter.csv").write_text(PLAIN)
     with pytest.raises(AmbiguousFile, match="could be everything or plain; name the format"):
         formats.load(tmp_path / "meter.csv")
@@ -104,7 +105,7 @@ def test_two_equally_sure_formats_are_an_error_that_names_both(own_formats: None
 
 
 def test_the_surer_format_is_taken(own_formats: None, tmp_path: Path) -> None:
-    FORMATS.register(sure("everything", Confidence.LIKELY))
+    FORMATS.register(sure("everything", 0.7))
     (tmp_path / "meter.csv").write_text(PLAIN)
     (tmp_path / "other.csv").write_text("some,other,header\n")
     assert formats.recognise(tmp_path / "meter.csv").name == "plain"
@@ -153,7 +154,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data.formats import FORMATS, Confidence, Format
+from data.formats import FORMATS, Format
+from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, RawReadings, labels, numbers, stamps
 from data.readings import ESTIMATED, MEASURED
@@ -161,9 +163,9 @@ from data.readings import ESTIMATED, MEASURED
 HEADER = "ACME;Zeit;Bezug kWh;Einspeisung Wh;Status"
 
 
-def sniff(file: MeterFile) -> Confidence:
+def sniff(file: MeterFile) -> Claim:
     """Tell whether the first line is exactly ours."""
-    return Confidence.CERTAIN if file.head.decode("utf-8-sig", "ignore").startswith(HEADER) else Confidence.NO
+    return Claim(1.0) if file.head.decode("utf-8-sig", "ignore").startswith(HEADER) else NO_CLAIM
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
@@ -195,7 +197,7 @@ FORMATS.register(
         parse=parse,
         zone="Europe/Berlin",
     ),
-    contract=2,
+    contract=3,
 )
 '''
 

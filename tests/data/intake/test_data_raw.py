@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.formats import FORMATS, Confidence, FileReading, Format, read
+from data.formats import FORMATS, FileReading, Format, read
+from data.intake.claims import NO_CLAIM
 from data.intake.file import MeterFile
 from data.intake.raw import (
     OTHER_LOAD,
@@ -52,7 +53,7 @@ def intake(folder: Path, *chunks: RawReadings, hints: Hints | None = None) -> Fi
     def parse(_file: MeterFile, _hints: Hints, _log: IntakeLog) -> Iterator[RawReadings]:
         yield from chunks
 
-    return read(path, Format("any", "", "", lambda _file: Confidence.NO, parse), hints or Hints())
+    return read(path, Format("any", "", "", lambda _file: NO_CLAIM, parse), hints or Hints())
 
 
 def codes(reading: FileReading) -> list[tuple[str, int | None]]:

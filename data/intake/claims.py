@@ -1,0 +1,56 @@
+"""How sure a format is of a file, and what a file leaves open that only its owner can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+RECOGNISED = 0.8
+"""A claim from here on names the format of a file; two such claims on one file are a mistake of a format."""
+
+PROPOSED = 0.95
+"""`--yes` takes a proposed answer of this confidence or more, and no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a format makes of a file by its name and its head.
+
+    Args:
+        confidence: That the file has this format, from 0 to 1; 1 where its content says so beyond doubt.
+        why: Reasons, one clause each: what was found, or what keeps the file from this format.
+        assumed: What the format lays down and the file does not state, by name: "zone", "unit", "stamp", ...
+    """
+
+    confidence: float
+    why: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CLAIM = Claim(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a file leaves open.
+
+    Args:
+        option: The option that answers it, as in "--zone"; "--channel Usage" where it asks about one column.
+        asks: One sentence: what the file leaves open, and what depends on it.
+        choices: Answers that can be given; empty where any zone, or any name, can be.
+        proposal: The answer that the file makes most likely; None where nothing speaks for one.
+        confidence: In the proposal, from 0 to 1.
+        why: What speaks for the proposal.
+    """
+
+    option: str
+    asks: str
+    choices: tuple[str, ...] = ()
+    proposal: str | None = None
+    confidence: float = 0.0
+    why: str = ""
+
+    def __str__(self) -> str:
+        choices = f" {{{'|'.join(self.choices)}}}" if self.choices else ""
+        likely = f" (probably {self.proposal}: {self.why})" if self.proposal is not None else ""
+        return f"{self.asks}: say {self.option}{choices}{likely}"
