@@ -115,12 +115,14 @@ class FileReading:
         findings: Everything noticed, errors first.
         rows: Rows of data in the file.
         zone: The clock of the file, in words or as a zone name.
+        questions: What has to be answered before it can be read.
     """
 
     data: MeterData | None
     findings: tuple[Finding, ...]
     rows: int
     zone: str
+    questions: tuple[Question, ...] = ()
 
 
 def recognise(path: Path) -> Format:
@@ -166,22 +168,22 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         clock.zone_named(zone)
     if path.is_file() and not path.stat().st_size:
         log.add("error", "empty_file", "the file is empty; export it again")
-        return FileReading(None, log.findings(), 0, zone or "not known")
+        return _unread(log, zone)
     with FORMATS.held(format):
         for question in format.asks(file, hints):
             log.ask(question)
         if log.questions:
-            return FileReading(None, log.findings(), 0, zone or "not known")
+            return _unread(log, zone)
         chunks = list(format.parse(file, hints, log))
         raw = [chunk for chunk in chunks if isinstance(chunk, RawReadings)]
         tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)
     if not chunks:
-        return FileReading(None, log.findings(), log.rows or 0, log.zone or zone or "not known")
+        return _unread(log, log.zone or zone)
     if isinstance(chunks[0], GridReadings):
         return _finished(file, format, hints, log, [(chunks[0], None)], log.zone or "not known")
     if not tables:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
-        return FileReading(None, log.findings(), 0, zone or "not known")
+        return _unread(log, zone)
     log.rows = log.rows or sum(rows.count for rows in tables)
     info, local, parts = clock.zone_named(zone) if zone else None, False, []
     with FORMATS.held(format):
@@ -194,8 +196,12 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
     if not parts or log.has_errors:
-        return FileReading(None, log.findings(), log.rows, where)
+        return _unread(log, where)
     return _finished(file, format, hints, log, parts, where, tables[0].homes if tables else ())
+
+
+def _unread(log: IntakeLog, zone: str | None) -> FileReading:
+    return FileReading(None, log.findings(), log.rows or 0, zone or "not known", tuple(log.questions))
 
 
 def _finished(
@@ -219,7 +225,7 @@ def _finished(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )
     if log.has_errors:
-        return FileReading(None, log.findings(), rows, where)
+        return _unread(log, where)
     source = Source(format.name, file.sha256(), log.answers, tuple(log.notes))
     found = []
     for grid, placed in parts:
@@ -236,7 +242,7 @@ def _finished(
         log.add("error", "interval_length", message)
     findings = log.findings()
     if errors_of(findings):
-        return FileReading(None, findings, rows, where)
+        return _unread(log, where)
     if findings:
         warned = ", ".join(sorted({finding.code for finding in findings}))
         notes = (*data.source.notes, f"warnings when read: {warned}")

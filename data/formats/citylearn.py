@@ -91,7 +91,9 @@ def sniff(file: MeterFile) -> Claim:
     """Whether a folder, or the schema.json in it, is a CityLearn data set."""
     if not file.path.is_dir() and file.name != SCHEMA:
         return NO_CLAIM
-    return Claim(1.0) if _buildings(file.beside(SCHEMA)) else NO_CLAIM
+    return (
+        Claim(1.0, ("a schema.json that names buildings",)) if _buildings(file.beside(SCHEMA)) else NO_CLAIM
+    )
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

@@ -56,9 +56,12 @@ def sniff(file: MeterFile) -> Claim:
         return NO_CLAIM
     try:
         there = {_register(name) for name in _header(file)}
-        return Claim(1.0) if set(map(_register, REQUIRED)) <= there else Claim(0.1)
-    except (OSError, ValueError):
-        return Claim(0.1)
+    except (OSError, ValueError) as problem:
+        return Claim(0.1, (f"its header cannot be read: {problem}",))
+    missing = [name for name in REQUIRED if _register(name) not in there]
+    if missing:
+        return Claim(0.1, (f"without {', '.join(missing)}",))
+    return Claim(1.0, (f"the columns {', '.join(REQUIRED)}",))
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

@@ -32,7 +32,11 @@ _REWORDED = {"import and export are load - pv; the batteries are listed, not ope
 def sniff(file: MeterFile) -> Claim:
     """Whether the schema's metadata hold a neighbourhood."""
     schema = file.parquet_schema
-    return Claim(1.0) if schema is not None and KEY in (schema.metadata or {}) else NO_CLAIM
+    return (
+        Claim(1.0, ("a Parquet file that names its grid",))
+        if schema is not None and KEY in (schema.metadata or {})
+        else NO_CLAIM
+    )
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[GridReadings]:

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from data import clock
-from data.findings import FindingLog
+from data.intake.claims import Question
 from data.intake.counters import look_like_counters, report_counters
-from data.intake.raw import UNITS, Channel, FloatArray, Hints, Numbers
+from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Numbers
 from data.intake.rows import Rows
 from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import BoolArray, IntArray
@@ -81,7 +81,7 @@ class Placed:
 
 
 def place(
-    tables: list[Rows], zone: ZoneInfo | None, hints: Hints, log: FindingLog
+    tables: list[Rows], zone: ZoneInfo | None, hints: Hints, log: IntakeLog
 ) -> tuple[Placed | None, bool]:
     """Check every row and place the good ones.
 
@@ -128,12 +128,12 @@ def _off_grid(rows: Rows, step: int, row: int) -> str:
     return f"{rows.stamp.text(row)} does not start an interval of {step} minutes; correct the stamp"
 
 
-def _report(rows: Rows, log: FindingLog, code: str, found: BoolArray, message: Callable[[int], str]) -> None:
+def _report(rows: Rows, log: IntakeLog, code: str, found: BoolArray, message: Callable[[int], str]) -> None:
     """Report an error for each row that was found."""
     log.add_rows("error", code, np.flatnonzero(found), rows.describe(message))
 
 
-def _check_numbers(rows: Rows, hints: Hints, log: FindingLog) -> BoolArray:
+def _check_numbers(rows: Rows, hints: Hints, log: IntakeLog) -> BoolArray:
     """Report cells that are not energy; return the rows without such cells."""
     good = np.ones(rows.count, dtype=np.bool_)
     for channel, column in rows.values.items():
@@ -141,7 +141,7 @@ def _check_numbers(rows: Rows, hints: Hints, log: FindingLog) -> BoolArray:
     return good
 
 
-def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, log: FindingLog) -> BoolArray:
+def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, log: IntakeLog) -> BoolArray:
     values, texts = column.values, column.bad
     comma = np.zeros(rows.count, dtype=np.bool_)
     comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
@@ -188,14 +188,14 @@ def _counted(rows: Rows, values: FloatArray, huge: BoolArray) -> list[int]:
     ]
 
 
-def _check_names(rows: Rows, log: FindingLog) -> BoolArray:
+def _check_names(rows: Rows, log: IntakeLog) -> BoolArray:
     nameless = np.array([name == "" for name in rows.homes])[rows.home]
     empty = "`household` is empty; name the home of each row"
     _report(rows, log, "no_household", nameless, lambda _row: empty)
     return ~nameless
 
 
-def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, BoolArray, bool, BoolArray]:
+def _utc(rows: Rows, zone: ZoneInfo | None, log: IntakeLog) -> tuple[IntArray, BoolArray, bool, BoolArray]:
     """Return UTC of each row, the rows in a repeated hour, whether stamps are local, and the good rows."""
     kind = rows.stamp.kind
     form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
@@ -217,12 +217,8 @@ def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, 
         return rows.stamp.seconds, nothing, False, kind == clock.WITH_OFFSET
     if zone is None:
         line = int(rows.line[np.argmax(kind == clock.LOCAL)])
-        log.add(
-            "error",
-            "zone_needed",
-            "timestamps have no UTC offset; name their time zone, e.g. zone='Europe/Berlin'",
-            line=line,
-        )
+        asks = "timestamps have no UTC offset; name their time zone, e.g. Europe/Berlin"
+        log.ask(Question("--zone", asks), "zone_needed", line)
         return rows.stamp.seconds, nothing, True, nothing
     utc, repeated, exists = clock.utc_by_row_order(rows.stamp.seconds, rows.series, zone)
     skipped = f"does not exist in {zone.key}: clocks go forward; check the zone"
@@ -232,7 +228,7 @@ def _utc(rows: Rows, zone: ZoneInfo | None, log: FindingLog) -> tuple[IntArray, 
 
 
 def _check_order(
-    rows: Rows, utc: IntArray, repeated: BoolArray, good: BoolArray, log: FindingLog
+    rows: Rows, utc: IntArray, repeated: BoolArray, good: BoolArray, log: IntakeLog
 ) -> BoolArray:
     """Report rows of a home that come after a later one; return the others."""
     result = np.ones(rows.count, dtype=np.bool_)
@@ -254,9 +250,7 @@ def _check_order(
     return result
 
 
-def _minutes(
-    timed: list[tuple[Rows, IntArray, BoolArray]], stated: int | None, log: FindingLog
-) -> int | None:
+def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], stated: int | None, log: IntakeLog) -> int | None:
     """Find the interval length: the most frequent step between the stamps of a home."""
     step = np.concatenate([_steps(*table) for table in timed])
     if not len(step) and stated in ALLOWED_MINUTES:
@@ -301,7 +295,7 @@ def _steps(rows: Rows, utc: IntArray, good: BoolArray) -> IntArray:
 
 
 def _placed(
-    found: list[tuple[Rows, IntArray, IntArray]], minutes: int, zone: ZoneInfo | None, log: FindingLog
+    found: list[tuple[Rows, IntArray, IntArray]], minutes: int, zone: ZoneInfo | None, log: IntakeLog
 ) -> Placed | None:
     """Give each row its cell and leave out duplicates.
 
@@ -347,7 +341,7 @@ def _placed(
     return Placed(start_s, minutes, intervals, households, tuple(cells), zone)
 
 
-def _drop_duplicates(rows: Rows, kept: IntArray, cell: IntArray, log: FindingLog) -> IntArray:
+def _drop_duplicates(rows: Rows, kept: IntArray, cell: IntArray, log: IntakeLog) -> IntArray:
     """Report rows for a cell that has one already; return the positions of those that count."""
     issued = np.zeros(len(kept), dtype=np.int64) if rows.revision is None else -rows.revision[kept]
     order = np.lexsort((kept, issued, cell))

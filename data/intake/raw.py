@@ -215,11 +215,11 @@ class IntakeLog(FindingLog):
         self.notes: list[str] = []
         self.batteries: dict[str, BatterySpec | None] = {}
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: Question, code: str = "question", line: int | None = None) -> None:
         """Add a question once; the file is not read before it is answered."""
         if question not in self.questions:
             self.questions.append(question)
-            self.add("error", "question", str(question))
+            self.add("error", code, str(question), line=line)
 
 
 def labels(column: Any) -> Labels:

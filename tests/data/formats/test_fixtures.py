@@ -1,0 +1,38 @@
+"""Every file in tests/data/meters/ is recognised and read right, or asked about or refused for its stated reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from data.formats import claims_on, read, recognise
+from data.intake.claims import RECOGNISED
+from data.intake.file import MeterFile
+from tests.kits.fixture_kit import Fixture, fixtures
+
+ALL = [pytest.param(fixture, id=fixture.folder.name) for fixture in fixtures()]
+
+
+@pytest.mark.parametrize("fixture", ALL)
+def test_a_file_is_claimed_by_its_own_format_alone(fixture: Fixture) -> None:
+    claims = claims_on(MeterFile(fixture.path))
+    sure = [name for name, claim in claims.items() if claim.confidence >= RECOGNISED]
+    assert sure in ([], [fixture.said.get("format")])
+    assert all(claim.why for name, claim in claims.items() if name in sure)
+
+
+@pytest.mark.parametrize("fixture", ALL)
+def test_a_file_gives_what_it_holds(fixture: Fixture) -> None:
+    said = fixture.said
+    assert said["source"]
+    reading = read(fixture.path, recognise(fixture.path), fixture.hints)
+    errors = [finding for finding in reading.findings if finding.severity == "error"]
+    if "expected" in said:
+        assert reading.data is not None, [str(error) for error in errors]
+        fixture.assert_holds(reading.data)
+        return
+    assert reading.data is None
+    if "refused" in said:
+        assert {error.code for error in errors} == set(said["refused"]["codes"])
+    else:
+        asked = {question.option.split()[0] for question in reading.questions}
+        assert asked == set(said["asked"]["options"])
