@@ -77,7 +77,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 def _chosen(found: list[Statistic], hints: Hints, log: IntakeLog) -> list[tuple[Statistic, Channel]]:
     """The statistics that count, with their channels; a question for each that may count."""
     energy = [one for one in found if one.unit in UNITS and not UNITS[one.unit][1]]
-    if not energy:
+    if not energy and not log.has_errors:
         says = "no statistic with a sum in Wh, kWh or MWh is there; Home Assistant keeps one for each energy sensor"
         log.add("error", "no_energy", says)
     by_name = channels_by_name([one.name for one in energy])
