@@ -58,6 +58,14 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     table = _table(file, log)
     if not table:
         return
+    if tuple(table[0][:3]) != HEADER:
+        log.add(
+            "error",
+            "wrong_header",
+            f"the header does not begin with {','.join(HEADER)}; download again",
+            line=1,
+        )
+        return
     times = [text.strip() for text in table[0][3:]]
     seconds, kind = clock.parse_stamps(times)
     if len(times) > 1 and np.median(np.diff(seconds)) >= DAY_S:
