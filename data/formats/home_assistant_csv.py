@@ -72,7 +72,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         says = (
             "each column is the total of a day or more; choose a single day, or a range of days by the hour"
         )
-        log.add("error", "totals", f"{says}, before you download", line=1)
+        log.add("error", "too_coarse", f"{says}, before you download", line=1)
     values = {}
     for line, row in enumerate(table[1:], start=2):
         if not row:

@@ -67,7 +67,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         log.add("error", "no_energy", f"the unit {unit[:20]!r} is none of {', '.join(UNITS)}")
     if step not in MINUTES:
         says = f"these are totals (timeUnit {step[:20]!r}), not readings of intervals"
-        log.add("error", "totals", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR")
+        log.add("error", "too_coarse", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR")
     meters = body.get("meters", [{"type": "Production", "values": body.get("values")}])
     chunks = (
         []

@@ -88,8 +88,8 @@ def _refuse(series: Sequence[Series], log: IntakeLog) -> None:
         says = f"the feed cannot be read as energy: {words}"
         if code == "gas":
             log.add("error", "gas", says)
-        elif code == "totals":
-            log.add("error", "totals", says)
+        elif code == "too_coarse":
+            log.add("error", "too_coarse", says)
         else:
             log.add("error", "no_energy", says)
 

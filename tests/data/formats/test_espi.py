@@ -154,7 +154,7 @@ def test_shared_samples_have_their_totals(pattern: str, readings: int) -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
 @pytest.mark.parametrize(
-    ("name", "code"), [("gas_direct.xml", "gas"), ("TestGBDataOneYearDailyBinnedMonthly.xml", "totals")]
+    ("name", "code"), [("gas_direct.xml", "gas"), ("TestGBDataOneYearDailyBinnedMonthly.xml", "too_coarse")]
 )
 def test_shared_samples_of_no_interval_energy_are_refused(name: str, code: str) -> None:
     path = SHARED / name
