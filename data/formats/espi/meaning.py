@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.formats.espi.feed import Series
+from data.formats.espi.join import Series
 from data.intake.claims import Question
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
 
