@@ -93,6 +93,7 @@ class Feed:
         blocks: The blocks of readings.
         service: `kind` of the service of a UsagePoint, by its order.
         bad: Values that are no numbers, by row.
+        rows: Number of readings.
     """
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ class Feed:
         self.bad: dict[int, str] = {}
         self._parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in COLUMNS}
         self._texts: list[Texts] = []
-        self._rows = self._order = 0
+        self.rows = self._order = 0
         self._quality = MEASURED
         self._entry: list[Resource | Block] = []
         self._links: dict[str, list[str]] = {}
@@ -160,12 +161,12 @@ class Feed:
 
     def _open_block(self, _attributes: Mapping[str, str], seen: Seen) -> None:
         seen.clear()
-        block = Block(self._next(), self._rows, self._rows)
+        block = Block(self._next(), self.rows, self.rows)
         self.blocks.append(block)
         self._entry.append(block)
 
     def _close_block(self, _seen: Seen, _line: int) -> None:
-        self.blocks[-1].end = self._rows
+        self.blocks[-1].end = self.rows
 
     def _close_entry(self, seen: Seen, _line: int) -> None:
         for one in self._entry:
@@ -191,12 +192,12 @@ class Feed:
         self._texts.append((line, seen.get("start"), seen.get("duration"), seen.get("value"), self._quality))
         seen.clear()
         self._quality = MEASURED
-        self._rows += 1
+        self.rows += 1
         if len(self._texts) == ROWS_HELD_AS_TEXT:
             self._flush()
 
     def _flush(self) -> None:
-        first = self._rows - len(self._texts)
+        first = self.rows - len(self._texts)
         texts = zip(*self._texts, strict=True) if self._texts else ((),) * len(COLUMNS)
         line, start, duration, value, quality = texts
         self._texts = []

@@ -60,6 +60,10 @@ def series_of(feed: Feed, log: FindingLog) -> list[Series]:
     owner, blocks = _blocks_of_meters(feed.blocks, meters)
     number = {key: i for i, key in enumerate(sorted(set(map(_key, types))), start=1)}
     columns = {name: _by_meter(feed.column(name), list(blocks.values())) for name in COLUMNS}
+    outside = feed.rows - sum(block.end - block.first for own in blocks.values() for block in own)
+    if outside:
+        says = f"{outside} readings are in no IntervalBlock, so their meaning is not known"
+        log.add("error", "no_reading_type", f"{says}; export the feed again, whole")
     found = []
     for m, (key, meter) in enumerate(owner.items()):
         type_ = _type_of(meter, meters, types)
