@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from data.intake.raw import Register, StampEnd
+from data.intake.raw import Kind, StampEnd
 
 CONTRACT = 1
 
@@ -98,7 +98,7 @@ class ValueRule:
     channel: str | None = None
     by: Role | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
-    kind: Register = "interval"
+    kind: Kind = "interval"
     factor: float = 1.0
     factor_column: Role | None = None
     sign: Literal[1, -1] = 1
