@@ -89,7 +89,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 
 @dataclass(frozen=True, slots=True)
 class _Telegram:
-    """A telegram as it stands in the log; `seconds` is UTC, None without a time."""
+    """A telegram as it is in the log; `seconds` is UTC, None without a time."""
 
     line: int
     text: str
@@ -323,12 +323,14 @@ class _Reader:
                 f"{told}; log the registers with the time beside them",
                 line=self._timeless,
             )
-        elif self._telegrams < 2:
+        elif self._telegrams < 2 and not self._log.has_errors:
+            self._kept.clear()
             told = "one telegram holds one reading of each register, which gives no interval"
             self._log.add("error", "single_reading", f"{told}; give a log of many telegrams", line=1)
         elif self._readings < 2 and not self._log.has_errors:
             told = f"{self._telegrams} telegrams span no interval of {self._step_s // 60} minutes"
             self._log.add("error", "single_reading", f"{told}; give a longer log")
+            self._kept.clear()
         if self._between:
             told = f"{self._between} of {self._readings} readings lie between two telegrams"
             self._log.notes.append(f"{told}: they are interpolated and count as estimated")

@@ -1,4 +1,4 @@
-"""EIEP3, half-hour readings of New Zealand meters: the Electricity Authority's exchange protocol, file type ICPHH.
+"""EIEP3, half-hour readings of New Zealand meters: an exchange protocol of the electricity industry, file type ICPHH.
 
 - HDR names the version, the number of DET records, the utility (E or G) and the status of the file. A DET record has
   the ICP, the data stream (a meter), F or E (final, estimated), the local day, the trading period, kWh, kVArh, kVAh and
@@ -73,7 +73,10 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
 
 def _cells(raw: bytes, *, first: bool) -> list[str]:
     text = raw.decode("utf-8-sig" if first else "utf-8", errors="replace").strip()
-    cells = next(csv.reader([text]), [""]) if '"' in text else text.split(",")
+    try:
+        cells = next(csv.reader([text]), [""]) if '"' in text else text.split(",")
+    except csv.Error:  # an open quotation, or a cell beyond the limit of the module
+        cells = text.split(",")
     return [cell.strip() for cell in cells]
 
 
@@ -191,6 +194,8 @@ class _Reader:
         if self._unknown_status:
             message = f"{self._unknown_status} records are neither F (final) nor E (estimated); they count as estimated"
             self._log.add("warning", "unknown_quality", message)
+        if not self._icps and not self._log.has_errors:
+            self._error("empty_file", "the file has no DET record; export it again", last_line)
         several = sum(len(streams) > 1 for streams in self._streams.values())
         if several:
             self._log.notes.append("meters beside each other (data streams of one ICP) are summed")
@@ -205,6 +210,8 @@ class _Reader:
         line = np.array(columns.line, dtype=np.int64)
         day = np.array(columns.day, dtype=np.int64)
         period = np.array(columns.period, dtype=np.int64)
+        order = np.lexsort((period, day))  # records may stand in any order
+        line, day, period = line[order], day[order], period[order]
         start_s, there = clock.instants_of_positions(day, period, MINUTES, clock.zone_named(ZONE))
 
         def beyond(row: int) -> tuple[int, None, str]:
@@ -218,10 +225,10 @@ class _Reader:
         self._log.add_rows("error", "impossible_time", np.flatnonzero(~there), beyond)
         return RawReadings(
             line=line,
-            meter=Labels(np.array(columns.icp, dtype=np.int64), list(self._icps)),
+            meter=Labels(np.array(columns.icp, dtype=np.int64)[order], list(self._icps)),
             stamp=exact_stamps(start_s),
-            values={channel: numbers(columns.energy)},
-            quality=np.array(columns.quality, dtype=np.uint8),
+            values={channel: numbers([columns.energy[row] for row in order.tolist()])},
+            quality=np.array(columns.quality, dtype=np.uint8)[order],
             minutes=np.full(len(line), MINUTES, dtype=np.int64),
         )
 
@@ -238,7 +245,7 @@ FORMATS.register(
         sample="HDR,ICPHH,10.0,SNDR,BHLF,RCPT,21/04/2019,21:11:04,000,2,201904,E,I\n"
         "DET,0000000001AAAAA,METER1,F,19/04/2019,1,0.44,null,null,X,null\n"
         "DET,0000000001AAAAA,METER1,F,19/04/2019,2,0.98,null,null,X,null\n",
-        source="Electricity Authority, EIEP3 half hour metering information;"
+        source="New Zealand regulator (ea.govt.nz), EIEP3 half hour metering information;"
         " github.com/our-energy/eiep: tests/Data/eiep3-valid.txt @ f55cafe071c7404893209ba0457c02ef3bf2ddef",
     ),
     contract=3,

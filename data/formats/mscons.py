@@ -350,7 +350,7 @@ class _Reader:
         columns.home.append(self._location)
         columns.time.append(start)
         columns.minutes.append(minutes)
-        columns.value.append(quantity.value)
+        columns.value.append(quantity.value if quantity.quality != MISSING else "0")
         columns.quality.append(quantity.quality)
         self.rows += 1
         self._good += 1
@@ -363,7 +363,8 @@ class _Reader:
 
     def finish(self, last_line: int) -> None:
         """Close the last quantity; say what is missing and what was left out."""
-        self._close()
+        if self._ended:
+            self._close()
         self._line = last_line
         if self._in_message or not self._ended:
             self._error("cut_off", "the file ends without UNT or UNZ; it is cut off: export it again")
@@ -373,6 +374,9 @@ class _Reader:
                 self._log.notes.append(f"{told}; they are left out")
             else:
                 self._error("long_intervals", f"{told}; ask for the load profile (Lastgang)")
+        if not self._good and not self._log.has_errors:
+            left = f", only {', '.join(sorted(self._left_out))}" if self._left_out else ""
+            self._error("no_register", f"the file holds no energy of intervals and no counter{left}")
         for what, count in sorted(self._left_out.items()):
             self._log.notes.append(f"{what}: {count} quantities are left out")
 

@@ -127,9 +127,16 @@ def _records_of(lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[tuple[int,
     for line, raw in enumerate(lines, start=1):
         text = raw.decode("utf-8-sig" if line == 1 else "utf-8", errors="replace").strip()
         if text.strip(","):
-            cells = next(csv.reader([text])) if '"' in text else text.split(",")
+            cells = _quoted(text) if '"' in text else text.split(",")
             cells[0] = cells[0].strip()
             yield line, cells if cells[0] == "300" else [cell.strip() for cell in cells]
+
+
+def _quoted(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]))
+    except csv.Error:  # an open quotation, or a cell beyond the limit of the module
+        return text.split(",")
 
 
 @lru_cache(maxsize=8192)
@@ -231,6 +238,9 @@ class _Reader:
         if self._open:
             message = "the file has no 900 record at its end; check that it was not cut off"
             self._log.add("warning", "no_end", message, line=self._line)
+        if not self._seen and not self._log.has_errors:
+            message = "the file has no day of energy: no 300 record of an E or B channel; choose the export that has"
+            self._log.add("error", "no_register", message)
         for suffix, what in sorted(self._left_out.items()):
             self._log.notes.append(f"{suffix} is left out: {what}")
 
@@ -406,6 +416,7 @@ class _Reader:
             self._log.add("error", "unknown_quality", f"{message}; is the file cut off?", line=day.line)
             return
         assert day.series.channel is not None
+        day.values.values[day.quality == MISSING] = 0  # what stands there for no reading is a place holder
         self._kept.setdefault((day.series.channel, day.revision), []).append(day)
         self.rows += day.series.count
 
@@ -418,30 +429,38 @@ class _Reader:
 
 def _chunk(channel: Channel, revision: int, days: Sequence[_Day]) -> RawReadings:
     count = np.array([day.series.count for day in days], dtype=np.int64)
-    minutes: IntArray = np.repeat(np.array([day.series.minutes for day in days], dtype=np.int64), count)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    within = np.arange(len(minutes)) - np.repeat(first, count)
-    begin_s = np.repeat(np.array([day.begin_s for day in days], dtype=np.int64), count)
+    within = np.arange(count.sum()) - np.repeat(first, count)
+    minutes: IntArray = np.repeat(np.array([day.series.minutes for day in days], dtype=np.int64), count)
+    start_s = (
+        np.repeat(np.array([day.begin_s for day in days], dtype=np.int64), count) + within * minutes * 60
+    )
     place: dict[str, int] = {}
-    code = np.array([place.setdefault(day.series.nmi, len(place)) for day in days], dtype=np.int64)
+    home = np.repeat([place.setdefault(day.series.nmi, len(place)) for day in days], count)
+    line = np.repeat(np.array([day.line for day in days], dtype=np.int64), count)
+    order = np.lexsort((line, start_s, home))  # portals write the days of a channel in any order
+    place_of = np.argsort(order)
+    bad = {
+        int(at) + row: text
+        for at, day in zip(first, days, strict=True)
+        for row, text in day.values.bad.items()
+    }
+    values = np.concatenate([day.values.values for day in days])
+    empty = np.concatenate([day.values.empty for day in days])
     return RawReadings(
-        line=np.repeat(np.array([day.line for day in days], dtype=np.int64), count),
-        meter=Labels(np.repeat(code, count), list(place)),
-        stamp=exact_stamps(begin_s + within * minutes * 60),
+        line=line[order],
+        meter=Labels(home[order], list(place)),
+        stamp=exact_stamps(start_s[order]),
         values={
             channel: Numbers(
-                np.concatenate([day.values.values for day in days]),
-                np.concatenate([day.values.empty for day in days]),
-                {
-                    int(at) + row: text
-                    for at, day in zip(first, days, strict=True)
-                    for row, text in day.values.bad.items()
-                },
+                values[order],
+                empty[order],
+                {int(place_of[row]): text for row, text in bad.items()},
             )
         },
-        quality=np.concatenate([day.quality for day in days]),
+        quality=np.concatenate([day.quality for day in days])[order],
         revision=revision,
-        minutes=minutes,
+        minutes=minutes[order],
     )
 
 

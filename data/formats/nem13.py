@@ -15,7 +15,7 @@ from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
 
 NMI, SUFFIX, PREVIOUS, CURRENT, UNIT = 1, 4, 9, 14, 19
-"""Where a 250 record has what is told of it."""
+"""Cells of a 250 record that are read."""
 
 _HEADER = re.compile(rb'\s*(\xef\xbb\xbf)?"?100"?,"?NEM13\b', re.IGNORECASE)
 _RECORD = re.compile(rb'\s*(\xef\xbb\xbf)?"?250"?,')
