@@ -373,7 +373,7 @@ class _Reader:
             if self._good:
                 self._log.notes.append(f"{told}; they are left out")
             else:
-                self._error("long_intervals", f"{told}; ask for the load profile (Lastgang)")
+                self._error("too_coarse", f"{told}; ask for the load profile (Lastgang)")
         if not self._good and not self._log.has_errors:
             left = f", only {', '.join(sorted(self._left_out))}" if self._left_out else ""
             self._error("no_register", f"the file holds no energy of intervals and no counter{left}")

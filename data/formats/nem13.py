@@ -49,7 +49,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     span = f" from {_date(min(days))} to {_date(max(days))}" if days else ""
     log.add(
         "error",
-        "accumulated",
+        "too_coarse",
         f"the file holds {count} accumulated readings of {len(registers)} registers{span}, weeks or months apart;"
         " they do not say when the energy flowed: ask for interval data (NEM12), which smart meters have",
         line=first,
