@@ -187,7 +187,7 @@ class _Reader:
         self._first_version = 0
         self._quantity: _Quantity | None = None
         self._left_out: dict[str, int] = {}
-        self._seen: dict[tuple[str, str], Channel] = {}
+        self._seen: dict[tuple[str, str], tuple[Channel, bool]] = {}
         self._long = self._good = 0
         self._kept: dict[tuple[Channel, int], _Columns] = {}
         self.rows = 0
@@ -296,25 +296,28 @@ class _Reader:
             self._error("wrong_unit", f"{self._code} in the unit {quantity.unit[:8]!r}; known are {[*UNITS]}")
             return None
         name, _, part = said.partition(".") if said else ("import" if what == 1 else "export", "", "")
-        part = part or (f"T{tariff}" if tariff else "")
         counter = "163" not in quantity.times and ("9" in quantity.times or "7" in quantity.times)
         if kind == 8 and not counter and "164" not in quantity.times:
             self._error(
                 "bad_timestamp", f"{self._code} has a start without an end: a counter or an interval?"
             )
             return None
-        channel = Channel(name, unit, "counter" if counter else "interval", self._code, part)
-        return channel if self._is_no_double(channel) else None
+        # Locations that use other codes or units for the same have parts of their own.
+        own = " ".join(
+            filter(None, (part, self._code, "counter" if counter else "", unit if unit != "kWh" else ""))
+        )
+        channel = Channel(name, unit, "counter" if counter else "interval", self._code, own)
+        return channel if self._is_no_double(channel, bool(tariff or part)) else None
 
-    def _is_no_double(self, channel: Channel) -> bool:
+    def _is_no_double(self, channel: Channel, is_part: bool) -> bool:
         """Whether a location has this energy only once: its total or its tariffs, its intervals or its counters."""
-        before = self._seen.setdefault((self._location, channel.name), channel)
+        before, was_part = self._seen.setdefault((self._location, channel.name), (channel, is_part))
         if before.kind != channel.kind:
             counter = before if before.kind == "counter" else channel
             asks = f"a location has {before} and {channel}, a counter and intervals of the same energy; leave out one"
             self._log.ask(Question(f"--channel {counter}", asks, ("ignore",)), line=self._line)
             return False
-        if bool(before.part) != bool(channel.part):
+        if channel != before and not (is_part and was_part):
             self._leave_out(f"{channel} (the same energy as {before}, as a total or by tariff)")
             return False
         return True
