@@ -120,7 +120,9 @@ def _flows(rows: list[dict[str, Any]], log: IntakeLog) -> RawReadings | None:
     ends, _ = clock.parse_stamps([text_of(row.get("end_time")) for row in rows])
     if np.median(ends - seconds) >= DAY_S:
         log.add(
-            "error", "totals", "these are totals of days or more (grouping); ask for half hours, grouping 0"
+            "error",
+            "too_coarse",
+            "these are totals of days or more (grouping); ask for half hours, grouping 0",
         )
         return None
     flows = [row["data"] if isinstance(row.get("data"), Mapping) else {} for row in rows]

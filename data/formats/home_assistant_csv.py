@@ -58,13 +58,21 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     table = _table(file, log)
     if not table:
         return
+    if tuple(table[0][:3]) != HEADER:
+        log.add(
+            "error",
+            "wrong_header",
+            f"the header does not begin with {','.join(HEADER)}; download again",
+            line=1,
+        )
+        return
     times = [text.strip() for text in table[0][3:]]
     seconds, kind = clock.parse_stamps(times)
     if len(times) > 1 and np.median(np.diff(seconds)) >= DAY_S:
         says = (
             "each column is the total of a day or more; choose a single day, or a range of days by the hour"
         )
-        log.add("error", "totals", f"{says}, before you download", line=1)
+        log.add("error", "too_coarse", f"{says}, before you download", line=1)
     values = {}
     for line, row in enumerate(table[1:], start=2):
         if not row:

@@ -62,12 +62,12 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         log.add("error", "unreadable", f"none of {', '.join(ROOTS)} is there; download the file again")
         return
     body = answer[root]
-    unit, step = body.get("unit"), body.get("timeUnit")
+    unit, step = text_of(body.get("unit")), text_of(body.get("timeUnit"))
     if unit not in UNITS:
-        log.add("error", "no_energy", f"the unit {text_of(unit)[:20]!r} is none of {', '.join(UNITS)}")
+        log.add("error", "no_energy", f"the unit {unit[:20]!r} is none of {', '.join(UNITS)}")
     if step not in MINUTES:
-        says = f"these are totals (timeUnit {text_of(step)[:20]!r}), not readings of intervals"
-        log.add("error", "totals", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR")
+        says = f"these are totals (timeUnit {step[:20]!r}), not readings of intervals"
+        log.add("error", "too_coarse", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR")
     meters = body.get("meters", [{"type": "Production", "values": body.get("values")}])
     chunks = (
         []

@@ -21,12 +21,16 @@ def load_json(file: MeterFile, log: FindingLog) -> Any | None:
         log.add("error", "unreadable", f"the file has more than {LARGEST_BYTES >> 20} MB; split it by year")
         return None
     try:
-        return json.loads(file.path.read_text(encoding="utf-8-sig"))
+        value = json.loads(file.path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as problem:
         message = f"the JSON cannot be read to its end ({problem.msg}); download the file again"
         log.add("error", "unreadable", message, line=problem.lineno)
     except (UnicodeDecodeError, RecursionError, ValueError):
         log.add("error", "unreadable", "the file is no JSON in UTF-8; download it again")
+    else:
+        if value is None:
+            log.add("error", "unreadable", "the file holds nothing but null; download it again")
+        return value
     return None
 
 

@@ -25,25 +25,18 @@ import numpy as np
 
 from data import clock
 from data.formats import FORMATS, Format
-from data.formats.espi.feed import Feed, Series, series_of
+from data.formats.espi.feed import Feed
+from data.formats.espi.join import Series, series_of
 from data.formats.espi.meaning import Part, no_energy, part_of, without_doubles
 from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import FloatArray, Hints, IntakeLog, Labels, Numbers, RawReadings, Stamps
 from data.intake.xml import root_of
-from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
+from data.readings import MISSING
 from market.units import IntArray
 
 NAMESPACE = "http://naesb.org/espi"
 ROWS_PER_CHUNK = 500_000
-
-QUALITY = {
-    **dict.fromkeys(
-        ("", "0", "14", "17", "18", "19"), MEASURED
-    ),  # valid, raw, validated, verified, for billing
-    **dict.fromkeys(("12", "15"), MISSING),  # a forecast; what other weather would have led to
-}
-"""Codes of ReadingQuality; all others stand for values that were edited, estimated, derived or are in doubt."""
 
 
 def sniff(file: MeterFile) -> Claim:
@@ -88,8 +81,8 @@ def _refuse(series: Sequence[Series], log: IntakeLog) -> None:
         says = f"the feed cannot be read as energy: {words}"
         if code == "gas":
             log.add("error", "gas", says)
-        elif code == "totals":
-            log.add("error", "totals", says)
+        elif code == "too_coarse":
+            log.add("error", "too_coarse", says)
         else:
             log.add("error", "no_energy", says)
 
@@ -97,25 +90,33 @@ def _refuse(series: Sequence[Series], log: IntakeLog) -> None:
 def _chunks(part: Part) -> Iterator[RawReadings]:
     """Rows in the order of time, in chunks of one issue each."""
     series = part.series
+    lengths_known = not np.isnan(part.duration).any()
     ends = part.channel.kind == "counter"  # a counter is read at the end of its period
     time = series.start + np.where(np.isnan(part.duration), 0, part.duration) if ends else series.start
-    order = np.lexsort((series.updated, time))
-    issue = _issues(time[order], series.updated[order])
-    quality = _quality(series)
-    length = None if np.isnan(part.duration).any() else np.rint(part.duration / 60).astype(np.int64)
-    for number in range(int(issue.max(initial=0)) + 1):
-        rows = order[issue == number]
+    order, issue = _sorted(time, series)
+    for number in range(int(issue.max(initial=0)) + 1 if issue is not None else 1):
+        rows = order if issue is None else order[issue == number]
         for first in range(0, len(rows), ROWS_PER_CHUNK):
             chosen = rows[first : first + ROWS_PER_CHUNK]
+            duration = part.duration[chosen]
             yield RawReadings(
-                line=series.line[chosen],
+                line=series.line[chosen].astype(np.int64),
                 meter=Labels(np.zeros(len(chosen), dtype=np.int64), [series.home]),
                 stamp=_stamps(time[chosen]),
-                values={part.channel: _numbers(part, chosen, quality)},
-                quality=None if quality is None else quality[chosen],
+                values={part.channel: _numbers(part, chosen)},
+                quality=series.quality[chosen],
                 revision=number,
-                minutes=None if length is None else length[chosen],
+                minutes=np.rint(duration / 60).astype(np.int64) if lengths_known else None,
             )
+
+
+def _sorted(time: FloatArray, series: Series) -> tuple[IntArray, IntArray | None]:
+    """Rows in the order of time, and which issue of its time each is; None where no time comes twice."""
+    if bool(np.all(time[1:] > time[:-1])):
+        return np.arange(len(time)), None
+    updated = series.updated_s()
+    order = np.lexsort((updated, time))
+    return order, _issues(time[order], updated[order])
 
 
 def _issues(time: FloatArray, updated: FloatArray) -> IntArray:
@@ -137,10 +138,9 @@ def _stamps(time: FloatArray) -> Stamps:
     )
 
 
-def _numbers(part: Part, rows: IntArray, quality: QualityArray | None) -> Numbers:
+def _numbers(part: Part, rows: IntArray) -> Numbers:
     values = part.wh[rows]
-    if quality is not None:
-        values[quality[rows] == MISSING] = np.nan  # a forecast is no reading
+    values[part.series.quality[rows] == MISSING] = np.nan  # a forecast is no reading
     bad = {}
     if part.series.bad:
         place = {row: i for i, row in enumerate(rows.tolist())}
@@ -148,15 +148,6 @@ def _numbers(part: Part, rows: IntArray, quality: QualityArray | None) -> Number
     empty = np.isnan(values)
     empty[list(bad)] = False
     return Numbers(values, empty, bad)
-
-
-def _quality(series: Series) -> QualityArray | None:
-    if not series.quality:
-        return None
-    flags = np.full(len(series.line), MEASURED, dtype=np.uint8)
-    for row, codes in series.quality.items():
-        flags[row] = max(QUALITY.get(code, ESTIMATED) for code in codes)
-    return flags
 
 
 FORMATS.register(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.formats.espi.feed import Series
+from data.formats.espi.join import Series
 from data.intake.claims import Question
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
 
@@ -79,7 +79,7 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
             "this reading is the total of a day or more among readings of intervals; export intervals only"
         )
         long = np.flatnonzero(duration >= DAY_S)
-        log.add_rows("error", "totals", long, lambda row: (int(series.line[row]), None, message))
+        log.add_rows("error", "too_coarse", long, lambda row: (int(series.line[row]), None, message))
     if power:
         note = f"{label}: mean power, times the length of each interval"
         _note(log, note)
@@ -110,7 +110,7 @@ def no_energy(series: Series) -> tuple[str, str] | None:
     if flow not in (*DIRECTIONS, "", "0"):
         return "no_energy", f"its direction (flowDirection {flow}) is none of import, export and net"
     if stored not in COUNTERS and _usual(_durations(series)) >= DAY_S:
-        return "totals", "it holds totals of days or months; export the readings of intervals"
+        return "too_coarse", "it holds totals of days or months; export the readings of intervals"
     return None
 
 

@@ -118,6 +118,13 @@ def test_links_that_lack_are_replaced_by_the_order(tmp_path: Path) -> None:
     assert data.export_wh.T.tolist() == [[4, 5, 6], [0, 0, 0]]
 
 
+def test_readings_outside_a_block_are_refused(tmp_path: Path) -> None:
+    (*rest, block) = entries([Meter(0, "import", START_S, 900, (1, 2, 3, 4))])
+    other = block.replace("IntervalBlock>", "OtherBlock>").replace("<IntervalBlock ", "<OtherBlock ")
+    reading = read_text(tmp_path, feed([*rest, block, other]))
+    assert [finding.code for finding in reading.findings] == ["no_reading_type"]
+
+
 def test_ids_leave_no_trace_in_what_is_said(tmp_path: Path) -> None:
     found = [Meter(0, "import", START_S, 900, (1, None, None, 4, 50_000, 6))]
     reading = read_text(tmp_path, feed(entries(found)))
@@ -154,7 +161,7 @@ def test_shared_samples_have_their_totals(pattern: str, readings: int) -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
 @pytest.mark.parametrize(
-    ("name", "code"), [("gas_direct.xml", "gas"), ("TestGBDataOneYearDailyBinnedMonthly.xml", "totals")]
+    ("name", "code"), [("gas_direct.xml", "gas"), ("TestGBDataOneYearDailyBinnedMonthly.xml", "too_coarse")]
 )
 def test_shared_samples_of_no_interval_energy_are_refused(name: str, code: str) -> None:
     path = SHARED / name

@@ -95,7 +95,7 @@ def second_totals(path: Path) -> list[int]:
         ("23:30:00Z", "23:30:00", "wrong_position"),
         ("2026-05-21T23:30:00Z", "2126-05-21T23:30:00Z", "wrong_position"),
         ("<rsm:Sequence>2<", "<rsm:Sequence>two<", "wrong_position"),
-        ("<rsm:Sequence>2<", "<rsm:Sequence>1<", "conflict"),
+        ("<rsm:Sequence>4<", "<rsm:Sequence>2<", "conflict"),
         ("0.300", "0,300", "decimal_comma"),
         ("0.300", "-0.300", "negative"),
         ("0.300", "much", "not_a_number"),
