@@ -57,6 +57,14 @@ class InvalidMeterFile(InvalidFile):
     what = "meter file"
 
 
+class InvalidRecipe(DataError, ValueError):
+    """A recipe with mistakes; `problems` lists every one found."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
 class InvalidPriceFile(InvalidFile):
     """A price file with errors."""
 

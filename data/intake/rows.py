@@ -73,7 +73,7 @@ def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
             if values:
                 part = replace(chunk, meter=meter, values=values)
                 kinds.setdefault((tuple(values), chunk.stamp_is), []).append(part)
-    shared = [channel.name for channels, _ in kinds for channel in channels]
+    shared = [(channel.name, channel.part) for channels, _ in kinds for channel in channels]
     if len(set(shared)) < len(shared):
         raise ValueError(f"chunks of one file share a channel, but not all of them: {sorted(shared)}")
     return [rows for parts in kinds.values() if (rows := _joined(parts, list(homes))).count]
