@@ -16,11 +16,11 @@ from data.intake.checks import check as check_data
 from data.intake.claims import Claim, Question
 from data.intake.counters import as_said
 from data.intake.file import MeterFile
+from data.intake.join import joined
 from data.intake.names import MeterNames, Names
 from data.intake.place import Placed, place
 from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, SaidKind
 from data.intake.rows import rows_of
-from data.intake.steps import by_step, joined
 from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
 
@@ -207,13 +207,11 @@ def _read(file: MeterFile, format: Format, hints: Hints, names: Names) -> FileRe
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return _unread(log, zone)
     log.rows = log.rows or sum(rows.count for rows in tables)
-    info, local, parts = clock.zone_named(zone) if zone else None, False, []
+    info, parts = clock.zone_named(zone) if zone else None, []
     with FORMATS.held(format):
-        for rows in by_step(tables):
-            placed, is_local = place(rows, info, hints, log)
-            local |= is_local
-            if placed is not None and not log.has_errors:
-                parts.append((on_grid(placed, log), placed))
+        grids, local = place(tables, info, hints, log)
+        if not log.has_errors:
+            parts = [(on_grid(placed, log), placed) for placed in grids]
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
@@ -259,7 +257,8 @@ def _finished(
     if len(found) > 1:
         data, note = joined(found, homes)
         data = replace(data, source=replace(source, notes=(*source.notes, note)))
-    if hints.minutes not in (None, data.minutes) and not log.has_errors:
+    given = {data.minutes, *(m for _, placed in parts if placed is not None for m in placed.given)}
+    if hints.minutes is not None and hints.minutes not in given and not log.has_errors:
         message = f"the intervals are {data.minutes} minutes, not {hints.minutes}; correct `minutes`"
         log.add("error", "interval_length", message)
     findings = log.findings()

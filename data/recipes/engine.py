@@ -107,6 +107,8 @@ class Engine:
         for chunk in self._chunks(found, header, reader.wanted, hints, log):
             log.rows = (log.rows or 0) + len(chunk.line)
             yield from reader.read(chunk)
+            if reader.refused:
+                return
 
     def _chunks(
         self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog

@@ -83,8 +83,12 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def needed(recipe: Recipe) -> tuple[Role, ...]:
-    """Roles without which a file cannot be read."""
-    roles: dict[Role | None, None] = dict.fromkeys(recipe.stamp.column)
+    """Roles without which a file has another layout: those that readings need, and those that nothing uses."""
+    used = {*recipe.stamp.until, *recipe.rows.only, *(refusal.column for refusal in recipe.rows.refuse)}
+    used |= {recipe.quality.column} if recipe.quality else set()
+    used |= {role for v in recipe.values for role in (v.column, v.by, v.unit_column, v.factor_column) if role}
+    roles: dict[Role | None, None] = dict.fromkeys(role for role in recipe.columns if role not in used)
+    roles |= dict.fromkeys(recipe.stamp.column)
     roles |= dict.fromkeys((recipe.stamp.position, recipe.meter))
     for value in recipe.values:
         if not value.optional:

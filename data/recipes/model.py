@@ -56,6 +56,7 @@ class StampRule:
         ends: Which end of its interval a stamp names; asked where left out.
         language: Language of the names of months.
         until: Roles of the columns that make the other end, from which the length of each interval follows.
+        pattern: Where one text has more than a time: a pattern with a group `time`, and `until` for the other end.
         position: Role of a column with the number of the interval in its local day, from 1.
         minutes: Interval length, where the layout fixes it. [min]
         clock: Clock of stamps without an offset: "local", "standard" (the zone's standard time all year), or an
@@ -67,6 +68,7 @@ class StampRule:
     ends: StampEnd | None = None
     language: str | None = None
     until: tuple[Role, ...] = ()
+    pattern: str | None = None
     position: Role | None = None
     minutes: int | None = None
     clock: str = "local"
@@ -183,7 +185,7 @@ class Recipe:
         title: What people call it.
         about: One sentence for people: stamps, zone, what is summed.
         columns: Headers that the vendor has used, by role; one between slashes is a pattern, whose groups named
-            meter, channel, part and unit say what a column holds.
+            meter, channel, part and unit say what a column holds. A role that nothing uses only has to be there.
         stamp: When a reading was taken.
         values: The columns of readings.
         ignore: Headers of columns that are known and not read.

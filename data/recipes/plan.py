@@ -162,7 +162,8 @@ def _words(rule: ValueRule, said: Mapping[str, str]) -> dict[str, Holds]:
 def _fixed_ends(recipe: Recipe, columns: Sequence[Column]) -> bool:
     """Whether it makes no difference which end a stamp names: counters, numbers of intervals, both ends given."""
     by_position = recipe.stamp.position or (recipe.times and "(?P<position>" in recipe.times)
-    return bool(by_position or recipe.stamp.until) or all(column.kind == "counter" for column in columns)
+    both_ends = recipe.stamp.until or "(?P<until>" in (recipe.stamp.pattern or "")
+    return bool(by_position or both_ends) or all(column.kind == "counter" for column in columns)
 
 
 def _holds(rule: ValueRule, named: Mapping[str, str], facts: Facts, said: str | None) -> Holds | None:

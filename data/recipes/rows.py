@@ -74,6 +74,9 @@ class RowReader:
         hints: What the user says.
         log: Where findings and questions go.
         cells: Whether the table comes from a workbook.
+
+    Attributes:
+        refused: Whether a row shows that the file is not of energy; no more of it is read.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RowReader:
         self.recipe, self.header, self.plan, self.hints, self.log = recipe, header, plan, hints, log
         self.times = Times(recipe, header, facts, hints, StampReader(recipe.stamp, hints, cells), log)
         self._left_out: set[str] = set()
+        self.refused = False
 
     @property
     def wanted(self) -> Wanted:
@@ -114,6 +118,8 @@ class RowReader:
         texts = {at: _labels(chunk.columns[at]) for at in self.wanted.texts}
         values = {at: self._numbers(chunk.columns[at]) for at in _places(self.plan.columns)}
         kept = self._kept(texts, values, chunk.line)
+        if self.refused:
+            return
         if not kept.all():
             rows = np.flatnonzero(kept)
             chunk = Chunk(chunk.line[rows])
@@ -152,6 +158,7 @@ class RowReader:
                 if len(rows):
                     says = f"the file is not read: {refusal.says}"
                     word = texts[at].texts[texts[at].code[rows[0]]]
+                    self.refused = True
                     self.log.add("error", refusal.code, f"{word!r}: {says}", line=int(line[rows[0]]))
         return kept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
@@ -41,6 +42,7 @@ class Times:
         rule = recipe.stamp
         self.places = self._places(rule.column)
         self._until = self._places(rule.until) if all(role in header.columns for role in rule.until) else ()
+        self._pattern = re.compile(rule.pattern) if rule.pattern else None
         self._position = header.at(rule.position)
         self._minutes = facts.minutes or rule.minutes
         self._wide = [header.groups.get(at, {}) for at in header.times]
@@ -57,7 +59,8 @@ class Times:
 
     def read(self, texts: Mapping[int, Labels]) -> tuple[Stamps, IntArray | None, BoolArray]:
         """Times, the length of each interval where it is known [min], and which times their day has."""
-        column = _joined([texts[at] for at in self.places])
+        whole = _joined([texts[at] for at in self.places])
+        column = self._parts(whole, "time") if self._pattern else whole
         seconds, kind = self._parse(column)
         text = column.texts
         stamp = Stamps(seconds[column.code], kind[column.code], lambda row: text[column.code[row]])
@@ -66,7 +69,7 @@ class Times:
             stamp = self._at_positions(stamp, texts[self._position])
         elif self._wide:
             stamp, there = self._across(stamp)
-        minutes = self._lengths(stamp, texts)
+        minutes = self._lengths(stamp, self._other_end(whole, texts))
         return self._exact(stamp), minutes, there
 
     def _places(self, roles: tuple[Role, ...]) -> tuple[int, ...]:
@@ -130,11 +133,21 @@ class Times:
         there[jumped[of] & (stamp.kind == clock.LOCAL)] = False
         return there
 
-    def _lengths(self, stamp: Stamps, texts: Mapping[int, Labels]) -> IntArray | None:
+    def _parts(self, column: Labels, group: str) -> Labels:
+        """The part of each text that a group of the pattern finds; of a text that it does not fit all of it."""
+        assert self._pattern is not None
+        found = [self._pattern.search(text) for text in column.texts]
+        return Labels(column.code, [m[group] if m else t for m, t in zip(found, column.texts, strict=True)])
+
+    def _other_end(self, whole: Labels, texts: Mapping[int, Labels]) -> Labels | None:
+        if self._pattern and "until" in self._pattern.groupindex:
+            return self._parts(whole, "until")
+        return _joined([texts[at] for at in self._until]) if self._until else None
+
+    def _lengths(self, stamp: Stamps, column: Labels | None) -> IntArray | None:
         """Length of each interval: the layout's, or from the other end; an hour of the clock's change is left out."""
-        if not self._until or self._wide:
+        if column is None or self._wide:
             return np.full(len(stamp.seconds), self._minutes, dtype=np.int64) if self._minutes else None
-        column = _joined([texts[at] for at in self._until])
         seconds, kind = self._parse(column)
         other = seconds[column.code]
         known = (kind[column.code] != clock.UNREADABLE) & (stamp.kind != clock.UNREADABLE)

@@ -249,6 +249,13 @@ def _times(value: Any) -> str:
     return str(value)
 
 
+def _stamp_pattern(value: Any) -> str:
+    groups = set(re.compile(_pattern(value)).groupindex)
+    if "time" not in groups or groups - {"time", "until"}:
+        raise ValueError("it needs a group (?P<time>..), and has no other than (?P<until>..)")
+    return str(value)
+
+
 def _preamble(value: Any) -> str:
     unknown = set(re.compile(_pattern(value)).groupindex) - set(PREAMBLE_GROUPS)
     if unknown:
@@ -356,6 +363,7 @@ TABLES: dict[str, Table] = {
             "language": Key(_choice(*LANGUAGES)),
             "is": Key(_choice("start", "end"), "ends"),
             "until": Key(_several(_ROLE)),
+            "pattern": Key(_stamp_pattern),
             "position": Key(_ROLE),
             "minutes": Key(_choice(*ALLOWED_MINUTES)),
             "clock": Key(_clock),
