@@ -237,6 +237,7 @@ class _Reader:
         self._kept: dict[Channel, _Columns] = {}
         self._telegrams = self._readings = self._between = self._unchecked = 0
         self._timeless = 0
+        self._has_sums = False
         self.rows = 0
 
     def take(self, telegram: _Telegram) -> None:
@@ -285,7 +286,9 @@ class _Reader:
         """The registers of a telegram; None with a warning where it is damaged."""
         if telegram.line not in self._parsed:
             checked = _SUM.search(telegram.text.rstrip()) is not None
-            found = self._registers_of(telegram.text, checked)
+            self._has_sums = self._has_sums or checked
+            lost = self._has_sums and not checked
+            found = "has lost its checksum" if lost else self._registers_of(telegram.text, checked)
             if isinstance(found, str):
                 message = f"the telegram {found}; it is left out"
                 self._log.add("warning", "damaged", message, line=telegram.line)

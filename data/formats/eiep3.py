@@ -143,7 +143,7 @@ class _Reader:
             self._error("gas", "the header says that the file is of gas; give the file of electricity", line)
             self._refused = True
         count = "".join(cells[RECORDS : RECORDS + 1])
-        self._stated = int(count) if count.isdigit() else -1
+        self._stated = int(count) if count.isdecimal() and len(count) < 12 else -1
         if self._stated < 0:
             message = "the header does not say how many records the file has; check that it was not cut off"
             self._log.add("warning", "no_end", message, line=line)
@@ -158,7 +158,7 @@ class _Reader:
         flow = FLOWS.get(cells[FLOW].upper())
         if day is None:
             self._error("bad_timestamp", f"the day {cells[DAY]!r} is not like 24/10/2019", line)
-        elif not cells[PERIOD].isdigit():
+        elif not cells[PERIOD].isdecimal():
             self._error("bad_timestamp", f"the trading period {cells[PERIOD]!r} is not a number from 1", line)
         elif flow is None:
             self._error(

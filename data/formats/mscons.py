@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
@@ -46,6 +47,9 @@ _TIME = re.compile(r"(\d{12})(?:([+-])(\d\d)(\d\d)?)?")
 _VERSION = re.compile(r"(\d{12})\d{0,2}(?:[+-]\d{2,4})?")
 _START = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(UNA......\s*)?UN[BH].", re.DOTALL)
 
+_ASIDE = "\ue000\ue001\ue002\ue003"
+"""Where released marks are while a segment is split; latin-1 has no such characters."""
+
 Elements = list[list[str]]
 
 
@@ -58,6 +62,20 @@ def sniff(file: MeterFile) -> Claim:
             1.0, ("an EDIFACT interchange with an MSCONS message",), {"unit": "kWh, by the OBIS code"}
         )
     return Claim(0.1, ("an EDIFACT interchange, but its message is not MSCONS",))
+
+
+def asks(file: MeterFile, hints: Hints) -> tuple[Question, ...]:
+    """Ask for the zone of times without an offset, and for what an unknown code holds."""
+    log = IntakeLog()
+    reader = _Reader(hints, log)
+    segments = _Segments(BytesIO(file.head))
+    for line, text in segments:
+        reader.take(line, text, segments.split)
+    local = any((chunk.stamp.kind == clock.LOCAL).any() for chunk in reader.chunks())
+    if local and hints.zone is None:
+        told = "times have no offset to UTC (format 203); name their time zone, e.g. Europe/Berlin"
+        log.ask(Question("--zone", told))
+    return tuple(log.questions)
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
@@ -115,38 +133,43 @@ class _Segments:
 
     def split(self, text: str) -> Elements:
         """Split a segment into its elements and these into their components; the decimal mark becomes a point."""
+        if text.startswith("DTM"):  # two of three segments are times
+            kind, _, rest = text[4:].partition(self._marks[0])
+            return [["DTM"], [kind, rest.rpartition(self._marks[0])[0].replace(self._marks[3], "")]]
         return _split(text, self._marks)
 
 
-@lru_cache(maxsize=16_384)
 def _split(text: str, marks: str) -> Elements:
     component, element, decimal, release = (marks[i] for i in range(4))
-    if release != " " and release in text:
-        text = re.sub(re.escape(release) + "(.)", lambda found: chr(0xE000 + ord(found[1])), text)
-    parts = [[_plain(part) for part in piece.split(component)] for piece in text.split(element)]
-    if parts[0][0] == "QTY" and decimal != "." and len(parts) > 1 and len(parts[1]) > 1:
+    released = release != " " and release in text
+    if released:  # released marks are put aside while the others split
+        for i, mark in enumerate((release, element, component, marks[5])):
+            text = text.replace(release + mark, _ASIDE[i])
+    parts = [piece.split(component) for piece in text.split(element)]
+    if released:
+        back = str.maketrans(dict(zip(_ASIDE, (release, element, component, marks[5]), strict=True)))
+        parts = [[part.translate(back) for part in piece] for piece in parts]
+    if decimal != "." and parts[0][0] == "QTY" and len(parts) > 1 and len(parts[1]) > 1:
         parts[1][1] = parts[1][1].replace(decimal, ".")
     return parts
 
 
-def _plain(text: str) -> str:
-    return (
-        re.sub("[\ue000-\ue0ff]", lambda found: chr(ord(found[0]) - 0xE000), text)
-        if not text.isascii()
-        else text
-    )
+@lru_cache(maxsize=8192)
+def _midnight(text: str) -> int | None:
+    try:
+        return clock.local_seconds(datetime.strptime(text, "%Y%m%d"))
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=65_536)
 def _instant(text: str) -> tuple[int, int]:
     """Seconds since 1970 and the kind of stamp that they are."""
     found = _TIME.fullmatch(text)
-    try:
-        seconds = clock.local_seconds(datetime.strptime(text[:12], "%Y%m%d%H%M")) if found else 0
-    except ValueError:
-        found = None
-    if not found:
+    midnight = _midnight(text[:8]) if found else None
+    if not found or midnight is None or text[8:10] > "23" or text[10:12] > "59":
         return 0, clock.UNREADABLE
+    seconds = midnight + int(text[8:10]) * 3600 + int(text[10:12]) * 60
     if not found[2]:
         return seconds, clock.LOCAL
     offset = int(found[3]) * 3600 + int(found[4] or 0) * 60
@@ -187,7 +210,8 @@ class _Reader:
         self._first_version = 0
         self._quantity: _Quantity | None = None
         self._left_out: dict[str, int] = {}
-        self._seen: dict[tuple[str, str], Channel] = {}
+        self._known: dict[tuple[str, str, str, bool, bool], Channel] = {}
+        self._seen: dict[tuple[str, str], tuple[Channel, bool]] = {}
         self._long = self._good = 0
         self._kept: dict[tuple[Channel, int], _Columns] = {}
         self.rows = 0
@@ -226,7 +250,7 @@ class _Reader:
 
     def _take_end(self, tag: str, stated: str) -> None:
         what, count = ("segments", self._segments) if tag == "UNT" else ("messages", self._messages)
-        if not stated.isdigit() or int(stated) != count:
+        if stated.lstrip("0") != str(count):
             told = f"{tag} says {stated[:12]!r} {what}, but there are {count}"
             self._error("wrong_count", f"{told}: parts are missing or doubled; export the file again")
         self._in_message = False
@@ -262,8 +286,11 @@ class _Reader:
                 "no_household", "a quantity without a location (LOC+172) and an OBIS code (PIA+5) before it"
             )
         else:
-            channel = self._channel(quantity)
+            times = quantity.times
+            key = (self._location, self._code, quantity.unit, "163" in times, "164" in times)
+            channel = self._known.get(key) or self._channel(quantity)
             if channel is not None:
+                self._known[key] = channel
                 self._keep(channel, quantity)
         self._line = line
 
@@ -296,25 +323,28 @@ class _Reader:
             self._error("wrong_unit", f"{self._code} in the unit {quantity.unit[:8]!r}; known are {[*UNITS]}")
             return None
         name, _, part = said.partition(".") if said else ("import" if what == 1 else "export", "", "")
-        part = part or (f"T{tariff}" if tariff else "")
         counter = "163" not in quantity.times and ("9" in quantity.times or "7" in quantity.times)
         if kind == 8 and not counter and "164" not in quantity.times:
             self._error(
                 "bad_timestamp", f"{self._code} has a start without an end: a counter or an interval?"
             )
             return None
-        channel = Channel(name, unit, "counter" if counter else "interval", self._code, part)
-        return channel if self._is_no_double(channel) else None
+        # Locations that use other codes or units for the same have parts of their own.
+        own = " ".join(
+            filter(None, (part, self._code, "counter" if counter else "", unit if unit != "kWh" else ""))
+        )
+        channel = Channel(name, unit, "counter" if counter else "interval", self._code, own)
+        return channel if self._is_no_double(channel, bool(tariff or part)) else None
 
-    def _is_no_double(self, channel: Channel) -> bool:
+    def _is_no_double(self, channel: Channel, is_part: bool) -> bool:
         """Whether a location has this energy only once: its total or its tariffs, its intervals or its counters."""
-        before = self._seen.setdefault((self._location, channel.name), channel)
+        before, was_part = self._seen.setdefault((self._location, channel.name), (channel, is_part))
         if before.kind != channel.kind:
             counter = before if before.kind == "counter" else channel
             asks = f"a location has {before} and {channel}, a counter and intervals of the same energy; leave out one"
             self._log.ask(Question(f"--channel {counter}", asks, ("ignore",)), line=self._line)
             return False
-        if bool(before.part) != bool(channel.part):
+        if channel != before and not (is_part and was_part):
             self._leave_out(f"{channel} (the same energy as {before}, as a total or by tariff)")
             return False
         return True
@@ -373,7 +403,7 @@ class _Reader:
             if self._good:
                 self._log.notes.append(f"{told}; they are left out")
             else:
-                self._error("long_intervals", f"{told}; ask for the load profile (Lastgang)")
+                self._error("too_coarse", f"{told}; ask for the load profile (Lastgang)")
         if not self._good and not self._log.has_errors:
             left = f", only {', '.join(sorted(self._left_out))}" if self._left_out else ""
             self._error("no_register", f"the file holds no energy of intervals and no counter{left}")
@@ -419,6 +449,7 @@ FORMATS.register(
         unit="kWh per interval, kW mean power, or a counter in kWh, as the OBIS code says",
         sniff=sniff,
         parse=parse,
+        asks=asks,
         meters="id",
         sample="UNA:+.? '\n"
         "UNB+UNOC:3+9900000000001:500+9900000000002:500+240201:0605+REF1++TL'\n"

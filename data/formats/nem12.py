@@ -72,7 +72,7 @@ def sniff(file: MeterFile) -> Claim:
         return Claim(1.0, ("the header names NEM12",), {"zone": "UTC+10", "stamp": "end"})
     if len(found) > 1 and [cells[0] for cells in found[:2]] == ["200", "300"]:
         length = found[0][8] if len(found[0]) > 8 else ""
-        if length.isdigit() and int(length) in LENGTHS and _day(found[1][1]) is not None:
+        if length in map(str, LENGTHS) and len(found[1]) > 1 and _day(found[1][1]) is not None:
             why = ("no header, but a 200 record of a channel and a 300 record of a day",)
             return Claim(0.95, why, {"zone": "UTC+10", "stamp": "end"})
     return NO_CLAIM
@@ -254,10 +254,15 @@ class _Reader:
             )
             return None
         nmi, suffix, unit, length = cells[1], cells[4].upper(), cells[7], cells[8]
+        if re.fullmatch(r"\d(\.\d+)?E\+\d+", nmi, re.IGNORECASE):
+            self._error(
+                "wrong_cells", "a spreadsheet rewrote the NMI as a rounded number; give the file as it came"
+            )
+            return None
         if not nmi or not re.fullmatch(r"[A-Z][A-Z0-9]", suffix):
             self._error("wrong_cells", f"the suffix {cells[4]!r} names no channel; it is like E1 or B1")
             return None
-        if not length.isdigit() or int(length) not in LENGTHS:
+        if length not in map(str, LENGTHS):
             self._error("interval_length", f"an interval length of {length!r} minutes; known are {LENGTHS}")
             return None
         for question in _open(cells, self._sender, self._hints):
@@ -385,7 +390,7 @@ class _Reader:
                     "unknown_record", "a 400 record without a 300 record before it; export the file again"
                 )
             return
-        numbers_ = [int(cell) if cell.isdigit() else 0 for cell in cells[1:3]]
+        numbers_ = [int(cell) if cell.isdecimal() and len(cell) < 5 else 0 for cell in cells[1:3]]
         flag = cells[3].upper() if len(cells) > 3 else ""
         if len(numbers_) < 2 or not _QUALITY.fullmatch(flag) or flag.startswith("V"):
             self._error(

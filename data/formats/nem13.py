@@ -41,7 +41,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
             first = first or line
             count += 1
             registers.add((cells[NMI], cells[SUFFIX]))
-            days += [cells[i][:8] for i in (PREVIOUS, CURRENT) if cells[i][:8].isdigit()]
+            days += [cells[i][:8] for i in (PREVIOUS, CURRENT) if cells[i][:8].isdecimal()]
     log.rows = count
     if not count:
         log.add("error", "empty_file", "the file has a NEM13 header but no 250 records; export it again")
@@ -49,7 +49,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     span = f" from {_date(min(days))} to {_date(max(days))}" if days else ""
     log.add(
         "error",
-        "accumulated",
+        "too_coarse",
         f"the file holds {count} accumulated readings of {len(registers)} registers{span}, weeks or months apart;"
         " they do not say when the energy flowed: ask for interval data (NEM12), which smart meters have",
         line=first,

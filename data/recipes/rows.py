@@ -148,7 +148,7 @@ class RowReader:
                 kept &= fits
         blank = np.ones(len(line), dtype=np.bool_)
         for at in self.times.places:
-            blank &= _is_one_of(texts[at], ("",))
+            blank &= np.array([not text for text in texts[at].texts], dtype=np.bool_)[texts[at].code]
         for column in values.values():
             blank &= column.empty
         kept &= ~blank
@@ -238,6 +238,11 @@ class RowReader:
                 if n in of_channel and column.rule.empty == "zero":
                     filled = n.empty & idle
                     read[i] = column, Numbers(np.where(filled, 0.0, n.values), n.empty & ~idle, n.bad)
+        any_read = ~np.logical_and.reduce([n.empty for _, n in read])
+        for i, (column, n) in enumerate(read):
+            if column.rule.empty == "absent":
+                filled = n.empty & any_read
+                read[i] = column, Numbers(np.where(filled, 0.0, n.values), n.empty & ~filled, n.bad)
         return read
 
     def _scaled(self, frame: Frame, column: Column, found: Numbers) -> Numbers:
@@ -390,7 +395,8 @@ class RowReader:
 
 def _labels(column: Any) -> Labels:
     found = labels(column)
-    return Labels(found.code, [_QUOTED.sub("", text).strip() for text in found.texts])
+    plain = [_QUOTED.sub("", text).strip() if '"' in text else text for text in found.texts]
+    return Labels(found.code, plain)
 
 
 def _is_one_of(column: Labels, words: Sequence[str]) -> BoolArray:

@@ -216,4 +216,4 @@ def test_the_examples_of_the_market_give_their_totals(
 @pytest.mark.parametrize("name", ["Example_NEM13_consumption_data", "Example_NEM13_forward_estimate"])
 def test_accumulated_readings_are_refused_in_words(name: str) -> None:
     report = formats.check(SHARED / f"{name}.csv")
-    assert (report.format, [finding.code for finding in report.findings]) == ("nem13", ["accumulated"])
+    assert (report.format, [finding.code for finding in report.findings]) == ("nem13", ["too_coarse"])
