@@ -14,6 +14,7 @@ from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
 from data.intake.raw import Channel, Hints
+from data.intake.sun import check_sun
 from data.readings import MEASURED, MeterData
 from market.errors import printable
 from market.units import BoolArray, IntArray
@@ -56,6 +57,7 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
         elif there:
             _check_sub_meter(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
     _check_homes(log, data)
+    check_sun(data, placed.zone, log)
 
 
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
