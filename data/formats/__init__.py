@@ -240,7 +240,12 @@ def _finished(
         homes: Ids of all homes, in the order of the file.
     """
     rows = log.rows or len(parts[0][0].quality)
-    if not {channel.name for grid, _ in parts for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+    if not {channel.name for grid, _ in parts for channel in grid.energy} & {
+        "import",
+        "net",
+        "load",
+        OTHER_LOAD,
+    }:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )

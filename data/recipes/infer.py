@@ -26,6 +26,9 @@ from data.recipes.infer_values import (
 from data.recipes.infer_words import meaning_of, plain, says_never, unit_in
 from data.recipes.plan import VALUES
 
+LEAST_BREAKS = 2
+"""An order of day and month in which days do not follow each other at least so often is not proposed."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoTable:
@@ -116,7 +119,7 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     values = asker.units(values, texts)
     values = asker.kinds(values)
     asker.whole(grid, table, decimal, texts)
-    refusals += _without_energy(values, words, texts, table)
+    refusals = refusals or _without_energy(values, words, texts, table)
     ends = asker.ends(layout, values, seconds)
     zone = asker.zone(layout, table)
     return Inferred(
@@ -140,11 +143,10 @@ def _may_hold(table: Table, index: int) -> bool:
 def _order(layout: Layout, asker: Asker) -> Order | None:
     if len(layout.orders) == 1:
         return layout.orders[0]
-    regular = {order: layout.regularity(order) for order in layout.orders}
-    best = max(layout.orders, key=lambda order: regular[order])
-    others = [share for order, share in regular.items() if order != best]
-    days = {second // DAY_S for second in layout.seconds[best] if second is not None}
-    sure = regular[best] >= 0.98 and max(others) < 0.98 and len(days) > 2
+    breaks = {order: layout.breaks(order) for order in layout.orders}
+    best = min(layout.orders, key=lambda order: breaks[order])
+    others = [count for order, count in breaks.items() if order != best]
+    sure = min(others) >= LEAST_BREAKS and breaks[best] * 5 <= min(others)
     example = {"dmy": "day, month, year", "mdy": "month, day, year", "ymd": "year, month, day"}[best]
     why = f"as {example} its days follow each other without gaps"
     question = Question(
@@ -207,7 +209,18 @@ def _values(
         found.append(Value(name, i, channel, unit, measure_of(name, series, unit.value)))
     by_name = {value.name: columns[value.index] for value in found if value.index is not None}
     found = balanced(without_totals(found, by_name), by_name)
+    if texts.mixed and not texts.apart:
+        found = [_of_mixed(value) for value in found]
     return like_the_others(found)
+
+
+def _of_mixed(value: Value) -> Value:
+    """A column of which it is not known which rows follow each other."""
+    if value.measures.value == "power":
+        return value
+    return replace(
+        value, measures=Conclusion(None, 0.0, "several rows have the same time, and nothing says why")
+    )
 
 
 def _about(values: Sequence[Value], title: str) -> list[Value]:
@@ -215,7 +228,9 @@ def _about(values: Sequence[Value], title: str) -> list[Value]:
     stem = says_never(plain(title), "gas", "water", "heat")
     if stem is None:
         return list(values)
-    doubt = Conclusion[str | None]("ignore", 0.9, f"the name or the title of the file says {stem!r}")
+    doubt: Conclusion[str | None] = Conclusion(
+        "ignore", 0.9, f"the name or the title of the file says {stem!r}"
+    )
     return [replace(v, channel=doubt) if v.is_read else v for v in values]
 
 
@@ -237,7 +252,7 @@ def _unit(table: Table, texts: Texts, index: int | None) -> Conclusion[str | Non
 def _series(table: Table, texts: Texts, seconds: Sequence[int | None]) -> list[list[int]]:
     """Rows of each home and register in the order of time."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    keys = [i for i in (texts.meter, texts.register) if i is not None]
+    keys = [*(i for i in (texts.meter, texts.register) if i is not None), *texts.apart]
     for r, row in enumerate(table.rows):
         groups.setdefault(tuple(row[i] for i in keys), []).append(r)
     return [sorted(rows, key=lambda r: (seconds[r] is None, seconds[r] or 0)) for rows in groups.values()]
