@@ -148,12 +148,12 @@ class RowRules:
     """Which rows are read.
 
     Args:
-        omitted: What a row means that is not there.
+        omitted: What a row means that is not there; "idle": zero where another part of the channel has a row.
         only: Words by role; rows with other words are not read.
         refuse: Rows that no file of this layout may have.
     """
 
-    omitted: Empty = "missing"
+    omitted: Literal["missing", "zero", "idle"] = "missing"
     only: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     refuse: tuple[Refusal, ...] = ()
 

@@ -148,7 +148,7 @@ class RowReader:
                 kept &= fits
         blank = np.ones(len(line), dtype=np.bool_)
         for at in self.times.places:
-            blank &= _is_one_of(texts[at], ("",))
+            blank &= np.array([not text for text in texts[at].texts], dtype=np.bool_)[texts[at].code]
         for column in values.values():
             blank &= column.empty
         kept &= ~blank
@@ -390,7 +390,8 @@ class RowReader:
 
 def _labels(column: Any) -> Labels:
     found = labels(column)
-    return Labels(found.code, [_QUOTED.sub("", text).strip() for text in found.texts])
+    plain = [_QUOTED.sub("", text).strip() if '"' in text else text for text in found.texts]
+    return Labels(found.code, plain)
 
 
 def _is_one_of(column: Labels, words: Sequence[str]) -> BoolArray:

@@ -20,6 +20,12 @@ EXCEL_EPOCH_S = -25_569 * DAY_S
 EXCEL_ROUNDED_S = 0.05
 """A serial number is this near to a whole second; what a spreadsheet computes is not exact. [s]"""
 
+REMEMBERED = 200_000
+"""Texts of which the time is kept for the next chunk: the homes of a file mostly have the same times."""
+
+TRIED = 20
+"""Texts of a fixed width that are tried in the slow way before all are."""
+
 FORMATS_OF_CELLS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 """How sheets.py writes cells that hold times."""
 
@@ -45,12 +51,25 @@ class StampReader:
         self._cells = [f for f in FORMATS_OF_CELLS if f not in formats] if cells else []
         self._months = months.numbers_by_name(rule.language or "en")
         self.question: Question | None = None
+        self._known: dict[str, tuple[int, int]] = {}
 
     def read(self, texts: Sequence[str]) -> tuple[IntArray, Int8Array]:
         """Seconds since 1970 and kind of each text, as `clock.parse_stamps` gives them.
 
         Where the layouts of several orders of day and month read all texts, `question` asks for one.
         """
+        known = self._known
+        fresh = [text for text in texts if text not in known]
+        if len(fresh) == len(texts) and len(known) + len(fresh) > REMEMBERED:
+            return self._read(texts)
+        seconds, kind = self._read(fresh)
+        if len(known) + len(fresh) > REMEMBERED:
+            known = dict(known)
+        known.update(zip(fresh, zip(seconds.tolist(), kind.tolist(), strict=True), strict=True))
+        both = np.array([known[text] for text in texts], dtype=np.int64).reshape(-1, 2)
+        return both[:, 0].copy(), both[:, 1].astype(np.int8)
+
+    def _read(self, texts: Sequence[str]) -> tuple[IntArray, Int8Array]:
         seconds, kind = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.int8)
         self._settle_order(texts)
         for layout in (*self._formats, *self._cells):
@@ -97,11 +116,13 @@ class StampReader:
             layout = layout.replace("%b", "%m").replace("%B", "%m")
             texts = [self._month_as_number(text) for text in texts]
         fast = _fixed_width(texts, layout)
-        left = np.flatnonzero(fast[1] == clock.UNREADABLE) if fast else np.arange(len(texts))
-        slow = clock.parse_stamps([texts[i] for i in left.tolist()], layout)
         if fast is None:
-            return slow
-        fast[0][left], fast[1][left] = slow
+            return clock.parse_stamps(texts, layout)
+        left = np.flatnonzero(fast[1] == clock.UNREADABLE)
+        some = left[:: max(len(left) // TRIED, 1)].tolist()
+        if not (clock.parse_stamps([texts[i] for i in some], layout)[1] != clock.UNREADABLE).any():
+            return fast  # texts of another layout: none of them can be read by this one
+        fast[0][left], fast[1][left] = clock.parse_stamps([texts[i] for i in left.tolist()], layout)
         return fast
 
     def _month_as_number(self, text: str) -> str:

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ class Chunk:
 
 def encoding_of(path: Path, rule: FileRule, hints: Hints) -> str | None:
     """The encoding of a file: by its mark, UTF-8 where all of it is, what the user says, the recipe's; else None."""
+    status = path.stat()
+    return _unicode(path, status.st_mtime_ns, status.st_size) or hints.encoding or rule.encoding
+
+
+@lru_cache(maxsize=64)
+def _unicode(path: Path, _changed_ns: int, _size: int) -> str | None:
     with path.open("rb") as file:
         start = file.read(4)
         for mark, name in MARKS:
@@ -71,7 +78,7 @@ def encoding_of(path: Path, rule: FileRule, hints: Hints) -> str | None:
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return hints.encoding or rule.encoding
+            return None
     return "utf-8"
 
 

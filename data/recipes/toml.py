@@ -398,7 +398,7 @@ TABLES: dict[str, Table] = {
     ),
     "rows": Table(
         {
-            "omitted": Key(_choice("missing", "zero")),
+            "omitted": Key(_choice("missing", "zero", "idle")),
             "only": Key(_mapping(_WORDS)),
             "refuse": Key(_refusals),
         },

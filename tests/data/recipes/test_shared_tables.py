@@ -73,6 +73,7 @@ def test_fluvius() -> None:
     assert_sums(data, wanted[0], wanted[1], 2)
     assert data.minutes == 15
     assert data.intervals == 71 * 96 + 4  # one day of 25 hours
+    assert int((data.quality == MISSING).sum()) == 1  # the first quarter hour: "No consumption"
 
 
 def test_enel_distribuzione() -> None:
@@ -93,7 +94,7 @@ def test_enphase_of_a_plant_alone_is_no_home() -> None:
 def test_greenchoice_is_refused_as_daily() -> None:
     path = one("greenchoice/*.csv")
     reading = read(path, recognise(path), Hints())
-    assert [finding.code for finding in reading.findings] == ["daily"]
+    assert [finding.code for finding in reading.findings] == ["too_coarse"]
 
 
 @pytest.mark.parametrize(
