@@ -67,19 +67,21 @@ class Header:
         return self.line.names[position].strip().strip('"')
 
 
+@lru_cache(maxsize=8192)
 def normal(name: str) -> str:
     """A header as it is compared: trimmed, case folded, white space collapsed, byte order mark and quotes off."""
     return " ".join(name.replace("\ufeff", "").strip().strip('"').split()).casefold()
 
 
-def numbered(names: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=2048)
+def numbered(names: tuple[str, ...]) -> tuple[str, ...]:
     """Normal names, of which the second and later ones of a kind get a number: "usage", "usage (2)"."""
     seen: dict[str, int] = {}
     found = []
     for name in map(normal, names):
         seen[name] = seen.get(name, 0) + 1
         found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
-    return found
+    return tuple(found)
 
 
 def needed(recipe: Recipe) -> tuple[Role, ...]:

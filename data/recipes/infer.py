@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from data.intake.claims import Question
 from data.intake.raw import UNITS, Hints
@@ -18,6 +19,7 @@ from data.recipes.infer_values import (
     Value,
     balanced,
     channel_of,
+    in_two_ways,
     like_the_others,
     measure_of,
     unit_of,
@@ -25,6 +27,10 @@ from data.recipes.infer_values import (
 )
 from data.recipes.infer_words import meaning_of, plain, says_never, unit_in
 from data.recipes.plan import VALUES
+
+MOST_COLUMNS = 200
+MOST_VALUES = 60
+"""Columns of numbers beyond which nobody can be asked of each."""
 
 LEAST_BREAKS = 2
 """An order of day and month in which days do not follow each other at least so often is not proposed."""
@@ -90,6 +96,8 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     table = table_of(grid)
     if table is None:
         return NoTable("no_table", "no rows of a date and a number follow each other in it")
+    if table.wide is None and len(table.header) > MOST_COLUMNS:
+        return NoTable("no_header", f"{len(table.header)} columns, and no header of times says what they are")
     times = times_of(table)
     layout = layout_of(table, times)
     asker = Asker(hints)
@@ -99,11 +107,18 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
         return NoTable("no_stamp", layout)
     order = _order(layout, asker)
     seconds = layout.seconds[order or layout.orders[0]]
+    if table.wide is None and _ends_at_midnight(seconds, layout.step_s(order or layout.orders[0])):
+        why = "00:00 comes after the last time of its own date, so it means the next day; write it as 24:00"
+        return NoTable("no_stamp", why)
     refusals = _too_coarse(layout, order or layout.orders[0])
     used = {*layout.columns, *layout.until, *layout.others, *times}
     used |= {layout.position} if layout.position is not None else set()
     wide = set(table.wide.columns) if table.wide else set()
     numbers = {i for i in range(len(table.header)) if i not in used | wide and _is_numeric(table, i)}
+    if len(numbers) > MOST_VALUES:
+        return NoTable(
+            "no_header", f"{len(numbers)} columns of numbers, and no header of times says what they are"
+        )
     texts = texts_of(table, used | wide, numbers, seconds if not wide else range(len(table.rows)))
     numbers -= {i for i in (texts.meter, texts.register, texts.unit, texts.quality) if i is not None}
     decimal = decimal_of([table.column(i) for i in sorted(numbers | wide) if _may_hold(table, i)])
@@ -128,12 +143,26 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     )  # fmt: skip
 
 
+def _ends_at_midnight(seconds: Sequence[int | None], step: int) -> bool:
+    """Whether 00:00 is written with the date of the day that it ends: after the other times of that date."""
+    if not 0 < step < DAY_S // 2:
+        return False
+    begun: dict[int, int] = {}
+    for before, now in pairwise(second for second in seconds if second is not None):
+        begun.setdefault(before // DAY_S, before % DAY_S)
+        if now % DAY_S == 0 and before - now == DAY_S - step and begun[now // DAY_S]:
+            return True
+    return False
+
+
 def _is_numeric(table: Table, index: int) -> bool:
     """Whether a column holds numbers, or none yet and its name is that of one which may hold some further down."""
     cells, name = table.column(index), table.header[index]
+    named = unit_in(name).name in UNITS or meaning_of(name).channel not in (None, "ignore")
     if all(is_empty(cell) for cell in cells):
-        return unit_in(name).name in UNITS or meaning_of(name).channel not in (None, "ignore")
-    return numeric(cells)
+        return named
+    # A column of readings with some texts is not left out without a word: each of them becomes an error by line.
+    return numeric(cells, 0.5 if named else 0.98)
 
 
 def _may_hold(table: Table, index: int) -> bool:
@@ -211,7 +240,7 @@ def _values(
     found = balanced(without_totals(found, by_name), by_name)
     if texts.mixed and not texts.apart:
         found = [_of_mixed(value) for value in found]
-    return like_the_others(found)
+    return in_two_ways(like_the_others(found))
 
 
 def _of_mixed(value: Value) -> Value:

@@ -38,10 +38,10 @@ class Decimal:
     open: str = ""
 
 
-def numeric(cells: Sequence[str]) -> bool:
+def numeric(cells: Sequence[str], share: float = 0.98) -> bool:
     """Whether a column holds numbers, with texts for no reading between."""
     filled = [cell for cell in cells if not is_empty(cell)]
-    return bool(filled) and sum(map(is_number, filled)) >= 0.98 * len(filled)
+    return bool(filled) and sum(map(is_number, filled)) >= share * len(filled)
 
 
 def decimal_of(columns: Sequence[Sequence[str]]) -> Decimal:

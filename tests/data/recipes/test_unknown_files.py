@@ -358,6 +358,13 @@ def mutations() -> dict[str, str]:
         "header dropped": GERMAN.split("\n", 1)[1],
         "points between thousands": GERMAN.replace(";0,", ";1."),
         "an hour of two days repeated": GERMAN + GERMAN.split("\n", 1)[1].replace("0,1", "0,2"),
+        "midnight with the date of the day before": GERMAN.replace("31.01.2026;00:00", "30.01.2026;00:00"),
+        "energy and power of one thing": "\n".join(
+            f"{line};{end}"
+            for line, end in zip(GERMAN.splitlines(), ["Netzbezug 2 [kW]", *"12345"], strict=True)
+        ),
+        "the same column twice": "\n".join(f"{line};{line.split(';')[2]}" for line in GERMAN.splitlines()),
+        "texts in half of the export": GERMAN.replace(";0\n", ";x\n", 2),
         "a letter in a number": GERMAN.replace("0,155", "0,l55"),
         "a sum below": GERMAN + "Summe;;0,851;0\n",
         "costs in the place of the export": GERMAN.replace("Netzeinspeisung [kWh]", "Kosten [EUR]"),
