@@ -112,6 +112,15 @@ class UnrecognisedFile(DataError, ValueError):
         )
 
 
+class NoRecipe(DataError, ValueError):
+    """A file for which no recipe can be drafted."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(f"{path}: no recipe can be drafted: {why}; ask for another export of the readings")
+
+
 class UnrecognisedGrid(UnrecognisedFile):
     """A network file that no format recognises."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from wattswap.cli import _data_sniff
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
@@ -100,5 +101,8 @@ def _span(report: CheckReport) -> str:
     known = zone if report.local_zone else "UTC: no zone is known, and --zone names one"
     return f"{moment(report.first, zone)} to {moment(report.last, zone)} ({known})"
 
+
+app.command()(_data_sniff.sniff)
+app.command()(_data_sniff.recipe)
 
 COMMANDS.register(Command("data", app, 1))
