@@ -106,9 +106,10 @@ class Engine:
         reader = RowReader(recipe, header, plan, facts, hints, log, found.book)
         for chunk in self._chunks(found, header, reader.wanted, hints, log):
             log.rows = (log.rows or 0) + len(chunk.line)
-            yield from reader.read(chunk)
-            if reader.refused:
+            readings = list(reader.read(chunk))
+            if reader.refused or log.questions:
                 return
+            yield from readings
 
     def _chunks(
         self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog

@@ -89,7 +89,7 @@ class ValueRule:
         factor: What a number is multiplied by.
         factor_column: Role of a column that holds a further factor.
         sign: 1, or -1 where the sign of the numbers is turned.
-        empty: What an empty cell means.
+        empty: What an empty cell means; "absent": zero where the row has a reading of another column.
         missing: Words that mean no reading.
         optional: Whether a file may lack the column.
     """
@@ -104,7 +104,7 @@ class ValueRule:
     factor: float = 1.0
     factor_column: Role | None = None
     sign: Literal[1, -1] = 1
-    empty: Empty = "missing"
+    empty: Literal["missing", "zero", "absent"] = "missing"
     missing: tuple[str, ...] = ()
     optional: bool = False
 

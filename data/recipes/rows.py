@@ -238,6 +238,11 @@ class RowReader:
                 if n in of_channel and column.rule.empty == "zero":
                     filled = n.empty & idle
                     read[i] = column, Numbers(np.where(filled, 0.0, n.values), n.empty & ~idle, n.bad)
+        any_read = ~np.logical_and.reduce([n.empty for _, n in read])
+        for i, (column, n) in enumerate(read):
+            if column.rule.empty == "absent":
+                filled = n.empty & any_read
+                read[i] = column, Numbers(np.where(filled, 0.0, n.values), n.empty & ~filled, n.bad)
         return read
 
     def _scaled(self, frame: Frame, column: Column, found: Numbers) -> Numbers:

@@ -384,7 +384,7 @@ TABLES: dict[str, Table] = {
             "factor": Key(_number),
             "factor_column": Key(_ROLE),
             "sign": Key(_choice(1, -1)),
-            "empty": Key(_choice("missing", "zero")),
+            "empty": Key(_choice("missing", "zero", "absent")),
             "missing": Key(_WORDS),
             "optional": Key(_flag),
         },
