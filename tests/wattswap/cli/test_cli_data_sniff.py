@@ -98,6 +98,22 @@ def test_what_is_no_table_is_refused_in_words(content: bytes, tmp_path: Path, ca
     refused(call(capsys, "data", "recipe", path), 3, "no recipe can be drafted")
 
 
+def test_the_answers_are_options_of_data_check(german: Path, capsys: Capture) -> None:
+    asked = call(capsys, "data", "check", german)
+    assert asked.code == 3
+    assert "--stamp {start|end}" in asked.out
+    answers = ["--stamp", "end", "--zone", "Europe/Berlin"]
+    read = call(capsys, "data", "check", german, *answers)
+    assert read.code == 0, read.out
+    assert "Fri 30 Jan 2026 23:00" in read.out
+    out = german.parent / "mine.toml"
+    call(capsys, "data", "recipe", german, "--out", out)
+    by_recipe = call(capsys, "data", "check", german, "--recipe", out, *answers)
+    assert by_recipe.code == 0, by_recipe.out
+    assert "Fri 30 Jan 2026 23:00" in by_recipe.out
+    refused(call(capsys, "data", "check", german, "--channel", "Netzbezug"), 2, "is no answer")
+
+
 def test_a_draft_is_printed_or_written_and_overwrites_nothing(german: Path, capsys: Capture) -> None:
     printed = call(capsys, "data", "recipe", german)
     assert printed.code == 0
