@@ -35,6 +35,12 @@ def check(
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="A recipe of your own that describes the file.")
     ] = None,
+    unit: _data_sniff.UnitOption = None,
+    stamp: _data_sniff.StampOption = None,
+    dates: _data_sniff.DatesOption = None,
+    encoding: _data_sniff.EncodingOption = None,
+    channel: _data_sniff.ChannelOption = None,
+    yes: _data_sniff.YesOption = False,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -42,11 +48,23 @@ def check(
     from dataclasses import asdict
 
     from data.formats import check as check_file
+    from data.intake.raw import Hints
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
     chosen = _recipe(recipe, format) if recipe is not None else format
-    report = check_file(path, format=chosen, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
+    answers = Hints(
+        zone=zone,
+        fuse_w=round(fuse_kw * 1_000),
+        kind=kind,
+        unit=unit,
+        stamp=stamp,
+        dates=dates,
+        encoding=encoding,
+        channels=_data_sniff.channels_of(channel),
+        yes=yes,
+    )
+    report = check_file(path, format=chosen, answers=answers)
     if json:
         print_json({**asdict(report), "ok": report.ok})
     else:

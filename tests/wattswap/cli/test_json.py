@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "report": (0, "{run} --out {out}/report.html"),
     "clear": (0, "{out}/book.json -m welfare_optimum"),
     "data check": (0, "{street}/meter.csv"),
+    "data sniff": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
     "grid check": (0, "{out}/street.dss"),
