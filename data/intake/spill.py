@@ -7,8 +7,10 @@ Of a stamp its text is not kept; messages write it as it was understood.
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,9 +32,9 @@ from data.intake.rows import rows_of
 from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, home_id
 from market.units import IntArray
 
-ROWS_IN_MEMORY: Final = 2_000_000
+ROWS_IN_MEMORY: Final = 1_500_000
 """Rows that are read as a whole; about 200 bytes each while they are placed."""
-ROWS_OF_A_GROUP: Final = 750_000
+ROWS_OF_A_GROUP: Final = 400_000
 BUCKETS: Final = 128
 """Files of rows, by home; a group is one or more of them."""
 KEPT_TEXTS: Final = 200
@@ -162,14 +164,23 @@ def gathered(chunks: Iterable[RawReadings], room: Path | None = None) -> list[Ra
                 continue
             if spilled is None:
                 spilled = Spilled(Path(tempfile.mkdtemp(prefix=".wattswap-rows-", dir=room)))
-            for one in held:
-                spilled.add(one)
-            held = []
+            while held:
+                spilled.add(held.pop(0))
     except BaseException:
         if spilled is not None:
             spilled.close()
         raise
+    _give_back()
     return held if spilled is None else spilled
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, which allocators keep in pieces between arrays."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def placed_in_groups(
@@ -185,31 +196,37 @@ def placed_in_groups(
         The readings, as int32 where they fit, with a source that is to be replaced; None after errors. Whether stamps
         are local. The lengths of the intervals in the file. [min]
     """
-    whole, local, given = _Whole(list(spilled.homes)), False, set[int]()
-    has_register = False
+    whole, local, given = _Whole(list(spilled.homes), batteries), False, set[int]()
+    without: list[str] = []
     try:
         for chunks in spilled.groups():
             grids, is_local = place(rows_of(chunks), zone, hints, log)
-            del chunks
             local |= is_local
-            for placed in [] if log.has_errors else grids:
-                wide = _widened(placed, spilled, zone)
-                grid = on_grid(wide, log)
-                names = {channel.name for channel in grid.energy}
-                if not names & {"import", "load", OTHER_LOAD}:
-                    continue
-                has_register = True
-                data = meter_data(grid, Source("", ""), batteries)
-                check(data, wide, hints, log)
+            chunks.clear()
+            while grids and not log.has_errors:
+                placed = _widened(grids.pop(), spilled, zone)
                 given |= set(placed.given)
-                whole.add(data)
+                without += () if _added(whole, placed, hints, log) else placed.households
+                del placed  # else its rows stay while the next ones are placed
+            _give_back()
     finally:
         spilled.close()
     _refuse_mixed(spilled, log)
-    if not has_register and not log.has_errors:
-        message = "the file holds no import and no load; choose the export that has them"
-        log.add("error", "no_register", message)
+    if without and not log.has_errors:
+        message = "the rows hold no import and no load; choose the export that has them"
+        log.add("error", "no_register", message, household=without[0], count=len(without))
     return (None if log.has_errors else whole.data(log)), local, given
+
+
+def _added(whole: _Whole, placed: Placed, hints: Hints, log: IntakeLog) -> bool:
+    """Add the homes of a grid, checked; False for homes without a register of theirs."""
+    grid = on_grid(placed, log)
+    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+        return False
+    data = meter_data(grid, Source("", ""), whole.batteries)
+    check(data, placed, hints, log)
+    whole.add(data)
+    return True
 
 
 def _refuse_mixed(spilled: Spilled, log: IntakeLog) -> None:
@@ -246,9 +263,11 @@ class _Whole:
 
     Args:
         homes: Ids of all homes, in the order of the file.
+        batteries: What the source says that homes own.
     """
 
-    def __init__(self, homes: list[str]) -> None:
+    def __init__(self, homes: list[str], batteries: Mapping[str, BatterySpec | None]) -> None:
+        self.batteries = batteries
         self._homes, self._place = homes, {name: i for i, name in enumerate(homes)}
         self._first: MeterData | None = None
         self._energy: dict[str, IntArray] = {}
