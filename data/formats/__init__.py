@@ -278,7 +278,12 @@ def _finished(
         homes: Ids of all homes, in the order of the file.
     """
     rows = log.rows or len(parts[0][0].quality)
-    if not {channel.name for grid, _ in parts for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+    if not {channel.name for grid, _ in parts for channel in grid.energy} & {
+        "import",
+        "net",
+        "load",
+        OTHER_LOAD,
+    }:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )
@@ -320,16 +325,16 @@ def _concluded(
     return FileReading(data, findings, rows, where)
 
 
-def _chosen(path: str | Path, format: str | None, hints: Hints) -> tuple[Path, Format, FileReading]:
+def _chosen(path: str | Path, format: str | Format | None, hints: Hints) -> tuple[Path, Format, FileReading]:
     where = Path(path)
-    chosen = FORMATS.get(format) if format is not None else recognise(where)
+    chosen = FORMATS.get(format) if isinstance(format, str) else format or recognise(where)
     return where, chosen, read(where, chosen, hints)
 
 
 def load(
     path: str | Path,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
@@ -339,7 +344,7 @@ def load(
 
     Args:
         path: File or folder.
-        format: Name of the format; recognised from the content where left out.
+        format: The format or its name; recognised from the content where left out.
         zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
@@ -358,7 +363,7 @@ def load(
 def check(
     path: str | Path,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,

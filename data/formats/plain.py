@@ -62,11 +62,17 @@ def sniff(file: MeterFile) -> Claim:
     try:
         there = {_register(name) for name in _header(file)}
     except (OSError, ValueError) as problem:
-        return Claim(0.1, (f"its header cannot be read: {problem}",))
+        return Claim(_meant(file), (f"its header cannot be read: {problem}",))
     missing = [name for name in REQUIRED if _register(name) not in there]
     if missing:
-        return Claim(0.1, (f"without {', '.join(missing)}",))
+        return Claim(_meant(file), (f"without {', '.join(missing)}",))
     return Claim(1.0, (f"the columns {', '.join(REQUIRED)}",))
+
+
+def _meant(file: MeterFile) -> float:
+    """How sure it is that a file which cannot be read as plain is meant to be plain: it names two of its columns."""
+    line = file.head.split(b"\n", 1)[0].lower()
+    return 0.5 if sum(name.encode() in line for name in REQUIRED) > 1 else 0.1
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

@@ -35,6 +35,8 @@ def on_grid(placed: Placed, log: FindingLog) -> GridReadings:
         flags = _quality(cells, placed, log)
         if cells.rows.omitted:
             flags[zero & ~_rows_there(cells, placed)] = MEASURED
+        if cells.rows.idle:
+            flags[_other_parts(cells, placed) & ~_rows_there(cells, placed)] = MEASURED
         for channel, column in cells.rows.values.items():
             energy[channel] = _energy(cells, channel, column, placed.shape)
         np.maximum(quality, flags, out=quality)
@@ -70,11 +72,23 @@ def _zeros(placed: Placed) -> BoolArray:
     return result
 
 
+def _other_parts(cells: Cells, placed: Placed) -> BoolArray:
+    """Where another table has a row of the same channel: the tariff that counts while this one is idle."""
+    names = {channel.name for channel in cells.rows.values}
+    result = np.zeros(placed.shape, dtype=np.bool_)
+    for other in placed.cells:
+        if other is not cells and names & {channel.name for channel in other.rows.values}:
+            result |= _rows_there(other, placed)
+    return result
+
+
 def absent(cells: Cells, placed: Placed) -> BoolArray:
     """Cells without a row that should have one: not where a source leaves out zeros, nor where none can be known."""
     there = _rows_there(cells, placed)
     if cells.rows.omitted:
         there |= _zeros(placed)
+    if cells.rows.idle:
+        there |= _other_parts(cells, placed)
     if placed.unknown is not None:
         there |= placed.unknown
     return ~there

@@ -266,14 +266,22 @@ def _twice(stamps: IntArray) -> BoolArray:
 def _one_pass(
     stamps: IntArray, edge: tuple[bool, bool], near: IntArray, window: Window
 ) -> tuple[list[int], bool]:
-    """A single pass is known where the file begins or ends in it and no interval lacks towards its other rows."""
-    begins, ends = edge
+    """A single pass is known where it makes the rows around it regular and the other would not.
+
+    So it is where the file begins or ends in the hour, and where intervals are longer than what the clock repeats.
+    """
     times = np.unique(near)
-    step = int(np.diff(times).min()) if len(times) > 1 else 0
-    if begins and not ends and window.begin_s + window.length_s - int(stamps[-1]) <= step:
-        return [SECOND] * len(stamps), True
-    if ends and not begins and int(stamps[0]) - window.begin_s < step:
-        before = times[times < window.begin_s]
-        if len(before) and int(stamps[0]) - int(before[-1]) <= step:
-            return [FIRST] * len(stamps), True
-    return [ALONE] * len(stamps), False
+    before, after = times[times < stamps[0]], times[times > stamps[-1]]
+    steps = np.concatenate([np.diff(before), np.diff(stamps), np.diff(after)])
+    if not len(steps):
+        return [ALONE] * len(stamps), False
+    step = int(steps.min())
+    regular = []
+    for pass_ in (FIRST, SECOND):
+        late = window.length_s if pass_ == SECOND else 0
+        since = int(stamps[0]) + late - int(before[-1]) if len(before) else step
+        until = int(after[0]) + window.length_s - int(stamps[-1]) - late if len(after) else step
+        regular += [pass_] if since == until == step else []
+    if len(regular) != 1:
+        return [ALONE] * len(stamps), False
+    return regular * len(stamps), any(edge)

@@ -18,6 +18,9 @@ from data.intake.values import check_values, report
 from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import BoolArray, IntArray
 
+LARGEST_REFUSED = 10
+"""The length of intervals is checked where no more than one row in so many was refused."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
@@ -120,11 +123,14 @@ def place(
     spans: list[_Span] = []
     local, sound = False, True
     for rows in tables:
-        table, is_local = timed(rows, check_values(rows, hints, log), zone, log)
+        good = check_values(rows, hints, log)
+        table, is_local = timed(rows, good, zone, log)
         local |= is_local
         if table is None:
             continue
-        found = _spans(table, hints, log)
+        # Where many rows were refused, the steps between the others show nothing.
+        refused = int((~good).sum()) * LARGEST_REFUSED > rows.count
+        found = _spans(table, hints, IntakeLog() if refused else log)
         sound &= found is not None
         spans += found or []
     if not sound or not spans:

@@ -27,6 +27,7 @@ class Rows:
         revision: Number of the issue of each row, where some were issued again.
         minutes: Length of the interval of each row, where the file states it. [min]
         omitted: Whether rows of zero are left out between the first and the last row of a home.
+        idle: Whether a part of a channel, such as a tariff, has no rows while another part counts.
     """
 
     line: IntArray
@@ -39,6 +40,7 @@ class Rows:
     revision: IntArray | None
     minutes: IntArray | None = None
     omitted: bool = False
+    idle: bool = False
 
     @property
     def count(self) -> int:
@@ -115,6 +117,7 @@ def _joined(parts: list[RawReadings], homes: list[str]) -> Rows:
         revision=np.repeat([p.revision for p in parts], [len(p.line) for p in parts]) if revised else None,
         minutes=first.minutes,
         omitted=first.omitted == "zero",
+        idle=first.omitted == "idle",
     )
 
 

@@ -21,6 +21,8 @@ def codes_in(source: str) -> set[str]:
                 codes.add(code)
         if isinstance(call.func, ast.Name) and call.func.id in ("_report", "report"):
             codes.update(text for text in texts if isinstance(text, str))
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "_error" and isinstance(texts[0], str):
+            codes.add(texts[0])
     return codes
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from wattswap.cli import _data_sniff
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.formats import CheckReport
+    from data.formats import CheckReport, Format
 
 app = typer.Typer(help="Check meter data before use.", no_args_is_help=True)
 
@@ -31,6 +32,9 @@ def check(
         Literal["energy", "power", "counter"] | None,
         typer.Option("--kind", help="What the numbers are, where they do not look like it."),
     ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe of your own that describes the file.")
+    ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -41,7 +45,8 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
-    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
+    chosen = _recipe(recipe, format) if recipe is not None else format
+    report = check_file(path, format=chosen, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
     if json:
         print_json({**asdict(report), "ok": report.ok})
     else:
@@ -51,6 +56,16 @@ def check(
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
     if not report.ok:
         raise typer.Exit(int(ExitCode.INVALID))
+
+
+def _recipe(recipe: Path, format: str | None) -> Format:
+    """The format that a recipe of the user describes."""
+    from data.formats.tables import format_of_file
+    from wattswap.errors import UsageError
+
+    if format is not None:
+        raise UsageError.of("data check", "--format and --recipe name two formats", "leave one of them out")
+    return format_of_file(recipe)
 
 
 def _print_report(report: CheckReport) -> None:
@@ -86,5 +101,8 @@ def _span(report: CheckReport) -> str:
     known = zone if report.local_zone else "UTC: no zone is known, and --zone names one"
     return f"{moment(report.first, zone)} to {moment(report.last, zone)} ({known})"
 
+
+app.command()(_data_sniff.sniff)
+app.command()(_data_sniff.recipe)
 
 COMMANDS.register(Command("data", app, 1))

@@ -120,7 +120,7 @@ def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
 
 def test_a_file_of_no_known_kind_lists_the_formats(tmp_path: Path) -> None:
     (tmp_path / "meter.xlsx").write_bytes(b"PK")
-    with pytest.raises(UnrecognisedFile, match="citylearn, plain"):
+    with pytest.raises(UnrecognisedFile, match=r"citylearn, .*plain"):
         formats.load(tmp_path / "meter.xlsx")
 
 
