@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from data.intake.claims import Claim
@@ -125,12 +125,14 @@ class Matcher:
     def find(self, lines: Iterable[Line]) -> Header | None:
         """The first line that has all columns; else the one that lacks fewest, if it has a time and a value."""
         best: Header | None = None
+        lines = list(lines)
         for line in lines:
             if self.recipe.file.separator not in (None, line.separator) and line.separator:
                 continue
             header = self.match(line)
             if header is None:
                 continue
+            header = _with_nameless(header, lines)
             if not header.lacking:
                 return header
             if best is None or len(header.lacking) < len(best.lacking):
@@ -216,6 +218,18 @@ class Matcher:
                 confidence, (f"the columns {', '.join(named)}", f"but {shown} is not known"), assumed
             )
         return Claim(1.0, (f"the columns {_listed(named)}",), assumed)
+
+
+def _with_nameless(header: Header, lines: Sequence[Line]) -> Header:
+    """The header with the columns that have no name, but cells below it, among those that are not known."""
+    line = header.line
+    nameless = {at for at, name in enumerate(line.names) if not normal(name)}
+    if not nameless:
+        return header
+    below = [one.names for one in lines if one.row > line.row and one.separator == line.separator]
+    filled = sorted({at for names in below for at in nameless if at < len(names) and names[at].strip()})
+    unknown = (*header.unknown, *(f"column {at + 1} without a name" for at in filled))
+    return replace(header, unknown=unknown)
 
 
 def _listed(names: list[str]) -> str:
