@@ -169,10 +169,18 @@ def _across(recipe: Recipe) -> Iterator[str]:
         yield "file.header and [[preamble]]: a file without a header has no lines above it"
     if recipe.file.thousands == recipe.file.decimal:
         yield f"file.thousands = {recipe.file.thousands!r}: that is the decimal sign"
+    yield from _held_twice(recipe)
     if recipe.meter is None and recipe.meters != "none" and not _names_meters(recipe):
         yield f'meters = {recipe.meters!r}: [meter] column is missing, or say meters = "none"'
     if recipe.meter is not None and recipe.meters == "none":
         yield 'meter.column: say meters = "name" or "id"'
+
+
+def _held_twice(recipe: Recipe) -> Iterator[str]:
+    """Channels that several columns would hold, so that one of them would be lost."""
+    of_column = [value.channel for value in recipe.values if value.channel not in (None, IGNORE)]
+    for channel in sorted({c for c in of_column if c and of_column.count(c) > 1}):
+        yield f"channel = {channel!r}: two columns hold it; give each a part, as in {channel + '.a'!r}"
 
 
 def _names_meters(recipe: Recipe) -> bool:
