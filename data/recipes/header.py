@@ -164,7 +164,13 @@ class Matcher:
                 role = hit[1]
                 again = self._original(shown, hit[0].re)
                 groups[at] = {key: text for key, text in again.groupdict().items() if text is not None}
-            if role is not None:
+            if role is None:
+                continue
+            if any(groups.get(other, {}) == groups.get(at, {}) for other in columns.get(role, ())):
+                unknown.append(
+                    " ".join(shown.split())
+                )  # a second column of one thing: which is meant is not known
+            else:
                 columns[role] = (*columns.get(role, ()), at)
         lacking = tuple(role for role in self._needed if role not in columns)
         values = [v for v in self.recipe.values if v.column in columns or (not v.column and times)]

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from data import clock
@@ -14,6 +14,7 @@ from data.errors import InvalidRecipe, UnknownZone
 from data.intake.raw import UNITS
 from data.recipes import model
 from data.recipes.model import CONTRACT, IGNORE, Recipe
+from data.recipes.write import recipe_to_toml as recipe_to_toml
 from market.errors import did_you_mean
 from market.interval import ALLOWED_MINUTES
 
@@ -169,10 +170,18 @@ def _across(recipe: Recipe) -> Iterator[str]:
         yield "file.header and [[preamble]]: a file without a header has no lines above it"
     if recipe.file.thousands == recipe.file.decimal:
         yield f"file.thousands = {recipe.file.thousands!r}: that is the decimal sign"
+    yield from _held_twice(recipe)
     if recipe.meter is None and recipe.meters != "none" and not _names_meters(recipe):
         yield f'meters = {recipe.meters!r}: [meter] column is missing, or say meters = "none"'
     if recipe.meter is not None and recipe.meters == "none":
         yield 'meter.column: say meters = "name" or "id"'
+
+
+def _held_twice(recipe: Recipe) -> Iterator[str]:
+    """Channels that several columns would hold, so that one of them would be lost."""
+    of_column = [value.channel for value in recipe.values if value.channel not in (None, IGNORE)]
+    for channel in sorted({c for c in of_column if c and of_column.count(c) > 1}):
+        yield f"channel = {channel!r}: two columns hold it; give each a part, as in {channel + '.a'!r}"
 
 
 def _names_meters(recipe: Recipe) -> bool:
@@ -430,63 +439,3 @@ RECIPE = Table(
     }
 )
 _FIELDS = {"value": "values"}
-_KEYS = {"ends": "is", "values": "value"}
-
-
-def recipe_to_toml(recipe: Recipe) -> str:
-    """Write a recipe as TOML; reading it back gives the same recipe."""
-    head = ["contract = 1", *(_lines(recipe, list(RECIPE.keys)))]
-    columns = [f"{role} = {_toml(headers)}" for role, headers in recipe.columns.items()]
-    if recipe.ignore:
-        columns.append(f"{IGNORE} = {_toml(recipe.ignore)}")
-    parts = ["\n".join(head)]
-    parts += _section("file", recipe.file)
-    parts.append("\n".join(["[columns]", *columns]))
-    parts += _section("stamp", recipe.stamp)
-    if recipe.times is not None:
-        parts.append(f"[times]\npattern = {_toml(recipe.times)}")
-    if recipe.meter is not None:
-        parts.append(f"[meter]\ncolumn = {_toml(recipe.meter)}")
-    parts += ["\n".join(["[[value]]", *_lines(value)]) for value in recipe.values]
-    parts += _section("quality", recipe.quality)
-    parts += _section("rows", recipe.rows)
-    parts += ["\n".join(["[[preamble]]", *_lines(rule)]) for rule in recipe.preamble]
-    return "\n\n".join(parts) + "\n"
-
-
-def _section(name: str, rule: Any) -> list[str]:
-    lines = _lines(rule) if rule is not None else []
-    return ["\n".join([f"[{name}]", *lines])] if lines else []
-
-
-def _lines(rule: Any, names: list[str] | None = None) -> list[str]:
-    """The fields of a rule that differ from what is meant where they are left out."""
-    plain = {field.name: field for field in fields(rule)}
-    lines = []
-    for name in names if names is not None else plain:
-        value, field = getattr(rule, name), plain[name]
-        if value != field.default and value not in ((), {}):
-            one = value[0] if isinstance(value, tuple) and len(value) == 1 and name != "refuse" else value
-            lines.append(f"{_KEYS.get(name, name)} = {_toml(one)}")
-    return lines
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if is_dataclass(value):
-        value = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != f.default}
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_quoted(str(k))} = {_toml(v)}" for k, v in value.items()) + " }"
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _quoted(text: str) -> str:
-    """A text as TOML has it: literal where it holds a backslash, so that patterns stay readable."""
-    if "\\" in text and "'" not in text and text.isprintable():
-        return f"'{text}'"
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -11,7 +11,7 @@ from data.intake.claims import RECOGNISED
 from data.intake.file import MeterFile
 from data.intake.raw import Hints
 from data.recipes.toml import recipe_to_toml
-from tests.kits.recipe_kit import UTC, codes, given, imported, own, try_text
+from tests.kits.recipe_kit import SIMPLE, UTC, codes, given, imported, own, try_text
 
 HEAD = 'contract = 1\ntitle = "t"\nabout = "a"\n'
 LONG = (
@@ -236,6 +236,13 @@ def test_a_column_that_a_recipe_does_not_know_keeps_it_from_being_sure(tmp_path:
     assert codes(read(path, own(), UTC)) == {"unknown_column"}
     assert own(columns='ignore = "col*"').sniff(MeterFile(path)).confidence <= 0.7
     assert own(columns='ignore = "/col.*/"').sniff(MeterFile(path)).confidence == 1
+
+
+def test_two_columns_of_one_thing_are_not_chosen_between(tmp_path: Path) -> None:
+    path = given(tmp_path / "m.csv", f"time,energy,Usage\n{T0},1,5\n{T1},2,6\n")
+    recipe = own(instead=SIMPLE.replace('energy = "energy"', 'energy = ["energy", "usage"]'))
+    assert recipe.sniff(MeterFile(path)).confidence <= 0.7
+    assert codes(read(path, recipe, UTC)) == {"unknown_column"}
 
 
 def test_a_file_without_a_header_is_not_sure(tmp_path: Path) -> None:

@@ -157,6 +157,11 @@ BAD = [
     ('unit = "kWh"', 'unit = "kWh"\nfactor = 0', "value[1].factor = 0: write a number that is not 0"),
     ('unit = "kWh"', 'unit = "kWh"\nby = "time"', "give one of them"),
     ('channel = "import"', 'by = "time"', "value[1].channels is missing"),
+    (
+        "[[value]]",
+        '[[value]]\ncolumn = "time"\nunit = "Wh"\nchannel = "import"\n[[value]]',
+        "channel = 'import': two columns hold it",
+    ),
 ]
 
 
