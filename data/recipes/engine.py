@@ -116,7 +116,10 @@ class Engine:
     ) -> Iterator[Chunk]:
         rule = self.recipe.file
         if found.book:
-            yield from sheets.chunks(found.path, header, rule, wanted, log)
+            try:
+                yield from sheets.chunks(found.path, header, rule, wanted, log)
+            except sheets.UnreadableSheets as problem:
+                log.add("error", "unreadable", str(problem))
             return
         encoding = encoding_of(found.path, rule, hints)
         assert encoding is not None, "it was asked for"

@@ -87,6 +87,7 @@ def _recipe(recipe: Path, format: str | None) -> Format:
 
 
 def _print_report(report: CheckReport) -> None:
+    from data.errors import LISTED
     from data.findings import by_cause
     from wattswap.cli.tables import ONE_LINE, wrapped
 
@@ -105,8 +106,11 @@ def _print_report(report: CheckReport) -> None:
     }
     for name, value in [*facts.items(), *(("note", text) for text in report.notes)]:
         print(wrapped(f"{name:<10} {value}", 11, ONE_LINE))
-    for line in by_cause(report.findings):
+    causes = by_cause(report.findings)
+    for line in causes[:LISTED]:
         print(wrapped(line, 2, ONE_LINE))
+    if len(causes) > LISTED:
+        print(wrapped(f"and {len(causes) - LISTED} more; --json lists them", 2, ONE_LINE))
 
 
 def _span(report: CheckReport) -> str:

@@ -31,7 +31,7 @@ NAMES = {
         "Feed-in",
         "Production",
     ),
-    "ignore": ("Kosten (EUR)", "Temperatur", "Voltage (V)", "Gas (m3)", "Blindarbeit (kvarh)"),
+    "ignore": ("Kosten (EUR)", "Temperatura", "Voltage (V)", "Gas (m3)", "Blindarbeit (kvarh)"),
 }
 WH_OF_ONE = {"kWh": 1000.0, "Wh": 1.0, "W": 0.25, "kW": 250.0, None: 1000.0}
 """Energy in a quarter of an hour; a table that names no unit has kWh. [Wh]"""

@@ -27,7 +27,7 @@ def table(name: str = "Netzbezug [kWh]") -> list[list[Cell]]:
 
 
 def test_the_sheet_with_a_table_is_read_once_the_rest_is_answered(tmp_path: Path) -> None:
-    path = write_xlsx(tmp_path / "meter.xlsx", {"Titel": [["Stadtwerke"]], "Werte": table()})
+    path = write_xlsx(tmp_path / "meter.xlsx", {"Cover": [["Stadtwerke"]], "Werte": table()})
     found = inferred(MeterFile(path), Hints())
     assert isinstance(found, Inferred)
     assert found.grid.sheet == "Werte"
