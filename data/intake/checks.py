@@ -44,7 +44,9 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
     registers = {"import": data.import_wh, "export": data.export_wh}
     for name, energy in (registers | dict(data.sub_meters)).items():
         channel, cells = channels.get(name, channels.get("net", (Channel(name), placed.cells[0])))
-        there = name in channels or (name in registers and "net" in channels)
+        # A source of gross meters alone lays down what its load is; beside an import it may be any register.
+        there = name in channels and (name != "load" or "import" in channels)
+        there |= name in registers and "net" in channels
         if there and not cells.counted and hints.kind is None:
             counter = look_like_counters(energy)
             if counter.any():

@@ -54,7 +54,7 @@ def check_sun(data: MeterData, zone: ZoneInfo | None, log: FindingLog) -> None:
     """Report homes whose production shows that the clock of the file is another than it is taken for.
 
     Args:
-        data: Readings; homes with a production meter are looked at.
+        data: Readings; homes with a production meter are checked.
         zone: Zone of the homes; None where it is not known.
         log: Where findings go.
     """
@@ -118,7 +118,7 @@ def _check_jumps(homes: dict[int, _Days], data: MeterData, zone: ZoneInfo, log: 
             # A clock that does not go forward with the zone shows production an hour late after the change.
             if abs(moved) >= JUMP_SHARE * abs(size_s):
                 jumped.append((h, moved))
-        # A file has one clock: where many homes are looked at, half of them show it.
+        # A file has one clock: where many homes are checked, half of them show it.
         if not jumped or 2 * len(jumped) < looked:
             continue
         h, moved = jumped[0]
