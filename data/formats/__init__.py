@@ -39,7 +39,7 @@ class Format:
         unit: Unit and kind of the values in the file.
         sniff: How sure it is that a file has this format, and why; reads `file.head` and `file.name`, or
             for a folder the files in it, and no more.
-        parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
+        parse: Yields the readings of a file in chunks, or a single `GridReadings` or `MeterData`. What is wrong goes into the log, by
             line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
         zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
         asks: What a file of this format leaves open and `Hints` does not answer, from its head.
@@ -53,7 +53,7 @@ class Format:
     summary: str
     unit: str
     sniff: Callable[[MeterFile], Claim]
-    parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings]]
+    parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings | MeterData]]
     zone: str | None = None
     asks: Callable[[MeterFile, Hints], tuple[Question, ...]] = _asks_nothing
     meters: Literal["name", "id"] = "name"
@@ -62,7 +62,12 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry(
-    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=3
+    "meter format",
+    # The store registers itself here from a room above: it is found by its name, and this room does not import it.
+    folders=("data.formats", "data.store.format"),
+    group="wattswap.formats",
+    item=Format,
+    contract=3,
 )
 
 
@@ -179,6 +184,8 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)
     if not chunks:
         return _unread(log, log.zone or zone)
+    if isinstance(chunks[0], MeterData):
+        return FileReading(chunks[0], log.findings(), log.rows or 0, log.zone or "not known")
     if isinstance(chunks[0], GridReadings):
         return _finished(file, format, hints, log, [(chunks[0], None)], log.zone or "not known")
     if not tables:

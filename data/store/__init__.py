@@ -1,0 +1,1 @@
+"""A store of meter readings: a folder of immutable Parquet files and the manifest that says which of them count."""
