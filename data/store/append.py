@@ -1,4 +1,4 @@
-"""Readings that are added to a home that has some: new intervals, equal ones, better ones, and those that contradict."""
+"""Readings added to a home that has some: new intervals, equal ones, better ones, and those that contradict."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def refuse_other_grid(old: HomeSeries, new: HomeSeries) -> None:
         cure = "import it into a store of its own and bring both to one step with `wattswap data resample`"
         raise Mismatch([problem], cure)
     if old.phase_s != new.phase_s:
-        problem = f"intervals of home {new.home} begin {new.phase_s} s past a multiple, and {old.phase_s} s in the store"
+        problem = f"intervals of home {new.home} begin {new.phase_s} s after a multiple, in the store {old.phase_s} s"
         raise Mismatch([problem], "check the zone")
 
 

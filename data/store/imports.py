@@ -76,7 +76,7 @@ class Options:
     """
 
     format: str | None = None
-    hints: Hints = Hints()
+    hints: Hints = field(default_factory=Hints)
     given: Mapping[str, str] = field(default_factory=dict)
     combine: bool | None = None
     prefer: Prefer | None = None

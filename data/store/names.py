@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from data.intake.claims import Question
 from data.readings import home_id
@@ -154,7 +155,7 @@ def _one_or_many(
         by_format.setdefault(files[place].format.name, []).append(series)
     for group in by_format.values():
         ordered = sorted(group, key=lambda one: one.start_s)
-        apart = [b.start_s >= a.end_s for a, b in zip(ordered, ordered[1:], strict=False)]
+        apart = [b.start_s >= a.end_s for a, b in pairwise(ordered)]
         if any(apart):
             asks = (
                 f"{len(ordered)} files name no home, and some of them follow each other in time: they are of one home,"

@@ -1,7 +1,7 @@
 """Files of readings: written once, one row group a home, each row an interval; and reading them.
 
-Columns: `time` (timestamp[s, UTC], start of the interval), `household` (dictionary), `import_wh`, `export_wh` and sub-meters
-`NAME_wh` (int64; null where the source has no such meter), `quality` (0 measured, 1 estimated, 2 missing).
+Columns: `time` (timestamp[s, UTC], start of the interval), `household` (dictionary), `import_wh`, `export_wh` and
+sub-meters `NAME_wh` (int64; null where the source has no such meter), `quality` (0 measured, 1 estimated, 2 missing).
 """
 
 from __future__ import annotations

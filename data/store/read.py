@@ -137,11 +137,9 @@ def meter_data_of(content: Content) -> MeterData:
 def source_of(manifest: Manifest) -> Source:
     """Where the readings of a store come from."""
     answers = {} if manifest.zone is None else {"zone": manifest.zone}
-    files = len(manifest.sources)
-    formats = ", ".join(sorted({origin.format for origin in manifest.sources}))
-    notes = [
-        f"{files} imported file{'' if files == 1 else 's'} of the format{'' if ',' not in formats else 's'} {formats}"
-    ]
+    formats = sorted({origin.format for origin in manifest.sources})
+    files, plural = len(manifest.sources), "" if len(manifest.sources) == 1 else "s"
+    notes = [f"{files} imported file{plural} of {', '.join(formats)}"]
     if manifest.layers:
         intervals = sum(layer.intervals for layer in manifest.layers)
         policies = ", ".join(dict.fromkeys(layer.policy for layer in manifest.layers))
