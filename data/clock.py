@@ -17,6 +17,7 @@ UNREADABLE, WITH_OFFSET, LOCAL = 0, 1, 2
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_DAY_S = 86_400
 _SHORTEST = len("2026-06-13T00:30")  # a bare date is refused: it does not name an interval
 
 
@@ -141,6 +142,32 @@ def utc_by_row_order(
         second = order[1:][same]
         utc[second] = clock.second_utc_s[row[second]]
     return utc, repeated, clock.exists[row]
+
+
+def instants_of_positions(
+    day_local: IntArray, position: IntArray, minutes: int | IntArray, zone: ZoneInfo
+) -> tuple[IntArray, BoolArray]:
+    """Turn numbers of intervals, counted from 1 through each local day, into the instants at which they start.
+
+    A day has as many as its hours hold: of half an hour 46 on the day with 23 hours, 48, and 50 on the one with 25.
+
+    Args:
+        day_local: Local midnight that begins the day of each row, on the local clock. [s since 1970]
+        position: Number of the interval in its day.
+        minutes: Interval length, of each row or of all. [min]
+        zone: Zone of the days.
+
+    Returns:
+        UTC of each start [s since 1970]; and which numbers their day has at all: a row without is an error of the
+        file, and one day too short or too long shows a clock that hides the change of the hour.
+    """
+    step_s = np.asarray(minutes, dtype=np.int64) * 60
+    days, row = np.unique(day_local, return_inverse=True)
+    # In a gap at midnight the first UTC is that of the change, with which the day begins.
+    begin = local_clock(days, zone).first_utc_s
+    length = local_clock(days + _DAY_S, zone).first_utc_s - begin
+    after = (position - 1) * step_s
+    return begin[row] + after, (position >= 1) & (after + step_s <= length[row])
 
 
 def local_of_utc(utc_s: IntArray, zone: ZoneInfo) -> IntArray:

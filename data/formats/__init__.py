@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,10 +14,11 @@ from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check as check_data
 from data.intake.claims import Claim, Question
-from data.intake.counters import as_counters
+from data.intake.counters import as_said
 from data.intake.file import MeterFile
+from data.intake.names import MeterNames, Names
 from data.intake.place import Placed, place
-from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, Register
+from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, SaidKind
 from data.intake.rows import rows_of
 from data.intake.steps import by_step, joined
 from data.readings import ESTIMATED, MISSING, MeterData, Source
@@ -43,8 +43,9 @@ class Format:
             line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
         zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
         asks: What a file of this format leaves open and `Hints` does not answer, from its head.
-        meters: What names a home in the file: a "name" that may be kept, or an "id" that identifies people, such as
-            the number of a meter or a customer, which leaves no trace in stores and messages.
+        meters: What names a home in the file: a "name" that may be kept; an "id" that identifies people, such as the
+            number of a meter or a customer, which leaves no trace in stores and messages: homes are called home-1,
+            home-2, ..; or "none" in a file of one home, whose rows have the label "".
         sample: First lines of such a file, for docs/reference/formats.md.
         source: Where the layout is documented or was found: a standard and clause, or repository, path and commit.
     """
@@ -56,7 +57,7 @@ class Format:
     parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings | MeterData]]
     zone: str | None = None
     asks: Callable[[MeterFile, Hints], tuple[Question, ...]] = _asks_nothing
-    meters: Literal["name", "id"] = "name"
+    meters: MeterNames = "name"
     sample: str = ""
     source: str = ""
 
@@ -121,6 +122,8 @@ class FileReading:
         rows: Rows of data in the file.
         zone: The clock of the file, in words or as a zone name.
         questions: What has to be answered before it can be read.
+        ids: What the file calls the homes of `data`, in their order. For whoever adds to a store, which keeps no more
+            of it than a salted hash: never to be shown.
     """
 
     data: MeterData | None
@@ -128,6 +131,7 @@ class FileReading:
     rows: int
     zone: str
     questions: tuple[Question, ...] = ()
+    ids: tuple[str, ...] = field(default=(), repr=False)
 
 
 def recognise(path: Path) -> Format:
@@ -167,7 +171,22 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     """
     if not path.exists():
         raise MissingFile(path)
-    file, log = MeterFile(path), IntakeLog()
+    names = Names(format.meters, hints.homes)
+    reading = _read(MeterFile(path), format, hints, names)
+    data = reading.data
+    if data is not None:
+        notes = tuple(map(names.hide_in, data.source.notes))
+        data = replace(data, source=replace(data.source, notes=notes))
+    return replace(
+        reading,
+        data=data,
+        findings=tuple(map(names.hide, reading.findings)),
+        ids=names.ids_of(data.households) if data is not None else (),
+    )
+
+
+def _read(file: MeterFile, format: Format, hints: Hints, names: Names) -> FileReading:
+    log, path = IntakeLog(), file.path
     zone = hints.zone or format.zone
     if zone is not None:
         clock.zone_named(zone)
@@ -180,8 +199,11 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
         if log.questions:
             return _unread(log, zone)
         chunks = list(format.parse(file, hints, log))
-        raw = [chunk for chunk in chunks if isinstance(chunk, RawReadings)]
-        tables = rows_of([as_counters(c, log) for c in raw] if hints.register == "counter" else raw)
+        raw = [names.of(chunk) for chunk in chunks if isinstance(chunk, RawReadings)]
+        if hints.kind is not None:
+            log.answers["kind"] = hints.kind
+            raw = [as_said(chunk, hints.kind, log) for chunk in raw]
+        tables = rows_of(raw)
     if not chunks:
         return _unread(log, log.zone or zone)
     if isinstance(chunks[0], MeterData):
@@ -270,7 +292,7 @@ def load(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
-    register: Register | None = None,
+    kind: SaidKind | None = None,
 ) -> MeterData:
     """Load meter data of any registered format.
 
@@ -280,13 +302,13 @@ def load(
         zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
-        register: What the numbers are, "interval" or "counter", where they do not look like what they are.
+        kind: What the numbers are, "energy", "power" or "counter", where they do not look like what they are.
 
     Raises:
         InvalidMeterFile: Holds every error by line.
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
     """
-    where, _, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
+    where, _, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, kind))
     if reading.data is None:
         raise InvalidMeterFile(where, errors_of(reading.findings))
     return reading.data
@@ -299,14 +321,14 @@ def check(
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
-    register: Register | None = None,
+    kind: SaidKind | None = None,
 ) -> CheckReport:
     """Read a file with the code and the arguments of `load`, and report instead of raising.
 
     Raises:
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
     """
-    _, chosen, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, register))
+    _, chosen, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, kind))
     data = reading.data
     return CheckReport(
         format=chosen.name,

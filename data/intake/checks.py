@@ -38,7 +38,7 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
     for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
         channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
-        if name in channels and channel.kind != "counter" and hints.register is None:
+        if name in channels and channel.kind != "counter" and hints.kind is None:
             counter = look_like_counters(energy)
             if counter.any():
                 report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from data.findings import FindingLog
-from data.intake.raw import UNITS, Channel, FloatArray, RawReadings
+from data.intake.raw import UNITS, Channel, FloatArray, RawReadings, SaidKind
 from market.units import BoolArray, IntArray
 
 LEAST_RISES = 24
@@ -54,18 +54,29 @@ def report_counters(channel: Channel, homes: Sequence[str], log: FindingLog) -> 
         "error",
         "cumulative",
         f"{channel}{whose} rises from row to row and falls hardly ever: this is a meter's counter (cumulative), not"
-        ' the energy of each interval; say register = "counter", and the differences are taken, or'
-        ' register = "interval" if it is energy all the same',
+        ' the energy of each interval; say kind = "counter", and the differences are taken, or'
+        ' kind = "energy" if it is energy all the same',
         household=homes[0] if len(homes) == 1 else None,
     )
 
 
-def as_counters(chunk: RawReadings, log: FindingLog) -> RawReadings:
-    """The same rows, read as counters because the user says so."""
-    for channel in chunk.values:
-        if UNITS[channel.unit][1]:
-            message = f"{channel} is power, which no counter shows; leave `register` out"
+POWER_OF = {"Wh": "W", "kWh": "kW", "MWh": "MW"}
+"""Mean power whose number is energy when it lasts an hour."""
+
+
+def as_said(chunk: RawReadings, kind: SaidKind, log: FindingLog) -> RawReadings:
+    """The same rows, read as the counters, the energy or the mean power that the user says they are."""
+    powers = [channel for channel in chunk.values if UNITS[channel.unit][1]]
+    if kind == "counter":
+        for channel in powers:
+            message = f"{channel} is power, which no counter shows; leave `kind` out"
             log.add("error", "not_a_counter", message, line=1)
-    return replace(
-        chunk, values={replace(channel, kind="counter"): column for channel, column in chunk.values.items()}
-    )
+        return replace(
+            chunk, values={replace(c, kind="counter"): column for c, column in chunk.values.items()}
+        )
+    said = {c: c for c in chunk.values} | {
+        c: replace(c, kind="interval", unit=POWER_OF[c.unit] if kind == "power" else c.unit)
+        for c in chunk.values
+        if c not in powers
+    }
+    return replace(chunk, values={said[channel]: column for channel, column in chunk.values.items()})

@@ -166,7 +166,7 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, l
     huge = values > LARGEST_KWH * UNITS["kWh"][0] / UNITS[unit][0]
     if channel.kind == "counter":
         huge[:] = False
-    counted = _counted(rows, values, huge) if hints.register is None else []
+    counted = _counted(rows, values, huge) if hints.kind is None else []
     if counted:
         report_counters(channel, [rows.homes[h] for h in counted], log)
     _report(

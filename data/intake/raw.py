@@ -33,14 +33,18 @@ UNITS: dict[str, tuple[int, bool]] = {
     "uW": (1, True),
     "W": (10**6, True),
     "kW": (10**9, True),
+    "MW": (10**12, True),
 }
 """Micro-Wh of one unit of energy; or micro-W of one unit of mean power, and True."""
 
 _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 
 
-Register = Literal["interval", "counter"]
-"""What numbers are: energy of each interval, or a meter's counter."""
+Kind = Literal["interval", "counter"]
+"""What the numbers of a channel are: energy or mean power of each interval, or a meter's counter."""
+
+SaidKind = Literal["energy", "power", "counter"]
+"""What the user says that numbers are: energy of each interval, mean power in it, or a meter's counter."""
 
 StampEnd = Literal["start", "end"]
 """Which end of its interval a stamp names."""
@@ -57,13 +61,16 @@ class Hints:
         zone: Time zone of local stamps; asked for where the file needs it.
         minutes: Interval length; found in the file where left out. [min]
         fuse_w: Power above which a metered register is impossible. [W]
-        register: What the numbers are; where left out, what the format says, with a check that they look like it.
+        kind: What the numbers are; where left out, what the format says, with a check that they look like it. "power"
+            turns columns of energy units into mean power: of kWh into kW.
         unit: Unit of the values, a key of `UNITS`; for a file that does not say it.
         stamp: Which end of its interval a stamp names; for a file that does not say it.
         dates: Order of day, month and year in the dates; for a file in which several are possible.
         encoding: Code page of a text file that is not UTF-8.
         channels: What a column, or a word of a column of registers, holds: a channel as in "import", "export.night"
             (part of a channel), "-net" (sign turned), or "ignore"; by what the file calls it.
+        homes: Names of homes, by what the file calls them: a name, or the number of a meter or customer. Several may be
+            one home.
         recipe: A recipe of the user's own; None for those that are known.
         yes: Take proposed answers of confidence `PROPOSED` or more.
     """
@@ -71,12 +78,13 @@ class Hints:
     zone: str | None = None
     minutes: int | None = None
     fuse_w: int = DEFAULT_FUSE_W
-    register: Register | None = None
+    kind: SaidKind | None = None
     unit: str | None = None
     stamp: StampEnd | None = None
     dates: Literal["dmy", "mdy", "ymd"] | None = None
     encoding: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
+    homes: Mapping[str, str] = field(default_factory=dict)
     recipe: Path | None = None
     yes: bool = False
 
@@ -97,7 +105,7 @@ class Channel:
 
     name: str
     unit: str = "kWh"
-    kind: Register = "interval"
+    kind: Kind = "interval"
     label: str = ""
     part: str = ""
 

@@ -12,6 +12,7 @@ from data.clock import (
     LOCAL,
     UNREADABLE,
     WITH_OFFSET,
+    instants_of_positions,
     local_of_utc,
     local_seconds,
     parse_stamps,
@@ -103,3 +104,44 @@ def test_a_copy_of_a_zone_names_the_zone(folder: str) -> None:
 @pytest.mark.parametrize("name", ["UTC", "Etc/GMT-1", "CET", "Asia/Kolkata"])
 def test_fixed_clocks_and_places_are_zones(name: str) -> None:
     assert zone_named(name).key == name
+
+
+ZONES = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "America/Santiago",
+    "Asia/Kolkata",
+    "Africa/Cairo",
+]
+
+
+@pytest.mark.parametrize("zone", [*ZONES, "America/Havana"])
+@pytest.mark.parametrize("minutes", [15, 30, 60])
+def test_positions_are_counted_through_days_of_any_length(zone: str, minutes: int) -> None:
+    info = ZoneInfo(zone)
+    for day in range(366):
+        date = datetime(2024, 1, 1) + timedelta(days=day)
+        # By hand: every whole step after the first instant that has this date, while the date lasts.
+        first = int((date - timedelta(hours=3)).replace(tzinfo=UTC).timestamp()) - 14 * 3600
+        of_day = [
+            s
+            for s in range(first, first + 60 * 3600, 900)
+            if datetime.fromtimestamp(s, info).date() == date.date()
+        ]
+        starts = list(range(of_day[0], of_day[-1] + 900 - minutes * 60 + 1, minutes * 60))
+        count = len(starts)
+        position = np.arange(0, count + 2)
+        found, there = instants_of_positions(
+            np.full(len(position), local_seconds(date)), position, minutes, info
+        )
+        assert there.tolist() == [False, *[True] * count, False]
+        assert found[1:-1].tolist() == starts
+
+
+def test_positions_may_have_a_length_each() -> None:
+    day = np.full(3, local_seconds(datetime(2024, 10, 27)))
+    found, there = instants_of_positions(day, np.array([100, 50, 26]), np.array([15, 30, 60]), BERLIN)
+    end = int(datetime(2024, 10, 28, tzinfo=BERLIN).timestamp())
+    assert (end - found[:2]).tolist() == [900, 1800]
+    assert there.tolist() == [True, True, False]

@@ -27,9 +27,9 @@ def check(
     fuse_kw: Annotated[
         float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
     ] = 43.0,
-    register: Annotated[
-        Literal["interval", "counter"] | None,
-        typer.Option("--register", help="What the numbers are, where they do not look like it."),
+    kind: Annotated[
+        Literal["energy", "power", "counter"] | None,
+        typer.Option("--kind", help="What the numbers are, where they do not look like it."),
     ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,
@@ -41,7 +41,7 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
-    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), register=register)
+    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
     if json:
         print_json({**asdict(report), "ok": report.ok})
     else:

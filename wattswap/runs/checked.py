@@ -41,7 +41,7 @@ from wattswap.runs.zones import RunZones, zones_of
 from wattswap.scenario.load import Scenario, Span
 
 DAY_S = 86_400
-_HOW_TO_READ = ("sample", "path", "format", "zone", "fuse_kw", "register")
+_HOW_TO_READ = ("sample", "path", "format", "zone", "fuse_kw", "kind")
 """Keys of [data] on which it depends what the readings are."""
 
 

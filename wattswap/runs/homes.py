@@ -67,7 +67,7 @@ def load_meter(scenario: Scenario) -> MeterData:
             format=options.format,
             zone=options.zone,
             fuse_w=options.fuse_w,
-            register=options.numbers,
+            kind=options.kind,
         )
     return meter
 

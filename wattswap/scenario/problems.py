@@ -81,10 +81,18 @@ def _table_at(path: KeyPath, root: type[Table]) -> type[Table] | None:
     return table
 
 
+RENAMED: Mapping[KeyPath, str] = {
+    ("data", "register"): 'write kind = "counter", or kind = "energy" for energy of each interval'
+}
+"""What to write for keys of an earlier release."""
+
+
 def unknown_key(path: KeyPath, root: type[Table] | None = None, value: object = None) -> Fault:
     """The probable meaning of an unknown key with a value, in a scenario or a file whose top is `root`."""
     root = root or scenario_model()
     table, key = _table_at(path[:-1], root), str(path[-1])
+    if path in RENAMED:
+        return path, "is the old name of another key", RENAMED[path]
     siblings = fields_of(table) if table else {}
     elsewhere = [known for known in key_paths(root) if known.split(".")[-1] == key]
     # A known key in the wrong table is usually a line below the wrong [header], not a typo; not so one letter off.

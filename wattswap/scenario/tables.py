@@ -83,8 +83,8 @@ class Data(Table):
     fuse_w: Power = Field(
         43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
     )
-    numbers: Literal["interval", "counter"] | None = Field(
-        default=None, alias="register", description="What the numbers are, where they do not look like it."
+    kind: Literal["energy", "power", "counter"] | None = Field(
+        default=None, description="What the numbers are, where they do not look like it."
     )
     on_missing: Literal["refuse", "drop_home"] = Field(
         "refuse", description="What to do about missing readings."
@@ -112,7 +112,7 @@ class Data(Table):
         if self.sample is not None:
             faults.extend(
                 (key, "has no effect on a bundled sample", "remove it")
-                for key, field in (("format", "format"), ("zone", "zone"), ("register", "numbers"))
+                for key, field in (("format", "format"), ("zone", "zone"), ("kind", "kind"))
                 if field in self.model_fields_set
             )
         for key in ("path", "weather"):

@@ -48,9 +48,9 @@ def test_a_counter_is_one_finding_however_it_falls_and_its_differences_are_taken
     report = check(path)
     assert [f.code for f in report.findings] == ["cumulative"]
     assert "of a, b rises" in report.findings[0].message
-    assert 'register = "counter"' in report.findings[0].message
-    assert check(path, register="counter").ok
-    data = formats.load(path, register="counter")
+    assert 'kind = "counter"' in report.findings[0].message
+    assert check(path, kind="counter").ok
+    data = formats.load(path, kind="counter")
     rise = max(round(v, 3) for v in np.diff(values))
     assert data.intervals == len(values) - 1
     assert data.import_wh[:, 0].max() == round(1000 * rise)
@@ -60,7 +60,7 @@ def test_a_counter_is_one_finding_however_it_falls_and_its_differences_are_taken
 def test_energy_that_looks_like_a_counter_loads_where_said(tmp_path: Path) -> None:
     path = write(tmp_path, rows(*[f"{i / 100:.2f},0" for i in range(60)]))
     assert not check(path).ok
-    assert formats.load(path, register="interval").import_wh[:, 0].tolist() == [10 * i for i in range(60)]
+    assert formats.load(path, kind="energy").import_wh[:, 0].tolist() == [10 * i for i in range(60)]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_energy_of_intervals_is_not_taken_for_a_counter(
 
 def test_power_is_no_counter(tmp_path: Path) -> None:
     header = HEADER.replace("_kwh", "_kw")
-    report = check(write(tmp_path, rows(*TEN), header=header), register="counter")
+    report = check(write(tmp_path, rows(*TEN), header=header), kind="counter")
     assert {f.code for f in report.findings} == {"not_a_counter"}
 
 

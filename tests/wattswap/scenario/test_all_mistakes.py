@@ -254,9 +254,9 @@ def test_where_an_override_cannot_be_read_nothing_is_said_of_the_rest(
 
 def test_where_it_is_not_known_how_the_data_are_read_they_are_not(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = call(
-        capsys, "validate", "demo", "--set", "data.register=no", "--set", 'homes.controls.plan=["home-99"]'
+        capsys, "validate", "demo", "--set", "data.kind=no", "--set", 'homes.controls.plan=["home-99"]'
     )
-    refused(outcome, 3, "data.register")
+    refused(outcome, 3, "data.kind")
     assert "home-99" not in outcome.err
 
 
