@@ -17,7 +17,7 @@ from data.intake.raw import Channel, Hints, IntakeLog, Numbers, exact_stamps
 from data.intake.rows import Rows
 from data.readings import ESTIMATED, MISSING, MeterData
 from data.store.facts import Facts, facts_of
-from data.store.read import FORMAT, Content, meter_data_of, read_store
+from data.store.read import FORMAT, Content, meter_data_of, read_store, source_of
 from data.store.series import GRID, HomeSeries, on_one_grid
 
 Checked = tuple[CheckReport, tuple[Facts, ...]]
@@ -65,7 +65,7 @@ def _findings(content: Content, hints: Hints, zone: ZoneInfo | None) -> tuple[Fi
     found: list[Finding] = []
     for one in content.series:
         log = IntakeLog()
-        data = on_one_grid([one], meter_data_of(replace(content, series=(one,))).source, {})
+        data = on_one_grid([one], source_of(content.manifest), {})
         check_data(data, _as_placed(one, data, zone), hints, log)
         found += [_by_time(finding, one, zone) for finding in log.findings()]
     return (*errors_of(found), *(one for one in found if one.severity == "warning"))

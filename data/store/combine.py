@@ -56,7 +56,9 @@ def _pair(done: Joined, new: HomeSeries) -> Joined:
     shared = (end_s - start_s) / max(old.end_s - old.start_s, new.end_s - new.start_s)
     if not common or shared >= SAME_SPAN:
         return Joined(_summed(old, new), _with(done, "summed" if common else "beside"))
-    problem = f"files of home {old.home} overlap in part and differ there: neither months of one meter nor parts of one time"
+    problem = (
+        f"files of home {old.home} overlap in part and differ there: they are neither months nor parts of it"
+    )
     raise Mismatch([problem], "give each its own home with --map FILE=HOME, or leave one out")
 
 

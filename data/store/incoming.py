@@ -148,9 +148,8 @@ def _incoming(
     path: Path, format: Format, hints: Hints, said: Mapping[str, str], earlier: Mapping[str, str]
 ) -> Incoming:
     reading = formats.read(path, format, hints)
-    names = reading.data.households if reading.data is not None else ()
-    identities = tuple(getattr(reading, "ids", ()) or (names if format.meters == "id" else ()))
-    named = str(format.meters) != "none" and names != ("",)
+    identities = reading.ids if format.meters == "id" else ()
+    named = format.meters != "none"
     assumed: Mapping[str, str] = {}
     with FORMATS.held(format):
         assumed = format.sniff(MeterFile(path)).assumed

@@ -163,9 +163,10 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """The version of the readings: a hash of the hashes of all files that count."""
+        """The version of the store: a hash of what is said of homes and of the hashes of all files that count."""
+        homes = json.dumps([asdict(home) for home in self.homes.values()], sort_keys=True)
         lines = [f"{one.sha256} {one.name}\n" for one in self.files]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256("".join([homes, *lines]).encode()).hexdigest()
 
     def hash_of(self, identity: str) -> str:
         """The salted hash of what identifies a home; it takes some milliseconds on purpose."""

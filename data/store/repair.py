@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -185,8 +186,8 @@ def shared_out(shape: IntArray, total: int) -> IntArray:
     """Split a total in proportion to a shape, in whole units that add up; evenly where the shape is all zero."""
     if not shape.any():
         shape = np.ones(len(shape), dtype=np.int64)
-    reached = [total * int(so_far) // int(shape.sum()) for so_far in np.cumsum(shape)]
-    return np.diff(np.array([0, *reached], dtype=np.int64))
+    reached = [0, *(total * int(so_far) // int(shape.sum()) for so_far in np.cumsum(shape))]
+    return np.array([after - before for before, after in pairwise(reached)], dtype=np.int64)
 
 
 def homes_of(series: Sequence[HomeSeries], homes: Collection[str] | None) -> list[HomeSeries]:

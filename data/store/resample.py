@@ -23,8 +23,8 @@ def resampled(
 ) -> HomeSeries:
     """The readings of a home in another step; its energy stays the same to the Wh.
 
-    Quality is the worst of the parts; an interval of which a part lies outside of the readings is MISSING, and keeps the
-    energy that was read. What a profile makes is ESTIMATED.
+    Quality is the worst of the parts; an interval of which a part lies outside of the readings is MISSING, and keeps
+    the energy that was read. What a profile makes is ESTIMATED.
 
     Args:
         series: The readings.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from wattswap.cli import _data_assemble, _data_repair, _data_show, _data_store
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
@@ -14,7 +15,7 @@ from wattswap.errors import ExitCode
 if TYPE_CHECKING:
     from data.formats import CheckReport
 
-app = typer.Typer(help="Check meter data before use.", no_args_is_help=True)
+app = typer.Typer(help="Check, import, repair and show meter data.", no_args_is_help=True)
 
 
 @app.command()
@@ -41,11 +42,19 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
-    report = check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
+    stored = _data_store.check(path, zone, round(fuse_kw * 1_000))
+    report = (
+        stored[0]
+        if stored
+        else check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
+    )
     if json:
-        print_json({**asdict(report), "ok": report.ok})
+        homes = [_data_show.as_json(one) for one in stored[1]] if stored else []
+        print_json({**asdict(report), "ok": report.ok, **({"homes": homes} if stored else {})})
     else:
         _print_report(report)
+        if stored:
+            _data_show.print_checked(path.name, stored)
         errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
@@ -86,5 +95,13 @@ def _span(report: CheckReport) -> str:
     known = zone if report.local_zone else "UTC: no zone is known, and --zone names one"
     return f"{moment(report.first, zone)} to {moment(report.last, zone)} ({known})"
 
+
+app.command("import")(_data_store.import_files)
+app.command()(_data_store.export)
+app.command()(_data_show.show)
+app.command()(_data_repair.repair)
+app.command()(_data_repair.undo)
+app.command()(_data_repair.resample)
+app.command()(_data_assemble.assemble)
 
 COMMANDS.register(Command("data", app, 1))
