@@ -39,8 +39,9 @@ class Format:
         unit: Unit and kind of the values in the file.
         sniff: How sure it is that a file has this format, and why; reads `file.head` and `file.name`, or
             for a folder the files in it, and no more.
-        parse: Yields the readings of a file in chunks, or a single `GridReadings` or `MeterData`. What is wrong goes into
-            the log, by line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
+        parse: Yields the readings of a file in chunks, or a single `GridReadings` or `MeterData`. What is wrong
+            goes into the log, by line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be
+            identified.
         zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
         asks: What a file of this format leaves open and `Hints` does not answer, from its head.
         meters: What names a home in the file: a "name" that may be kept; an "id" that identifies people, such as the

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from wattswap.cli._data_store import HomeOption, StoreArgument, pairs
+from wattswap.cli._data_store import SHOWN, HomeOption, StoreArgument, pairs
 from wattswap.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
     from wattswap.cli._data_words import table_of
     from wattswap.cli.output import print_json
 
-    homes = {
+    homes: dict[str, dict[str, Any]] = {
         home: {
             "gaps": one.gaps,
             "filled": len(one.patch.time_s) if one.patch else 0,
@@ -91,12 +91,12 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
     if json:
         print_json({"store": str(store), "policy": policy, "made": made, "homes": homes})
         return
-    rows: dict[str, dict[str, Any]] = {
+    rows = {
         home: {
             "gaps": one["gaps"],
             "filled": one["filled"],
             "left": one["left"],
-            **{f"{name} kWh": f"{wh / 1000:+.3f}" for name, wh in found[home].patch.added_wh().items()},  # type: ignore[union-attr]
+            **{f"{name} kWh": f"{wh / 1000:+.3f}" for name, wh in one["added_wh"].items() if name in SHOWN},
         }
         for home, one in homes.items()
         if one["filled"]
@@ -120,7 +120,7 @@ def undo(store: StoreArgument, json: JsonOption = False) -> None:
     with writing(store) as writer:
         if not writer.manifest.layers:
             raise UsageError.of(
-                str(store), "no repair can be taken away", "`wattswap data show STORE` shows what it holds"
+                str(store), "has no repair that could be taken away", "`data repair` makes one"
             )
         last = writer.manifest.layers[-1]
         writer.undo(f"{last.intervals} intervals by {last.policy}")
@@ -155,6 +155,7 @@ def resample(
     from data.store.resample import resampled
     from data.store.write import making, refuse_taken, whole
     from wattswap.cli.output import print_json
+    from wattswap.cli.tables import wrapped
 
     refuse_taken(out)
     content = read_store(store, home)
@@ -176,13 +177,18 @@ def resample(
         for before, one in zip(content.series, series, strict=True)
     }
     total = sum(after for home_ in energy.values() for _, after in home_.values())
-    kept = all(before == after for home_ in energy.values() for before, after in home_.values())
+    assert all(before == after for home_ in energy.values() for before, after in home_.values()), (
+        "energy is kept"
+    )
     if json:
         totals = {home_: {name: after for name, (_, after) in one.items()} for home_, one in energy.items()}
-        print_json({"store": str(out), "minutes": minutes, "energy_kept": kept, "energy_wh": totals})
+        print_json({"store": str(out), "minutes": minutes, "energy_wh": totals})
     else:
+        kwh = f"{total / 1000:,.3f} kWh of all registers"
         print(
-            f"{out}: {len(series)} homes in intervals of {minutes} minutes; {total / 1000:,.3f} kWh, the same to the Wh"
+            wrapped(
+                f"{out}: {len(series)} homes in intervals of {minutes} minutes; {kwh}, the same to the Wh"
+            )
         )
 
 

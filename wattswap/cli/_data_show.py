@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattswap.cli._data_store import HomeOption
-from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -25,6 +25,19 @@ MOST_HOMES = 12
 """Homes of a page, of which each has its picture; others are named."""
 BLOCKS = " ░▒▓█"
 UNREAD = "·"
+KEPT = (
+    "import kWh",
+    "export kWh",
+    "pv kWh",
+    "read %",
+    "peak kW",
+    "base W",
+    "gaps",
+    "days",
+    "min",
+    "estimated %",
+)
+"""Columns that stay longest where the screen is narrow."""
 COLUMNS = 48
 """Half hours of a day, which fit 80 letters beside the name of the day."""
 
@@ -43,6 +56,7 @@ def show(
         str | None, typer.Option("--zone", help="Time zone of local stamps, and of the times that are shown.")
     ] = None,
     module: ModuleOption = None,
+    wide: WideOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show what each home holds: span, energy, coverage, peak and base load, and its days as a heat map."""
@@ -64,16 +78,10 @@ def show(
 
         write_meters(html, path.name, series[:MOST_HOMES], facts, zone)
     if json:
-        print_json(
-            {
-                "path": str(path),
-                "zone": zone,
-                "homes": [as_json(one) for one in facts],
-                "html": html and str(html),
-            }
-        )
+        page = None if html is None else str(html)
+        print_json({"path": str(path), "zone": zone, "homes": [as_json(one) for one in facts], "html": page})
         return
-    print_facts_of(path.name, facts, zone)
+    print_facts_of(path.name, facts, zone, wide=wide)
     if len(series) == 1:
         _print_pictures(series[0], info, zone)
     else:
@@ -107,7 +115,7 @@ def as_json(one: Facts) -> dict[str, Any]:
     return found
 
 
-def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None) -> None:
+def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide: bool) -> None:
     """Print the numbers of homes: of one below each other, of several as a table."""
     import pandas as pd
 
@@ -147,7 +155,7 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None) -> None:
     ).T
     rows.index.name = "home"
     first, last = min(one.start_s for one in facts), max(one.end_s for one in facts)
-    table_of(f"{name}: {len(facts)} homes, {span(first, last, zone)}", rows)
+    table_of(f"{name}: {len(facts)} homes, {span(first, last, zone)}", rows, KEPT, wide=wide)
 
 
 def _gaps(one: Facts, zone: str | None) -> str:
@@ -163,7 +171,7 @@ def print_checked(name: str, checked: Checked) -> None:
     """Print coverage and gaps of each home of a store, below its report."""
     report, facts = checked
     print()
-    print_facts_of(name, facts, report.local_zone)
+    print_facts_of(name, facts, report.local_zone, wide=True)
 
 
 def _print_pictures(series: HomeSeries, info: ZoneInfo | None, zone: str | None) -> None:
@@ -175,7 +183,7 @@ def _print_pictures(series: HomeSeries, info: ZoneInfo | None, zone: str | None)
 
 
 def picture_lines(series: HomeSeries, channel: str, info: ZoneInfo | None, zone: str | None) -> list[str]:
-    """A heat map of days against the time of day, in blocks: 62 letters wide."""
+    """A heat map of days against the time of day, in blocks: 61 letters wide."""
     import numpy as np
 
     from data.store.facts import picture
@@ -186,7 +194,7 @@ def picture_lines(series: HomeSeries, channel: str, info: ZoneInfo | None, zone:
     read = power[~np.isnan(power)]
     top = float(np.quantile(read, 0.98)) or float(read.max())
     heads = "".join(f"{hour:02d}:00".ljust(COLUMNS // 6) for hour in range(0, 24, 4))
-    lines = [f"{channel}, mean power by {each} and time of day ({zone or 'UTC'})", f"{'':12}{heads}".rstrip()]
+    lines = [f"{channel}, mean power by {each} and time of day ({zone or 'UTC'})", f"{'':13}{heads}".rstrip()]
     for label, row in zip(labels, power, strict=True):
         cells = "".join(
             UNREAD
@@ -194,11 +202,11 @@ def picture_lines(series: HomeSeries, channel: str, info: ZoneInfo | None, zone:
             else BLOCKS[min(len(BLOCKS) - 1, int(value / top * (len(BLOCKS) - 1) + 0.5))]
             for value in row.tolist()
         )
-        lines.append(f"{label:<12}{cells}".rstrip())
+        lines.append(f"{label:<13}{cells}".rstrip())
     steps = [
         f"{block} {top * place / (len(BLOCKS) - 1) / 1000:.2f}" for place, block in enumerate(BLOCKS) if place
     ]
-    lines.append(f"{'':12}{'  '.join(steps)} kW; {UNREAD} not read")
+    lines.append(f"{'':13}{'  '.join(steps)} kW; {UNREAD} not read")
     return lines
 
 

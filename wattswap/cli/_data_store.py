@@ -20,6 +20,8 @@ HomeOption = Annotated[
 ZoneOption = Annotated[
     str | None, typer.Option("--zone", help="Time zone of the times that are shown; default: the store's.")
 ]
+SHOWN = ("import", "export", "pv")
+"""Channels of tables that have to fit 80 letters; `--json` has all."""
 HOW = {
     "continued": "one after the other in time",
     "beside": "channels beside each other",
@@ -197,10 +199,8 @@ def _print_imported(found: Imported) -> None:
             print(wrapped(f"    {name}: {answer}{before}", 6))
         for name, value in source.assumed.items():
             print(wrapped(f"    {name}: {value}, as the format lays down", 6))
-        for text in (
-            *(note for note in source.notes if "warnings when read" not in note),
-            *by_cause(file.reading.findings),
-        ):
+        notes = [note for note in source.notes if "warnings when read" not in note]  # those follow one by one
+        for text in (*notes, *by_cause(file.reading.findings)):
             print(wrapped(f"    {text}", 6))
     for one in found.homes:
         if one.how:
@@ -218,7 +218,11 @@ def _row(one: ImportedHome) -> dict[str, object]:
     """What became of a home's intervals; energy in kWh."""
     counts = one.counts
     row: dict[str, object] = {"min": one.series.minutes}
-    row |= {f"{name} kWh": f"{int(column.sum()) / 1000:.3f}" for name, column in one.series.energy.items()}
+    row |= {
+        f"{name} kWh": f"{int(column.sum()) / 1000:.3f}"
+        for name, column in one.series.energy.items()
+        if name in SHOWN
+    }
     return row | {
         "new": counts.new,
         "equal": counts.equal,
@@ -293,7 +297,7 @@ def _left_out(content: Any) -> list[str]:
     steps = sorted({one.minutes for one in content.series})
     if len(steps) > 1:
         notes.append(
-            f"homes read in different steps ({', '.join(map(str, steps))} minutes); who reads them in one file sums them to"
-            " the longest"
+            f"homes read in different steps ({', '.join(map(str, steps))} minutes); whoever reads them in one file sums"
+            " them to the longest"
         )
     return notes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from data.errors import DataError
@@ -25,8 +27,15 @@ def span(start_s: int, end_s: int, zone: str | None) -> str:
     return f"{moment_of(start_s, zone)} to {moment_of(end_s, zone)} ({known})"
 
 
-def table_of(title: str, frame: pd.DataFrame) -> None:
-    """Print rows of homes, as wide as the screen; columns that hold nothing but zeros are left out."""
+def table_of(title: str, frame: pd.DataFrame, keep: Sequence[str] = (), *, wide: bool = True) -> None:
+    """Print rows of homes; columns that hold nothing but zeros are left out.
+
+    Args:
+        title: Above the table.
+        frame: One row a home.
+        keep: Columns that stay longest where it is not wide.
+        wide: Whether all columns are printed, however narrow the screen is.
+    """
     from wattswap.cli.tables import Column, print_columns
 
     columns = []
@@ -35,7 +44,7 @@ def table_of(title: str, frame: pd.DataFrame) -> None:
         if any(cell not in ("", "0") for cell in cells):
             columns.append(Column(str(name), cells))
     key = Column(str(frame.index.name), [str(one) for one in frame.index], right=False)
-    print_columns(title, key, columns)
+    print_columns(title, key, columns, keep=keep, wide=wide)
 
 
 def _cell(value: Any) -> str:

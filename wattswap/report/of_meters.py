@@ -60,7 +60,8 @@ def _numbers(facts: Sequence[Facts], zone: str) -> Section:
 
     lacking = sum(one.missing for one in facts) / sum(one.intervals for one in facts)
     drawn = sum(one.energy_wh.get("import", 0) for one in facts) / 1000
-    answer = f"{number(drawn)} kWh were drawn from the grid; {number(100 * (1 - lacking))} % of all intervals have a reading."
+    share = number(100 * (1 - lacking))
+    answer = f"{number(drawn)} kWh were drawn from the grid; {share} % of all intervals have a reading."
     rows = pd.DataFrame(
         {
             one.home: {
