@@ -89,12 +89,17 @@ def scenario_text(content: Content, name: str, path: str) -> str:
         raise InvalidData.of(path, str(error)) from None
     if window is None:
         raise InvalidData.of(path, "the store has no readings", "import a file first")
-    start, days, past = _time_of(*window, zone, _longest_step_s(content))
+    start, length, past = _time_of(*window, zone, _longest_step_s(content))
     homes = [content.manifest.homes[one.home] for one in content.series]
-    lacking = [one.home for one in content.series if _lacks(one, start, days)]
+    lacking = [one.home for one in content.series if _lacks(one, start, length)]
     forecast = '"same_hour_mean"' if past >= 1 else '"perfect_foresight"'
     if past >= 2 * PAST_DAYS:
         forecast = '"ridge"'
+    missing = (
+        f"{len(lacking)} here: they are left out; `wattswap data repair` fills gaps"
+        if lacking
+        else "none here"
+    )
     lines = [
         "# A wattswap scenario of imported meter data. Every key is explained in docs/reference/scenario.md;",
         "# `wattswap validate FILE` checks this file. Prices are examples: write your own.",
@@ -105,34 +110,36 @@ def scenario_text(content: Content, name: str, path: str) -> str:
         "seed = 1",
         "",
         "[time]",
-        f"zone = {json.dumps(zone)}",
+        _line(f"zone = {json.dumps(zone)}", "of local habits and of the times that people read"),
         f"start = {start.isoformat()}",
-        f"{days}",
+        length,
         "",
         "[data]",
-        f"path = {json.dumps(path)}                # a store: `wattswap data show` shows what it holds",
-        f'on_missing = "{"drop_home" if lacking else "refuse"}"          # homes with missing readings'
-        + (
-            f": {len(lacking)} here, so they are left out; `wattswap data repair` fills gaps"
-            if lacking
-            else ""
+        _line(f"path = {json.dumps(path)}", "a store: `wattswap data show` shows what it holds"),
+        _line(
+            f'on_missing = "{"drop_home" if lacking else "refuse"}"', f"homes that miss readings: {missing}"
         ),
         "",
         "[homes]",
-        'batteries = "data"                # those that the store names; "none" leaves them out',
-        f"forecast = {forecast}       # {past} days lie before the run; `wattswap list forecasters` shows others",
+        _line('batteries = "data"', 'those that the store names; "none" leaves them out'),
+        _line(f"forecast = {forecast}", f"{past} days lie before the run; see `wattswap list forecasters`"),
         *([f"forecast_days = {min(past, PAST_DAYS)}"] if 1 <= past < 2 * PAST_DAYS else []),
         "",
         "[tariff]",
-        "import_per_kwh = 0.32             # what a home pays its retailer",
-        "feed_in_per_kwh = 0.08            # what the retailer pays a home",
+        _line("import_per_kwh = 0.32", "what a home pays its retailer"),
+        _line("feed_in_per_kwh = 0.08", "what the retailer pays a home"),
         "",
         "[market]",
-        'mechanism = "uniform_price"       # `wattswap list mechanisms` shows others',
+        _line('mechanism = "uniform_price"', "`wattswap list mechanisms` shows others"),
         *_grid(homes),
         *_roofs(homes),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _line(text: str, comment: str) -> str:
+    """A line with a comment, which all begin at the same place."""
+    return f"{text:<35} # {comment}"
 
 
 def _longest_step_s(content: Content) -> int:
@@ -152,11 +159,7 @@ def _time_of(start_s: int, end_s: int, zone: str, step_s: int) -> tuple[datetime
     past = min(2 * PAST_DAYS, whole - min(DAYS, max(1, whole // 2)))
     days = min(DAYS, whole - past)
     start = (midnight.replace(tzinfo=None) + timedelta(days=past)).replace(tzinfo=info)
-    return (
-        start,
-        f"days = {days}" + f"                          # of {whole - past} that the data have from here",
-        past,
-    )
+    return start, _line(f"days = {days}", f"of {whole - past} that the data have from here"), past
 
 
 def _lacks(one: HomeSeries, start: datetime, days: str) -> bool:
@@ -178,23 +181,23 @@ def _grid(homes: list[Home]) -> list[str]:
         return []
     lines = [
         "",
-        "# [grid]                          # take the # away once the file of the grid is there",
-        '# file = "grid.json"              # `wattswap grid import` writes it',
-        "# [grid.homes]                    # node of each home",
+        _line("# [grid]", "take the # away once the file of the grid is there"),
+        _line('# file = "grid.json"', "`wattswap grid import` writes it"),
+        _line("# [grid.homes]", "node of each home"),
     ]
     return lines + [f"# {json.dumps(home.name)} = {json.dumps(home.node)}" for home in nodes]
 
 
 def _roofs(homes: list[Home]) -> list[str]:
-    """Generators: a home whose production is metered has it in its readings; for others they are written as comments."""
-    roofs = [home for home in homes if home.pv_w is not None]
+    """Generators, as comments: a home whose production is metered has it in its readings already."""
     lines = []
-    for home in roofs:
-        assert home.pv_w is not None
+    for home in homes:
+        if home.pv_w is None:
+            continue
         lines += [
             "",
-            f"# [homes.pv.{json.dumps(home.name)}]             # needs data.weather, and that its readings hold no production",
-            f"# peak_kw = {home.pv_w / 1000:g}",
+            f"# [homes.pv.{json.dumps(home.name)}]",
+            _line(f"# peak_kw = {home.pv_w / 1000:g}", "needs data.weather, and readings without production"),
             "# tilt = 30",
             "# azimuth = 180",
             "# latitude = 50.8",
