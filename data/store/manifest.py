@@ -174,9 +174,9 @@ class Manifest:
         return hashlib.scrypt(identity.strip().encode(), salt=salt, n=2**11, r=8, p=1, dklen=32).hex()
 
 
-def new_manifest(zone: str | None = None) -> Manifest:
+def new_manifest(zone: str | None = None, salt: str | None = None) -> Manifest:
     """The manifest of an empty store."""
-    return Manifest(salt=secrets.token_hex(16), zone=zone)
+    return Manifest(salt=salt or secrets.token_hex(16), zone=zone)
 
 
 def change(command: str, says: str) -> Change:

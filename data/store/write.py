@@ -134,10 +134,15 @@ def writing(path: Path, wait_s: float = disk.WAIT_S) -> Iterator[Writer]:
 
 
 @contextmanager
-def making(path: Path, zone: str | None = None) -> Iterator[Writer]:
+def making(path: Path, zone: str | None = None, salt: str | None = None) -> Iterator[Writer]:
     """Make a store; where its first readings are not written, nothing is left of it.
 
     A folder that a killed process had begun is taken over.
+
+    Args:
+        path: The folder.
+        zone: Zone in which people read its times.
+        salt: Of the hashes of meters, where it takes over those of another store.
 
     Raises:
         StoreExists: Something else is there.
@@ -152,7 +157,7 @@ def making(path: Path, zone: str | None = None) -> Iterator[Writer]:
         with disk.writer_lock(path):
             if (path / MANIFEST).exists():
                 raise StoreExists(path, "was made by another process just now")
-            manifest = new_manifest(zone)
+            manifest = new_manifest(zone, salt)
             _clean(path, manifest)
             yield Writer(path, manifest)
             if not (path / MANIFEST).is_file():

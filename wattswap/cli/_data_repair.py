@@ -163,12 +163,14 @@ def resample(
     series = [resampled(one, minutes, profile, zone) for one in content.series]
     homes = [replace(content.manifest.homes[one.home], minutes=minutes) for one in series]
     says = f"{len(series)} homes of {store.name} in intervals of {minutes} minutes"
-    with making(out, content.manifest.zone) as writer:
+    names = {one.name for one in homes}
+    meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
+    with making(out, content.manifest.zone, content.manifest.salt) as writer:
         writer.append(
             whole(series),
             homes,
             says,
-            meters=content.manifest.meters,
+            meters=meters,
             sources=content.manifest.sources,
             command="resample",
         )
