@@ -11,7 +11,7 @@ import numpy as np
 from data import clock
 from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnrecognisedFile
 from data.findings import Finding, errors_of
-from data.intake.assemble import meter_data, on_grid
+from data.intake.assemble import meter_data, on_grid, registers_of
 from data.intake.checks import check as check_data
 from data.intake.claims import Claim, Question
 from data.intake.counters import as_said
@@ -125,6 +125,7 @@ class FileReading:
         questions: What has to be answered before it can be read.
         ids: What the file calls the homes of `data`, in their order. For whoever adds to a store, which keeps no more
             of it than a salted hash: never to be shown.
+        channels: Registers that the file has: in `data` the energy of any other register is 0, and not metered.
     """
 
     data: MeterData | None
@@ -133,6 +134,7 @@ class FileReading:
     zone: str
     questions: tuple[Question, ...] = ()
     ids: tuple[str, ...] = field(default=(), repr=False)
+    channels: frozenset[str] = frozenset(("import", "export"))
 
 
 def recognise(path: Path) -> Format:
@@ -250,7 +252,8 @@ def _finished(
         homes: Ids of all homes, in the order of the file.
     """
     rows = log.rows or len(parts[0][0].quality)
-    if not {channel.name for grid, _ in parts for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+    channels = {channel.name for grid, _ in parts for channel in grid.energy}
+    if not hints.partial and not channels & {"import", "load", OTHER_LOAD, "net"}:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )
@@ -277,7 +280,7 @@ def _finished(
         warned = ", ".join(sorted({finding.code for finding in findings}))
         notes = (*data.source.notes, f"warnings when read: {warned}")
         data = replace(data, source=replace(data.source, notes=notes))
-    return FileReading(data, findings, rows, where)
+    return FileReading(data, findings, rows, where, channels=registers_of(channels))
 
 
 def _chosen(path: str | Path, format: str | None, hints: Hints) -> tuple[Path, Format, FileReading]:

@@ -12,7 +12,7 @@ from data import clock
 from data.findings import FindingLog, runs
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
-from data.intake.raw import Channel, Hints
+from data.intake.raw import OTHER_LOAD, Channel, Hints
 from data.readings import MEASURED, MeterData
 from market.errors import printable
 from market.units import BoolArray, IntArray
@@ -44,7 +44,13 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
                 report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)
                 energy = np.where(counter, 0, energy)  # what follows from this one cause is not told again
         _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
-    _check_homes(log, data)
+    if channels.keys() & {
+        "import",
+        "net",
+        "load",
+        OTHER_LOAD,
+    }:  # of a part of a home the consumption is not known
+        _check_homes(log, data)
 
 
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:

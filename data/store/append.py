@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -13,9 +13,9 @@ from data import clock
 from data.errors import LISTED
 from data.readings import ESTIMATED, MEASURED, MISSING
 from data.store.errors import Mismatch
-from data.store.parts import HomeRows, rows_of
+from data.store.rows import HomeRows, chosen, rows_of, whole
 from data.store.series import HomeSeries
-from market.units import BoolArray, IntArray
+from market.units import IntArray
 
 Prefer = Literal["new", "old"]
 
@@ -70,24 +70,33 @@ def appended(
         Mismatch: Their intervals are of another length or begin at other times.
     """
     if old is None:
-        return Appended((rows_of(new),), Counts(new=int((new.quality != MISSING).sum())))
+        return Appended(tuple(rows_of(new)), Counts(new=int((whole(new).quality != MISSING).sum())))
     refuse_other_grid(old, new)
     row = (new.time_s - old.start_s) // old.step_s
     inside = (row >= 0) & (row < old.intervals)
     at = np.clip(row, 0, old.intervals - 1)
-    had = np.where(inside, old.quality[at], MISSING)
+    nothing = np.zeros(new.intervals, dtype=np.bool_)
+    known = {name: inside & ~old.absent[name][at] if name in old.absent else inside for name in old.energy}
     has = new.quality
-    common = [name for name in new.energy if name in old.energy]
-    differs = np.zeros(new.intervals, dtype=np.bool_)
+    had = np.where(inside, old.quality[at], MISSING).astype(np.uint8)
+    common = [name for name in new.energy if name in known]
+    comparable = np.logical_or.reduce([known[name] for name in common]) if common else nothing
+    others = np.logical_or.reduce(
+        [nothing, *(mask for name, mask in known.items() if name not in new.energy)]
+    )
+    more = np.logical_or.reduce([~known.get(name, nothing) for name in new.energy])
+    differs = nothing.copy()
     for name in common:
-        differs |= new.energy[name] != old.energy[name][at]
-    both = (had != MISSING) & (has != MISSING)
-    fresh = (had == MISSING) & (has != MISSING)
+        differs |= known[name] & (new.energy[name] != old.energy[name][at])
+    both = comparable & (had != MISSING) & (has != MISSING)
+    fresh = (has != MISSING) & ~both
     better = both & (had == ESTIMATED) & (has == MEASURED)
-    worse = (had == MEASURED) & (has == ESTIMATED) & differs | (had != MISSING) & (has == MISSING)
+    worse = both & (had == MEASURED) & (has == ESTIMATED) & differs | comparable & (had != MISSING) & (
+        has == MISSING
+    )
     conflict = both & (had == has) & differs
-    write = fresh | better | (conflict if prefer == "new" else np.zeros_like(conflict))
-    beside = both & ~write & ~worse & (not set(new.energy) <= set(old.energy))
+    beside = both & more & ~better & ~differs
+    write = fresh | better | beside | (conflict if prefer == "new" else nothing)
     counts = Counts(
         new=int((fresh | beside).sum()),
         equal=int((both & ~better & ~worse & ~conflict & ~beside).sum()),
@@ -95,15 +104,13 @@ def appended(
         kept=int(worse.sum()),
         preferred=int(conflict.sum()) if prefer else 0,
     )
-    rows = [_chosen(new, write, new.energy)]
-    more = {name: column for name, column in new.energy.items() if name not in old.energy}
-    if more:
-        rows.append(_chosen(replace(new, quality=np.maximum(has, had)), beside & ~write, more))
-    kept = tuple(one for one in rows if len(one.time_s))
+    # Of an interval that other files know other channels of, the worst of both counts.
+    flags = np.where(others, np.maximum(has, had), has).astype(np.uint8)
+    rows = (chosen(replace(new, quality=flags), write, new.energy),) if write.any() else ()
     if prefer or not conflict.any():
-        return Appended(kept, counts)
+        return Appended(rows, counts)
     told = _told(old, new, at, np.flatnonzero(conflict), common, zone)
-    return Appended(kept, counts, told, int(conflict.sum()))
+    return Appended(rows, counts, told, int(conflict.sum()))
 
 
 def refuse_other_grid(old: HomeSeries, new: HomeSeries) -> None:
@@ -121,13 +128,6 @@ def refuse_other_grid(old: HomeSeries, new: HomeSeries) -> None:
     if old.phase_s != new.phase_s:
         problem = f"intervals of home {new.home} begin {new.phase_s} s after a multiple, in the store {old.phase_s} s"
         raise Mismatch([problem], "check the zone")
-
-
-def _chosen(new: HomeSeries, rows: BoolArray, energy: Mapping[str, IntArray]) -> HomeRows:
-    at = np.flatnonzero(rows)
-    return HomeRows(
-        new.home, new.time_s[at], {name: column[at] for name, column in energy.items()}, new.quality[at]
-    )
 
 
 def _told(

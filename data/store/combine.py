@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import combinations
 
 import numpy as np
 
-from data.readings import MISSING
-from data.store.append import refuse_other_grid
+from data.clock import iso_utc
+from data.store.append import appended, refuse_other_grid
 from data.store.errors import Mismatch
+from data.store.rows import placed, rows_of
 from data.store.series import HomeSeries
 from market.units import IntArray
 
 SAME_SPAN = 0.9
 """Parts of one home cover the same time: at least this share of each of them."""
+_APART = "give each its own home with --map FILE=HOME, or leave one out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,8 +26,8 @@ class Joined:
     """Readings of one home out of several.
 
     Args:
-        series: Its readings.
-        how: What was done: "continued", "beside", "summed" or "equal".
+        series: Its readings; a channel may be absent in some of the intervals.
+        how: What was done: "summed", "beside" or "continued".
     """
 
     series: HomeSeries
@@ -32,57 +35,96 @@ class Joined:
 
 
 def joined_home(parts: Sequence[HomeSeries]) -> Joined:
-    """Join readings that are known to be of one home.
+    """Join readings that are said to be of one home.
+
+    Those of the same channel and the same time are its parts, and are summed. What is then left of a channel are its
+    months, and follow each other; where they overlap, they have to be equal. Channels stand beside each other.
 
     Raises:
-        Mismatch: They overlap in part and differ there, so that neither of the meanings is plain.
+        Mismatch: Neither of these meanings is plain: files overlap in part and differ, have the same readings, or have
+            more parts in one time than in another.
     """
-    ordered = sorted(parts, key=lambda one: one.start_s)
-    return reduce(_pair, ordered[1:], Joined(ordered[0], ()))
+    for one in parts[1:]:
+        refuse_other_grid(parts[0], one)
+    how: dict[str, None] = {}
+    channels: dict[frozenset[str], list[HomeSeries]] = {}
+    for one in sorted(parts, key=lambda one: one.start_s):
+        channels.setdefault(frozenset(one.energy), []).append(one)
+    if len(channels) > 1 and any(a & b for a in channels for b in channels if a != b):
+        channels = {frozenset(): sorted(parts, key=lambda one: one.start_s)}
+    done = [_of_channels(group, how) for group in channels.values()]
+    if len(done) > 1:
+        how["beside"] = None
+    return Joined(reduce(_beside, done), tuple(how))
 
 
-def _pair(done: Joined, new: HomeSeries) -> Joined:
-    old = done.series
-    new = replace(new, home=old.home)
-    refuse_other_grid(old, new)
-    start_s, end_s = max(old.start_s, new.start_s), min(old.end_s, new.end_s)
-    if start_s >= end_s:
-        return Joined(_first(old, new), _with(done, "continued"))
-    here, there = new.cut(start_s, end_s), old.cut(start_s, end_s)
-    common = sorted(set(old.energy) & set(new.energy))
-    read = (here.quality != MISSING) & (there.quality != MISSING)
-    if common and all((here.energy[name] == there.energy[name])[read].all() for name in common):
-        return Joined(_first(old, new), _with(done, "equal"))
-    shared = (end_s - start_s) / max(old.end_s - old.start_s, new.end_s - new.start_s)
-    if not common or shared >= SAME_SPAN:
-        return Joined(_summed(old, new), _with(done, "summed" if common else "beside"))
-    problem = (
-        f"files of home {old.home} overlap in part and differ there: they are neither months nor parts of it"
-    )
-    raise Mismatch([problem], "give each its own home with --map FILE=HOME, or leave one out")
+def _of_channels(parts: Sequence[HomeSeries], how: dict[str, None]) -> HomeSeries:
+    """Join readings of the same channels."""
+    groups: list[list[HomeSeries]] = []
+    for one in parts:
+        group = next((group for group in groups if _same_time(group[0], one)), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    counts = {len(group) for group in groups}
+    if len(counts) > 1:
+        most, least = max(groups, key=len), min(groups, key=len)
+        problem = (
+            f"home {parts[0].home} has {len(most)} files from {iso_utc(most[0].start_s)} on, and {len(least)} from"
+            f" {iso_utc(least[0].start_s)} on: a part of it is lacking, or one too many"
+        )
+        raise Mismatch([problem], "give all files of each part, or join them one by one")
+    for group in groups:
+        _refuse_copies(group)
+    sums = [reduce(_summed, group) for group in groups]
+    if max(counts) > 1:
+        how["summed"] = None
+    if len(sums) > 1:
+        how["continued"] = None
+    return reduce(_continued, sums)
 
 
-def _with(done: Joined, how: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*done.how, how]))
+def _same_time(one: HomeSeries, other: HomeSeries) -> bool:
+    shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    return shared >= SAME_SPAN * max(one.end_s - one.start_s, other.end_s - other.start_s)
 
 
-def _first(old: HomeSeries, new: HomeSeries) -> HomeSeries:
-    """Both one after the other; what the first lacks is taken of the second."""
-    start_s, end_s = min(old.start_s, new.start_s), max(old.end_s, new.end_s)
-    a, b = old.widened(start_s, end_s), new.widened(start_s, end_s)
-    lacking = b.quality < a.quality
-    energy = {
-        name: np.where(lacking, _column(b, name), _column(a, name)) for name in {**a.energy, **b.energy}
-    }
-    return replace(a, energy=energy, quality=np.minimum(a.quality, b.quality))
+def _refuse_copies(parts: Sequence[HomeSeries]) -> None:
+    """Refuse two parts of equal readings: summing one meter twice would double its energy."""
+    for one, other in combinations(parts, 2):
+        start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
+        a, b = one.cut(start_s, end_s), other.cut(start_s, end_s)
+        if all((a.energy[n] == b.energy[n]).all() for n in a.energy) and any(
+            e.any() for e in a.energy.values()
+        ):
+            problem = f"two files of home {one.home} have the same readings: one meter twice, or parts that are equal"
+            raise Mismatch([problem], _APART)
 
 
 def _summed(old: HomeSeries, new: HomeSeries) -> HomeSeries:
     """Both added; an interval of which a part was not read is MISSING."""
     start_s, end_s = min(old.start_s, new.start_s), max(old.end_s, new.end_s)
     a, b = old.widened(start_s, end_s), new.widened(start_s, end_s)
-    energy = {name: _column(a, name) + _column(b, name) for name in {**a.energy, **b.energy}}
+    names = {**a.energy, **b.energy}
+    energy = {name: _column(a, name) + _column(b, name) for name in names}
     return replace(a, energy=energy, quality=np.maximum(a.quality, b.quality))
+
+
+def _continued(old: HomeSeries, new: HomeSeries) -> HomeSeries:
+    """One after the other."""
+    found = appended(old, new)
+    if found.conflict_count:
+        problem = f"files of home {old.home} overlap in part and differ there: they are neither months nor parts of it"
+        raise Mismatch([problem, *found.conflicts], _APART, found.conflict_count + 1)
+    return placed([*rows_of(old), *found.rows], old.minutes)
+
+
+def _beside(old: HomeSeries, new: HomeSeries) -> HomeSeries:
+    """Channels of both; an interval that only one of them has lacks those of the other."""
+    new = replace(new, home=old.home)
+    found = appended(old, new)
+    return placed([*rows_of(old), *found.rows], old.minutes)
 
 
 def _column(series: HomeSeries, name: str) -> IntArray:

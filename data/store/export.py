@@ -10,7 +10,8 @@ from typing import Any
 from data.errors import MissingFile, MissingPackage
 from data.store.disk import PARTIAL, naming
 from data.store.errors import Mismatch, StoreExists
-from data.store.parts import rows_of, schema_of, table_of
+from data.store.parts import schema_of, table_of
+from data.store.rows import rows_of
 from data.store.series import GRID, HomeSeries
 
 SUFFIXES = (".csv", ".parquet")
@@ -55,18 +56,18 @@ def _write_tables(series: Sequence[HomeSeries], path: Path, *, is_csv: bool) -> 
     from pyarrow import csv, parquet
 
     channels = channels_of(series)
-    rows = 0
     schema = _plain_table(series[0], channels).schema
-    options = csv.WriteOptions(quoting_style="needed")
-    with (
-        csv.CSVWriter(path, schema, write_options=options)
-        if is_csv
-        else parquet.ParquetWriter(path, schema, compression="zstd")
-    ) as writer:
-        for one in series:
-            writer.write_table(_plain_table(one, channels))
-            rows += one.intervals
-    return rows
+    options = csv.WriteOptions(include_header=False, quoting_style="needed")
+    with path.open("wb") as file:
+        if is_csv:
+            file.write(f"{','.join(schema.names)}\n".encode())
+            writer = csv.CSVWriter(file, schema, write_options=options)
+        else:
+            writer = parquet.ParquetWriter(file, schema, compression="zstd")
+        with writer:
+            for one in series:
+                writer.write_table(_plain_table(one, channels))
+    return sum(one.intervals for one in series)
 
 
 def _plain_table(series: HomeSeries, channels: Sequence[str]) -> Any:
@@ -95,8 +96,9 @@ def tables(series: Sequence[HomeSeries]) -> Iterator[Any]:
 
     channels = channels_of(series)
     for one in series:
-        table = table_of(rows_of(one), channels)
-        yield table.set_column(1, "household", table.column("household").cast(pa.string()))
+        for rows in rows_of(one):
+            table = table_of(rows, channels)
+            yield table.set_column(1, "household", table.column("household").cast(pa.string()))
 
 
 def write_duckdb(series: Sequence[HomeSeries], file: Path, table: str) -> int:

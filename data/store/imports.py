@@ -15,8 +15,8 @@ from data.store.errors import Mismatch
 from data.store.incoming import Incoming, read_files
 from data.store.manifest import Home, Manifest, Origin, new_manifest
 from data.store.names import Assigned, assigned
-from data.store.parts import HomeRows, rows_of
-from data.store.read import Content, is_store, placed, read_store
+from data.store.read import Content, is_store, read_store
+from data.store.rows import HomeRows, placed, rows_of
 from data.store.series import HomeSeries
 from data.store.write import Writer, making, refuse_taken, writing
 
@@ -97,8 +97,11 @@ def import_files(paths: Sequence[Path], out: Path, options: Options) -> Imported
     exists = is_store(out)
     if not exists:
         refuse_taken(out)
-    before = read_store(out) if exists else Content(new_manifest(), ())
-    files = read_files(paths, options.format, options.hints, before.manifest if exists else None)
+    before = read_store(out, repaired=False) if exists else Content(new_manifest(), ())
+    hints = replace(
+        options.hints, partial=True
+    )  # that each home is whole is checked when all files are joined
+    files = read_files(paths, options.format, hints, before.manifest if exists else None)
     _refuse_copies(files)
     zone = before.manifest.zone or _zone(files, options.hints)
     if not exists:  # hashes need the salt that the store will have
@@ -106,7 +109,7 @@ def import_files(paths: Sequence[Path], out: Path, options: Options) -> Imported
             return _into(writer, files, Content(writer.manifest, ()), options, zone, made=True)
     with writing(out) as writer:
         if writer.manifest != before.manifest:
-            before = read_store(out)
+            before = read_store(out, repaired=False)
         return _into(writer, files, before, options, zone, made=False)
 
 
@@ -155,6 +158,10 @@ def _into(
         except Mismatch as error:
             problems += [f"{problem}; {error.cure}" for problem in error.problems]
             continue
+        if not {"import", "load"} & {*joined.series.energy, *_channels(before.one(home))}:
+            has = ", ".join(sorted(joined.series.energy))
+            cure = "add the file that has its import, and join both with --map or --combine"
+            problems.append(f"home {home} has {has} and neither import nor load; {cure}")
         rows += result.rows
         found.append(result)
         names = tuple(dict.fromkeys(files[part.file].path.name for part in own))
@@ -172,6 +179,10 @@ def _into(
     return Imported(writer.path, made, writer.manifest.zone, tuple(files), tuple(origins), tuple(done))
 
 
+def _channels(series: HomeSeries | None) -> set[str]:
+    return set() if series is None else set(series.energy)
+
+
 def _home(
     old: HomeSeries | None, own: Sequence[Assigned], options: Options, zone: ZoneInfo | None
 ) -> tuple[Joined, Appended]:
@@ -183,7 +194,7 @@ def _home(
     total, compared = parts[0], []
     for part in parts[1:]:
         compared.append(appended(total, part, options.prefer, zone))
-        total = placed([rows_of(total), *compared[-1].rows], total.minutes)
+        total = placed([*rows_of(total), *compared[-1].rows], total.minutes)
     result = appended(old, total, options.prefer, zone)
     return Joined(total, ("continued",) if compared else ()), _with(result, compared)
 

@@ -81,7 +81,7 @@ def assigned(
     for place, file in enumerate(files):
         data = file.reading.data
         assert data is not None, "a file with errors is not assigned"
-        for one in series_of(data, getattr(file.reading, "channels", None) or None):
+        for one in series_of(data, file.reading.channels):
             if not file.named:
                 nameless.append((place, one))
                 continue

@@ -7,42 +7,18 @@ sub-meters `NAME_wh` (int64; null where the source has no such meter), `quality`
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.readings import QualityArray
 from data.store import disk
 from data.store.errors import DamagedStore
 from data.store.manifest import PARTS, Part
-from data.store.series import GRID, HomeSeries
-from market.units import IntArray
+from data.store.rows import HomeRows
+from data.store.series import GRID
 
 SUFFIX = "_wh"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HomeRows:
-    """Intervals of one home, in the order of time and not necessarily one after the other.
-
-    Args:
-        home: Its name.
-        time_s: Start of each interval. [s since 1970]
-        energy: By channel. [Wh]
-        quality: MEASURED, ESTIMATED or MISSING.
-    """
-
-    home: str
-    time_s: IntArray
-    energy: Mapping[str, IntArray]
-    quality: QualityArray
-
-
-def rows_of(series: HomeSeries) -> HomeRows:
-    """All intervals of a series."""
-    return HomeRows(series.home, series.time_s, series.energy, series.quality)
 
 
 def write_part(

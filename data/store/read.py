@@ -6,14 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from data.errors import UnknownHousehold
-from data.readings import MISSING, MeterData, Source, home_id
+from data.readings import MeterData, Source, home_id
 from data.store.errors import DamagedStore
 from data.store.layers import patched, read_layer
 from data.store.manifest import MANIFEST, Manifest, read_manifest
-from data.store.parts import HomeRows, read_part
+from data.store.parts import read_part
+from data.store.rows import HomeRows, placed, whole
 from data.store.series import HomeSeries, on_one_grid
 
 FORMAT = "store"
@@ -48,7 +47,7 @@ def read_store(path: Path, homes: Collection[str] | None = None, *, repaired: bo
     Args:
         path: The folder.
         homes: Names of those wanted; all where left out.
-        repaired: Whether repairs count; without them it is what was imported.
+        repaired: Whether repairs count; without them it is what was imported, and channels may be absent.
 
     Raises:
         NoStore, NewerStore, DamagedStore: As their names say.
@@ -85,29 +84,14 @@ def _series(
             for one in read_part(path, part, rows):
                 rows[one.home].append(one)
     series = {home: placed(parts, manifest.homes[home].minutes) for home, parts in rows.items() if parts}
-    for layer in manifest.layers if repaired else ():
+    if not repaired:
+        return tuple(series.values())
+    series = {home: whole(one) for home, one in series.items()}
+    for layer in manifest.layers:
         for patch in read_layer(path, layer):
             if patch.home in series:
                 series[patch.home] = patched(series[patch.home], patch)
     return tuple(series.values())
-
-
-def placed(parts: Sequence[HomeRows], minutes: int) -> HomeSeries:
-    """Join the rows of a home, of which those of a later part count; what no part has is MISSING."""
-    step_s = minutes * 60
-    start_s = min(int(one.time_s[0]) for one in parts)
-    intervals = (max(int(one.time_s[-1]) for one in parts) - start_s) // step_s + 1
-    names = dict.fromkeys(name for one in parts for name in one.energy)
-    if len(parts) == 1 and len(parts[0].time_s) == intervals:
-        return HomeSeries(parts[0].home, start_s, minutes, parts[0].energy, parts[0].quality)
-    energy = {name: np.zeros(intervals, dtype=np.int64) for name in names}
-    quality = np.full(intervals, MISSING, dtype=np.uint8)
-    for one in parts:
-        at = (one.time_s - start_s) // step_s
-        quality[at] = one.quality
-        for name, column in one.energy.items():
-            energy[name][at] = column
-    return HomeSeries(parts[0].home, start_s, minutes, energy, quality)
 
 
 def load_store(path: Path | str, homes: Collection[str] | None = None) -> MeterData:

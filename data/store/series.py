@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from data.intake.steps import joined
 from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source
 from data.store.errors import Mismatch
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 GRID = ("import", "export")
 
@@ -25,6 +25,7 @@ class HomeSeries:
         minutes: Length of an interval. [min]
         energy: By channel: "import", "export" and sub-meters; a channel that is not there was not metered. [Wh]
         quality: MEASURED, ESTIMATED or MISSING.
+        absent: By channel, intervals of which no file has this channel while it has others; its energy is 0 there.
     """
 
     home: str
@@ -32,6 +33,7 @@ class HomeSeries:
     minutes: int
     energy: Mapping[str, IntArray]
     quality: QualityArray
+    absent: Mapping[str, BoolArray] = field(default_factory=dict)
 
     @property
     def intervals(self) -> int:
@@ -69,7 +71,8 @@ class HomeSeries:
             return self
         energy = {name: np.pad(column, pad) for name, column in self.energy.items()}
         quality: QualityArray = np.pad(self.quality, pad, constant_values=MISSING)
-        return replace(self, start_s=start_s, energy=energy, quality=quality)
+        absent = {name: np.pad(mask, pad, constant_values=False) for name, mask in self.absent.items()}
+        return replace(self, start_s=start_s, energy=energy, quality=quality, absent=absent)
 
     def cut(self, start_s: int, end_s: int) -> HomeSeries:
         """The intervals that begin in [start_s, end_s); may be none."""
@@ -80,6 +83,7 @@ class HomeSeries:
             start_s=self.start_s + first * self.step_s,
             energy={name: column[first:last] for name, column in self.energy.items()},
             quality=self.quality[first:last],
+            absent={name: mask[first:last] for name, mask in self.absent.items()},
         )
 
 

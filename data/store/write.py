@@ -29,7 +29,8 @@ from data.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from data.store.parts import HomeRows, rows_of, write_part
+from data.store.parts import write_part
+from data.store.rows import HomeRows, rows_of
 from data.store.series import HomeSeries
 
 OURS = {MANIFEST, MANIFEST + disk.PARTIAL, PARTS, LAYERS, disk.LOCK}
@@ -215,4 +216,4 @@ def _clean(path: Path, manifest: Manifest) -> None:
 
 def whole(series: Sequence[HomeSeries]) -> list[HomeRows]:
     """All intervals of all homes, as rows to append."""
-    return [rows_of(one) for one in series]
+    return [rows for one in series for rows in rows_of(one)]

@@ -28,7 +28,7 @@ def parse(file: MeterFile, _hints: Hints, log: IntakeLog) -> Iterator[MeterData]
         content = read_store(file.path)
         data = meter_data_of(content)
     except DataError as problem:
-        log.add("error", "store", str(problem))
+        log.add("error", "damaged_store", str(problem))
         return
     log.zone = content.manifest.zone or "UTC"
     log.rows = sum(part.rows for part in content.manifest.parts)
