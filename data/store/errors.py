@@ -62,9 +62,12 @@ class Mismatch(StoreError):
     def __init__(self, problems: Sequence[str], cure: str, total: int | None = None) -> None:
         self.problems, self.cure = tuple(problems), cure
         self.total = len(self.problems) if total is None else total
+        if self.total == 1:
+            super().__init__(f"{self.problems[0]}; {cure}")
+            return
         lines = [*self.problems[:LISTED]]
         if self.total > len(lines):
             lines.append(f"and {self.total - len(lines)} more")
-        count = f"{self.total} " if self.total > 1 else ""
-        what = "readings or homes do not fit" if self.total > 1 else "this does not fit"
-        super().__init__("\n".join([f"{count}{what}; {cure}", *(f"  {line}" for line in lines)]))
+        super().__init__(
+            "\n".join([f"{self.total} of these do not fit; {cure}", *(f"  {line}" for line in lines)])
+        )

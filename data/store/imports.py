@@ -164,7 +164,7 @@ def _into(
             problems.append(f"home {home} has {has} and neither import nor load; {cure}")
         rows += result.rows
         found.append(result)
-        names = tuple(dict.fromkeys(files[part.file].path.name for part in own))
+        names = tuple(dict.fromkeys(files[part.file].shown_name for part in own))
         is_new = home not in before.manifest.homes
         done.append(ImportedHome(home, is_new, names, joined.how, joined.series, result.counts))
     if problems:

@@ -75,12 +75,17 @@ class Incoming:
     earlier: Mapping[str, str]
     assumed: Mapping[str, str]
 
+    @property
+    def shown_name(self) -> str:
+        """Name of the file without what identifies a home."""
+        return clean_name(self.path.name, self.identities)
+
     def origin(self, homes: Sequence[str]) -> Origin:
         """What the manifest keeps of it."""
         data = self.reading.data
         assert data is not None, "a file with errors is not imported"
         return Origin(
-            file=clean_name(self.path.name, self.identities),
+            file=self.shown_name,
             sha256=data.source.sha256,
             format=self.format.name,
             homes=tuple(homes),

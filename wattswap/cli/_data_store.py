@@ -158,7 +158,6 @@ def _as_json(found: Imported) -> dict[str, Any]:
     files = [
         {
             **asdict(source),
-            "path": str(file.path),
             "earlier_answers": dict(file.earlier),
             "findings": [asdict(finding) for finding in file.reading.findings],
         }
@@ -193,7 +192,7 @@ def _print_imported(found: Imported) -> None:
     print(wrapped(f"{found.store} {what}: {_plural(len(found.files), 'file')} of {_plural(count, 'home')}"))
     for file, source in zip(found.files, found.sources, strict=True):
         of = f" of {', '.join(source.homes)}" if len(source.homes) <= 5 else f" of {len(source.homes)} homes"
-        print(wrapped(f"  {file.path.name}: {source.format}, {_plural(source.rows, 'row')}{of}", 4))
+        print(wrapped(f"  {source.file}: {source.format}, {_plural(source.rows, 'row')}{of}", 4))
         for name, answer in source.answers.items():
             before = ", as it was answered before" if name in file.earlier else ""
             print(wrapped(f"    {name}: {answer}{before}", 6))

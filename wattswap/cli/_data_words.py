@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from data.errors import DataError
+    from data.intake.claims import Question
     from wattswap.errors import InvalidData
 
 
@@ -51,6 +52,11 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _answer(question: Question) -> str:
+    """What to say, with the answers that can be given."""
+    return f"say {question.option}" + (f" {{{'|'.join(question.choices)}}}" if question.choices else "")
+
+
 def as_problems(error: DataError) -> InvalidData:
     """A refused import with one problem for each error and question, as `--json` lists them."""
     from data.store.errors import Mismatch
@@ -70,10 +76,7 @@ def as_problems(error: DataError) -> InvalidData:
         return InvalidData(*found)
     if isinstance(error, Unanswered):
         return InvalidData(
-            *(
-                Problem(where, one.asks, f"say {one.option} {{{'|'.join(one.choices)}}}", key=one.option)
-                for where, one in error.questions
-            )
+            *(Problem(where, one.asks, _answer(one), key=one.option) for where, one in error.questions)
         )
     if isinstance(error, Mismatch):
         return InvalidData(*(Problem("", problem, error.cure) for problem in error.problems))
