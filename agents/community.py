@@ -25,6 +25,7 @@ from agents.bidding import (
     View,
     refuse_without_limits,
 )
+from agents.energy_rows import net_of
 from agents.errors import reading_snapshot
 from agents.flexibility import Otherwise, Schedule, Submitted
 from agents.forecast import PERFECT_FORESIGHT, Forecast
@@ -116,7 +117,7 @@ class Community:
         self._operation = self._new_operation()
         self._alone = self._new_operation(market=False) if alone and self._operation.reacts else None
         self._readings = Readings(
-            import_wh - export_wh,
+            net_of(import_wh, export_wh),
             pv_wh,
             valid,
             first,
@@ -457,7 +458,8 @@ class Community:
     def _registers(self, row: int, operation: Operation) -> tuple[IntArray, IntArray]:
         """Run the devices for an interval: both registers with them. [Wh]"""
         net_wh = self._readings.net_wh[row]
-        return registers(self._import_wh[row], self._export_wh[row], net_wh, operation.live(row, net_wh))
+        imported, exported = (wh[row].astype(np.int64) for wh in (self._import_wh, self._export_wh))
+        return registers(imported, exported, net_wh, operation.live(row, net_wh))
 
 
 def _without_gaps(projected: Projected, forecast: Forecast) -> IntArray:

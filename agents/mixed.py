@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agents.energy_rows import read_only, until
 from agents.forecast import Forecast, Forecaster
 from agents.forecasts import Forecasts
 from agents.residuals import Spread
@@ -98,19 +99,17 @@ class MixedForecasts:
 def _gate_of(places: IntArray, known_at: Gate, rows: int) -> Gate:
     """What some of the homes know: their columns are copied once, not at every gate."""
     whole = known_at(rows).of_homes(places)
-    for column in (whole.net_wh, whole.valid, whole.pv_wh, whole.load_wh):
-        if column is not None:
-            column.flags.writeable = False
+    read_only(whole.net_wh, whole.valid, whole.pv_wh, whole.load_wh)
 
     def gate(row: int) -> Known:
         known = known_at(row)
         n = len(known.net_wh)
         return replace(
             known,
-            net_wh=whole.net_wh[:n],
+            net_wh=until(whole.net_wh, n),
             valid=None if whole.valid is None else whole.valid[:n],
-            pv_wh=None if whole.pv_wh is None else whole.pv_wh[:n],
-            load_wh=None if whole.load_wh is None else whole.load_wh[:n],
+            pv_wh=None if whole.pv_wh is None else until(whole.pv_wh, n),
+            load_wh=None if whole.load_wh is None else until(whole.load_wh, n),
         )
 
     return gate

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from agents.energy_rows import parts_of, read_only, until
 from agents.rules import AgentRules, Known, Weather, local_minutes
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
@@ -13,7 +12,7 @@ class Readings:
     """Readings without simulated devices, weather and clock of homes, one row per interval; all of it read-only.
 
     Args:
-        net_wh: Import minus export, shape (intervals, homes). [Wh]
+        net_wh: Import minus export, shape (intervals, homes), as `net_of` gives it; used as working memory. [Wh]
         pv_wh: Production, where the homes have meters of it. [Wh]
         valid: Which readings exist; None if all do.
         first: Row of the first simulated interval.
@@ -38,20 +37,14 @@ class Readings:
         weather: Weather,
         ahead: int,
     ) -> None:
-        self.net_wh, self.weather = net_wh, weather
-        self._pv_wh, self._load_wh = pv_wh, None if pv_wh is None else net_wh + pv_wh
+        self.weather = weather
+        self.net_wh, self._pv_wh, self._load_wh = parts_of(net_wh, pv_wh, valid)
         self._valid, self._first, self._rules, self._tariff = valid, first, rules, tariff
         self._start_s, self._zone = start_s, zone
         self._local_minute = local_minutes(start_s, rules.minutes, len(net_wh) + ahead, zone)
-        if valid is not None:
-            if self._pv_wh is not None and self._load_wh is not None:
-                self._pv_wh = np.where(valid, self._pv_wh, 0)
-                self._load_wh[~valid] = 0
-            self.net_wh[~valid] = 0
-        # Plug-ins see these arrays, and must not change what they are judged by.
-        for column in (self.net_wh, self._pv_wh, self._load_wh, *weather.values()):
-            if column is not None:
-                column.flags.writeable = False
+        read_only(self.net_wh, self._pv_wh, self._load_wh)
+        for column in weather.values():
+            column.flags.writeable = False
 
     def correct(self, row: int, net_wh: IntArray) -> None:
         """Replace the readings of a row that nobody has seen yet, shape (homes,). [Wh]"""
@@ -71,13 +64,13 @@ class Readings:
             start_s=self._start_s,
             minutes=rules.minutes,
             days=rules.forecast_days,
-            net_wh=self.net_wh[:known],
+            net_wh=until(self.net_wh, known),
             zone=self._zone,
             local_minute=self._local_minute,
             tariff=self._tariff,
             tariff_row=row - self._first,
             weather={name: column[:known] for name, column in self.weather.items()},
             valid=None if self._valid is None else self._valid[:known],
-            pv_wh=None if self._pv_wh is None else self._pv_wh[:known],
-            load_wh=None if self._load_wh is None else self._load_wh[:known],
+            pv_wh=None if self._pv_wh is None else until(self._pv_wh, known),
+            load_wh=None if self._load_wh is None else until(self._load_wh, known),
         )

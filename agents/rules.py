@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.energy_rows import of_homes
 from data.clock import local_of_utc, zone_named
 from market.settlement.tariff import OutsidePrices
 from market.units import BoolArray, IntArray
@@ -65,7 +66,8 @@ class Known:
         minutes: Length of a row. [min]
         days: Number of past days that a forecast uses.
         net_wh: Import minus export without simulated devices, shape (rows, homes), oldest first; only intervals
-            that have ended. A forecaster of one part finds that part here. [Wh]
+            that have ended. A forecaster of one part finds that part here. Of a large neighbourhood it is an
+            `EnergyRows`: as an array, but computed where it is read, so take the rows that are needed. [Wh]
         zone: Name of the time zone whose calendar the homes live by.
         local_minute: What a clock in that zone shows at the start of each row, of later rows too. [min since 1970]
         tariff: Outside prices of the whole run, which are published before it.
@@ -99,10 +101,10 @@ class Known:
         """What some of the homes know."""
         return replace(
             self,
-            net_wh=self.net_wh[:, columns],
+            net_wh=of_homes(self.net_wh, columns),
             valid=None if self.valid is None else self.valid[:, columns],
-            pv_wh=None if self.pv_wh is None else self.pv_wh[:, columns],
-            load_wh=None if self.load_wh is None else self.load_wh[:, columns],
+            pv_wh=None if self.pv_wh is None else of_homes(self.pv_wh, columns),
+            load_wh=None if self.load_wh is None else of_homes(self.load_wh, columns),
         )
 
     def of_part(self, part_wh: IntArray | None) -> Known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
@@ -112,6 +113,17 @@ def _offset_s(stamp: datetime) -> int:
     offset = stamp.utcoffset()
     assert offset is not None, "the stamp has a zone"
     return offset // _SECOND
+
+
+def offset_at(utc_s: int, zone: ZoneInfo) -> int:
+    """How far the local clock is ahead of UTC at an instant. [s]"""
+    return _offset_s(datetime.fromtimestamp(utc_s, zone))
+
+
+def goes_forward(first_s: int, last_s: int, zone: ZoneInfo) -> bool:
+    """Whether clocks go forward between two instants. [s since 1970]"""
+    days = [offset_at(s, zone) for s in [*range(first_s, last_s, _DAY_S), last_s]]
+    return any(later > earlier for earlier, later in pairwise(days))
 
 
 def utc_by_row_order(

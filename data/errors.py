@@ -57,6 +57,14 @@ class InvalidMeterFile(InvalidFile):
     what = "meter file"
 
 
+class InvalidRecipe(DataError, ValueError):
+    """A recipe with mistakes; `problems` lists every one found."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
 class InvalidPriceFile(InvalidFile):
     """A price file with errors."""
 
@@ -102,6 +110,15 @@ class UnrecognisedFile(DataError, ValueError):
             f"{path} is in no format known here ({', '.join(self.known)});"
             " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
         )
+
+
+class NoRecipe(DataError, ValueError):
+    """A file for which no recipe can be drafted."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(f"{path}: no recipe can be drafted: {why}; ask for another export of the readings")
 
 
 class UnrecognisedGrid(UnrecognisedFile):

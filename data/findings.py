@@ -63,11 +63,12 @@ class FindingLog:
         *,
         line: int | None = None,
         household: str | None = None,
+        count: int = 1,
     ) -> None:
-        """Add one finding."""
+        """Add one finding, of several facts where there is a count."""
         seen = self._seen[severity, code] = self._seen.get((severity, code), 0) + 1
         if seen <= ROWS_PER_CODE:
-            self._kept.append(Finding(severity, code, line, household, message))
+            self._kept.append(Finding(severity, code, line, household, message, count))
 
     def add_rows(
         self,

@@ -1,10 +1,15 @@
-"""`MeterData`: two registers per home and interval, as a meter has them, on one regular UTC grid."""
+"""`MeterData`: two registers per home and interval, as a meter has them, on one regular UTC grid.
+
+Energy is stored as int64, or as int32 where every value fits, which may be mapped from files. What is computed from it
+is int64: a sum of two columns as they are stored can wrap, so `net_wh`, `load_of` and `whole` widen rows first.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +77,8 @@ class Source:
 class MeterData:
     """Readings of H homes over T intervals; every array has shape (T, H) and is read-only.
 
-    Arrays passed in are made read-only in place, not copied (a view of a writable array is copied).
+    Arrays passed in are made read-only in place, not copied (a view of a writable array is copied). Those of energy are
+    int64 or int32, and may be mapped from files.
 
     Args:
         households: Ids of the homes, one per column; in the form of `home_id`.
@@ -128,10 +134,18 @@ class MeterData:
 
         Without a "pv" meter this is the net energy, which is negative where a home exports.
         """
+        return self.load_of(slice(None))
+
+    def load_of(self, rows: int | slice) -> IntArray:
+        """The same of one or some intervals. [Wh]"""
         if "load" in self.sub_meters:
-            return self.sub_meters["load"]
-        net = self.import_wh - self.export_wh
-        return net + self.sub_meters["pv"] if "pv" in self.sub_meters else net
+            return whole(self.sub_meters["load"][rows])
+        net = self.net_wh(rows)
+        return net + self.sub_meters["pv"][rows] if "pv" in self.sub_meters else net
+
+    def net_wh(self, rows: int | slice = slice(None)) -> IntArray:
+        """Import minus export of one or some intervals. [Wh]"""
+        return np.subtract(self.import_wh[rows], self.export_wh[rows], dtype=np.int64)
 
     def window(self, start_s: int, end_s: int) -> MeterData:
         """Return the intervals in [start_s, end_s), sharing memory.
@@ -151,7 +165,7 @@ class MeterData:
                 f" which run from {iso_utc(self.start_s)} to {iso_utc(self.end_s)}"
             )
         rows = slice((start_s - self.start_s) // step, (end_s - self.start_s) // step)
-        return replace(
+        return _part_of(
             self,
             start_s=start_s,
             import_wh=self.import_wh[rows],
@@ -233,6 +247,38 @@ def carry_round(amount: IntArray, unit: int) -> IntArray:
     return amount
 
 
+def whole(energy: IntArray) -> IntArray:
+    """Energy as int64; not copied where it is. [Wh]"""
+    return energy.astype(np.int64, copy=False)
+
+
+def of_checked(
+    households: tuple[str, ...],
+    start_s: int,
+    minutes: int,
+    import_wh: IntArray,
+    export_wh: IntArray,
+    quality: QualityArray,
+    sub_meters: Mapping[str, IntArray],
+    batteries: tuple[BatterySpec | None, ...],
+    source: Source,
+) -> MeterData:
+    """Data whose values have been checked before, so that none of them is read now; all arrays must be read-only."""
+    data: MeterData = object.__new__(MeterData)
+    for name, value in zip(
+        MeterData.__slots__,
+        (households, start_s, minutes, import_wh, export_wh, quality, dict(sub_meters), batteries, source),
+        strict=True,
+    ):
+        object.__setattr__(data, name, value)
+    return data
+
+
+def _part_of(data: MeterData, **changed: Any) -> MeterData:
+    """The same homes with some of their rows."""
+    return of_checked(**{name: getattr(data, name) for name in MeterData.__slots__} | changed)
+
+
 def _frozen(energy: IntArray) -> IntArray:
     if energy.flags.writeable and energy.base is not None:
         energy = energy.copy()
@@ -257,8 +303,9 @@ def _problems(data: MeterData) -> list[str]:
             f"{len(data.batteries)} batteries for {homes} homes; give one entry each, None where none"
         )
     for name, energy in {"import_wh": data.import_wh, "export_wh": data.export_wh, **data.sub_meters}.items():
-        if energy.shape != shape or energy.dtype != np.int64:
-            problems.append(f"{name} is {energy.dtype} of shape {energy.shape}; expected int64 of {shape}")
+        if energy.shape != shape or energy.dtype not in (np.int64, np.int32):
+            expected = f"int64 or int32 of {shape}"
+            problems.append(f"{name} is {energy.dtype} of shape {energy.shape}; expected {expected}")
         elif energy.size and int(energy.min()) < 0:
             problems.append(f"{name} holds negative energy; a register never runs backwards")
     if data.quality.shape != shape or data.quality.dtype != np.uint8:

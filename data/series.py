@@ -12,6 +12,7 @@ from data import clock
 from data.findings import FindingLog
 from data.formats import citylearn
 from data.intake.file import MeterFile
+from data.intake.raw import Stamps
 from market.interval import ALLOWED_MINUTES, begins_interval
 from market.units import IntArray
 
@@ -57,48 +58,65 @@ def on_stamps(
         lengths: Lengths that an interval may have. [min]
     """
     seconds, kind = clock.parse_stamps(texts)
-    for row in np.flatnonzero(kind == clock.UNREADABLE).tolist():
-        log.add(
-            "error", "bad_timestamp", f"timestamp {texts[row]!r} is not like 2026-06-13T00:00Z", line=row + 2
-        )
-    local = kind == clock.LOCAL
-    if local.any() and (kind == clock.WITH_OFFSET).any():
-        log.add(
-            "error",
-            "mixed_zones",
-            "some timestamps have a UTC offset and some have none; write all in one way",
-        )
+    stamp, line = Stamps(seconds, kind, lambda row: texts[row]), np.arange(2, len(texts) + 2)
+    utc = utc_of(stamp, line, zone, log)
+    return None if utc is None else regular(utc, stamp, line, noun, log, lengths)
+
+
+def utc_of(stamp: Stamps, line: IntArray, zone: str | None, log: FindingLog) -> IntArray | None:
+    """UTC of each row [s since 1970]; None where a stamp cannot be read, or needs a zone that is not known.
+
+    Args:
+        line: Line of each row, for messages.
+        zone: Time zone of stamps without an offset.
+    """
+    for row in np.flatnonzero(stamp.kind == clock.UNREADABLE).tolist():
+        message = f"timestamp {stamp.text(row)!r} is not like 2026-06-13T00:00Z"
+        log.add("error", "bad_timestamp", message, line=int(line[row]))
+    local = stamp.kind == clock.LOCAL
+    if local.any() and (stamp.kind == clock.WITH_OFFSET).any():
+        message = "some timestamps have a UTC offset and some have none; write all in one way"
+        log.add("error", "mixed_zones", message)
     elif local.any() and zone is None:
-        log.add(
-            "error",
-            "zone_needed",
-            "timestamps have no UTC offset; name their time zone, e.g. 'Europe/Berlin'",
-        )
+        message = "timestamps have no UTC offset; name their time zone, e.g. 'Europe/Berlin'"
+        log.add("error", "zone_needed", message)
     if log.has_errors:
         return None
-    utc = seconds
+    utc = stamp.seconds
     if zone is not None and local.any():
         info = clock.zone_named(zone)
-        utc, _, exists = clock.utc_by_row_order(seconds, np.zeros(len(seconds), dtype=np.int64), info)
+        utc, _, exists = clock.utc_by_row_order(stamp.seconds, np.zeros(len(utc), dtype=np.int64), info)
         for row in np.flatnonzero(~exists).tolist():
-            log.add(
-                "error",
-                "impossible_time",
-                f"{texts[row]} does not exist in {zone}; check the zone",
-                line=row + 2,
-            )
+            message = f"{stamp.text(row)} does not exist in {zone}; check the zone"
+            log.add("error", "impossible_time", message, line=int(line[row]))
+    return utc
+
+
+def regular(
+    utc: IntArray,
+    stamp: Stamps,
+    line: IntArray,
+    noun: str,
+    log: FindingLog,
+    lengths: Sequence[int] = ALLOWED_MINUTES,
+) -> tuple[int, int] | None:
+    """Start of the first interval [s since 1970] and their length [min]; None where the rows are no regular series.
+
+    Args:
+        utc: Start of each row. [s since 1970]
+        stamp: Its text, for messages.
+        line: Its line.
+        noun: What a row holds, such as "price".
+        lengths: Lengths that an interval may have. [min]
+    """
     minutes = _minutes(utc, noun, log, tuple(lengths))
     if minutes is None:
         return None
     for row in (np.flatnonzero(np.diff(utc) != minutes * 60) + 1).tolist():
         away = (int(utc[row]) - int(utc[row - 1])) // 60
-        message = f"{texts[row]} comes {away} minutes after the row before, not {minutes}"
-        log.add(
-            "error",
-            "gap" if away > 0 else "wrong_order",
-            f"{message}; every interval needs one {noun}",
-            line=row + 2,
-        )
+        message = f"{stamp.text(row)} comes {away} minutes after the row before, not {minutes}"
+        code = "gap" if away > 0 else "wrong_order"
+        log.add("error", code, f"{message}; every interval needs one {noun}", line=int(line[row]))
     return int(utc[0]), minutes
 
 

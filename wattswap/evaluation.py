@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.energy_rows import net_of
 from agents.forecast import FORECASTERS, PERFECT_FORESIGHT, Forecast, Forecaster
 from agents.forecasts import Forecasts
 from agents.readings import Readings
@@ -162,7 +163,7 @@ def _readings(setup: Setup, rules: AgentRules) -> tuple[Readings, BoolArray | No
     meter = setup.meter
     valid = meter.quality != MISSING
     readings = Readings(
-        meter.import_wh - meter.export_wh,
+        net_of(meter.import_wh, meter.export_wh),
         meter.sub_meters.get("pv"),
         None if valid.all() else valid,
         setup.first_row,
@@ -223,7 +224,7 @@ def _scores(
 ) -> list[Score]:
     """The scores of one forecaster: of all homes, then of each."""
     per_kw, homes = 60 / setup.minutes / 1_000, len(setup.roster)
-    wh = np.abs(setup.meter.import_wh - setup.meter.export_wh)[setup.first_row :][: setup.intervals]
+    wh = np.abs(setup.meter.net_wh(slice(setup.first_row, setup.first_row + setup.intervals)))
     common = np.isfinite(errors.off)
     for baseline in baselines:
         common &= np.isfinite(baseline.off)

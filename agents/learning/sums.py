@@ -95,11 +95,13 @@ class Learnt:
         sums: None before the first example.
         readings: Number of each home's readings.
         energy: Sum of them without their sign. [Wh]
+        rows: Rows of readings that were learnt from.
     """
 
     sums: Sums | None
     readings: IntArray
     energy: IntArray
+    rows: int
 
     @property
     def mean_wh(self) -> FloatArray:
@@ -117,7 +119,17 @@ def learn(known: Known, before: Learnt | None = None) -> Learnt | None:
     new = over(known, per_day if old is None else old.until, rows)
     sums = new if old is None else old if new is None else old.plus(new)
     readings = np.full(known.net_wh.shape[1], rows) if known.valid is None else known.valid.sum(axis=0)
-    return Learnt(sums, readings, np.abs(known.net_wh).sum(axis=0))
+    first = 0 if before is None else before.rows
+    energy = _energy_wh(known, first, rows) + (0 if before is None else before.energy)
+    return Learnt(sums, readings, energy, rows)
+
+
+def _energy_wh(known: Known, first: int, until: int) -> IntArray:
+    """Sum of readings without their sign, from a row to before another, a day at a time. [Wh]"""
+    total = np.zeros(known.net_wh.shape[1], dtype=np.int64)
+    for begin in range(first, until, known.steps_per_day):
+        total += np.abs(known.net_wh[begin : min(begin + known.steps_per_day, until)]).sum(axis=0)
+    return total
 
 
 def seen_twice(known: Known, rows: IntArray) -> tuple[IntArray, IntArray]:

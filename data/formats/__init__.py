@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from data.intake.checks import check as check_data
 from data.intake.claims import Claim, Question
 from data.intake.counters import as_said
 from data.intake.file import MeterFile
+from data.intake.join import joined
 from data.intake.names import MeterNames, Names
 from data.intake.place import Placed, place
 from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, SaidKind
 from data.intake.rows import rows_of
-from data.intake.steps import by_step, joined
+from data.intake.spill import Spilled, gathered, placed_in_groups
 from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
 
@@ -166,8 +168,14 @@ def claims_on(file: MeterFile) -> dict[str, Claim]:
     return claims
 
 
-def read(path: Path, format: Format, hints: Hints) -> FileReading:
+def read(path: Path, format: Format, hints: Hints, room: Path | None = None) -> FileReading:
     """Read a path; everything that is wrong with it is in the findings.
+
+    Args:
+        path: File or folder.
+        format: Its format.
+        hints: What the user says about it.
+        room: Folder for temporary files, which a file of many rows needs; that of the system where left out.
 
     Raises:
         MissingFile, UnknownZone: As their names say.
@@ -175,7 +183,7 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     if not path.exists():
         raise MissingFile(path)
     names = Names(format.meters, hints.homes)
-    reading = _read(MeterFile(path), format, hints, names)
+    reading = _read(MeterFile(path), format, hints, names, room)
     data = reading.data
     if data is not None:
         notes = tuple(map(names.hide_in, data.source.notes))
@@ -188,7 +196,7 @@ def read(path: Path, format: Format, hints: Hints) -> FileReading:
     )
 
 
-def _read(file: MeterFile, format: Format, hints: Hints, names: Names) -> FileReading:
+def _read(file: MeterFile, format: Format, hints: Hints, names: Names, room: Path | None) -> FileReading:
     log, path = IntakeLog(), file.path
     zone = hints.zone or format.zone
     if zone is not None:
@@ -201,35 +209,63 @@ def _read(file: MeterFile, format: Format, hints: Hints, names: Names) -> FileRe
             log.ask(question)
         if log.questions:
             return _unread(log, zone)
-        chunks = list(format.parse(file, hints, log))
-        raw = [names.of(chunk) for chunk in chunks if isinstance(chunk, RawReadings)]
         if hints.kind is not None:
             log.answers["kind"] = hints.kind
-            raw = [as_said(chunk, hints.kind, log) for chunk in raw]
+        chunks = format.parse(file, hints, log)
+        first = next(chunks, None)
+        if first is None:
+            if not log.has_errors:
+                log.add("error", "empty_file", "the file has a header but no rows; export it again")
+            return _unread(log, log.zone or zone)
+        if isinstance(first, MeterData):
+            return FileReading(first, log.findings(), log.rows or 0, log.zone or "not known")
+        if isinstance(first, GridReadings):
+            return _finished(file, format, hints, log, [(first, None)], log.zone or "not known")
+        raw = gathered(_meant(chain([first], chunks), hints, names, log), room)
+        if isinstance(raw, Spilled):
+            return _read_in_groups(file, format, hints, log, raw, zone)
         tables = rows_of(raw)
-    if not chunks:
-        return _unread(log, log.zone or zone)
-    if isinstance(chunks[0], MeterData):
-        return FileReading(chunks[0], log.findings(), log.rows or 0, log.zone or "not known")
-    if isinstance(chunks[0], GridReadings):
-        return _finished(file, format, hints, log, [(chunks[0], None)], log.zone or "not known")
     if not tables:
         log.add("error", "empty_file", "the file has a header but no rows; export it again")
         return _unread(log, zone)
     log.rows = log.rows or sum(rows.count for rows in tables)
-    info, local, parts = clock.zone_named(zone) if zone else None, False, []
+    info, parts = clock.zone_named(zone) if zone else None, []
     with FORMATS.held(format):
-        for rows in by_step(tables):
-            placed, is_local = place(rows, info, hints, log)
-            local |= is_local
-            if placed is not None and not log.has_errors:
-                parts.append((on_grid(placed, log), placed))
+        grids, local = place(tables, info, hints, log)
+        if not log.has_errors:
+            parts = [(on_grid(placed, log), placed) for placed in grids]
     if local and zone:
         log.answers.setdefault("zone", zone)
     where = log.zone or (zone if local and zone else "offsets in the file")
     if not parts or log.has_errors:
         return _unread(log, where)
     return _finished(file, format, hints, log, parts, where, tables[0].homes if tables else ())
+
+
+def _meant(
+    chunks: Iterable[RawReadings | GridReadings | MeterData], hints: Hints, names: Names, log: IntakeLog
+) -> Iterator[RawReadings]:
+    """The rows of a file with the names of their homes, read as the user says."""
+    for chunk in chunks:
+        if isinstance(chunk, RawReadings):
+            named = names.of(chunk)
+            yield named if hints.kind is None else as_said(named, hints.kind, log)
+
+
+def _read_in_groups(
+    file: MeterFile, format: Format, hints: Hints, log: IntakeLog, spilled: Spilled, zone: str | None
+) -> FileReading:
+    """Place the homes of a file of many rows group by group; see `_finished`."""
+    log.rows = log.rows or spilled.rows
+    info = clock.zone_named(zone) if zone else None
+    data, local, given = placed_in_groups(spilled, info, hints, log, log.batteries)
+    if local and zone:
+        log.answers.setdefault("zone", zone)
+    where = log.zone or (zone if local and zone else "offsets in the file")
+    if data is None:
+        return _unread(log, where)
+    source = Source(format.name, file.sha256(), log.answers, tuple(log.notes))
+    return _concluded(replace(data, source=source), given, hints, log, log.rows, where)
 
 
 def _unread(log: IntakeLog, zone: str | None) -> FileReading:
@@ -270,7 +306,19 @@ def _finished(
     if len(found) > 1:
         data, note = joined(found, homes)
         data = replace(data, source=replace(source, notes=(*source.notes, note)))
-    if hints.minutes not in (None, data.minutes) and not log.has_errors:
+    given = {m for _, placed in parts if placed is not None for m in placed.given}
+    return replace(_concluded(data, given, hints, log, rows, where), channels=registers_of(channels))
+
+
+def _concluded(
+    data: MeterData, given: set[int], hints: Hints, log: IntakeLog, rows: int, where: str
+) -> FileReading:
+    """The readings with a summary of the warnings, unless there are errors.
+
+    Args:
+        given: Lengths of the intervals in the file. [min]
+    """
+    if hints.minutes is not None and hints.minutes not in {data.minutes, *given} and not log.has_errors:
         message = f"the intervals are {data.minutes} minutes, not {hints.minutes}; correct `minutes`"
         log.add("error", "interval_length", message)
     findings = log.findings()
@@ -280,19 +328,19 @@ def _finished(
         warned = ", ".join(sorted({finding.code for finding in findings}))
         notes = (*data.source.notes, f"warnings when read: {warned}")
         data = replace(data, source=replace(data.source, notes=notes))
-    return FileReading(data, findings, rows, where, channels=registers_of(channels))
+    return FileReading(data, findings, rows, where)
 
 
-def _chosen(path: str | Path, format: str | None, hints: Hints) -> tuple[Path, Format, FileReading]:
+def _chosen(path: str | Path, format: str | Format | None, hints: Hints) -> tuple[Path, Format, FileReading]:
     where = Path(path)
-    chosen = FORMATS.get(format) if format is not None else recognise(where)
+    chosen = FORMATS.get(format) if isinstance(format, str) else format or recognise(where)
     return where, chosen, read(where, chosen, hints)
 
 
 def load(
     path: str | Path,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
@@ -302,7 +350,7 @@ def load(
 
     Args:
         path: File or folder.
-        format: Name of the format; recognised from the content where left out.
+        format: The format or its name; recognised from the content where left out.
         zone: Time zone of local stamps, e.g. "Europe/Berlin"; only needed if the file does not say.
         minutes: Interval length; found in the file where left out, compared with it where given. [min]
         fuse_w: Power above which a metered register is impossible. [W]
@@ -321,7 +369,7 @@ def load(
 def check(
     path: str | Path,
     *,
-    format: str | None = None,
+    format: str | Format | None = None,
     zone: str | None = None,
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,

@@ -46,6 +46,11 @@ METER_UNITS = {"kwh": "kWh", "wh": "Wh", "mwh": "MWh", "kw": "kW", "w": "W"}
 """Ends of the names of meter columns: energy of the interval, or mean power in it."""
 QUALITY = {"": MEASURED, "measured": MEASURED, "estimated": ESTIMATED, "missing": MISSING}
 SUFFIXES = (".csv", ".parquet")
+FIRST_LINE = 2
+"""Line of the first row, the header being line 1."""
+BLOCK_BYTES = 1 << 24
+BATCH_ROWS = 400_000
+"""How much of a file is in memory at a time, as text or as rows."""
 
 _METER = re.compile(r"([a-z][a-z0-9_]*)_(kwh|wh|mwh|kw|w)")
 
@@ -57,11 +62,17 @@ def sniff(file: MeterFile) -> Claim:
     try:
         there = {_register(name) for name in _header(file)}
     except (OSError, ValueError) as problem:
-        return Claim(0.1, (f"its header cannot be read: {problem}",))
+        return Claim(_meant(file), (f"its header cannot be read: {problem}",))
     missing = [name for name in REQUIRED if _register(name) not in there]
     if missing:
-        return Claim(0.1, (f"without {', '.join(missing)}",))
+        return Claim(_meant(file), (f"without {', '.join(missing)}",))
     return Claim(1.0, (f"the columns {', '.join(REQUIRED)}",))
+
+
+def _meant(file: MeterFile) -> float:
+    """How sure it is that a file which cannot be read as plain is meant to be plain: it names two of its columns."""
+    line = file.head.split(b"\n", 1)[0].lower()
+    return 0.5 if sum(name.encode() in line for name in REQUIRED) > 1 else 0.1
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
@@ -79,9 +90,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         if power:
             log.notes.append(f"{', '.join(power)}: mean power, times the length of the interval")
         read = _read_parquet if file.path.suffix.lower() == ".parquet" else _read_csv
-        readings = read(file.path, header, log)
-        if readings is not None:
-            yield readings
+        yield from read(file.path, header, log)
 
 
 def _header(file: MeterFile) -> list[str]:
@@ -153,16 +162,26 @@ def _channels(names: Iterable[str]) -> dict[str, Channel]:
     return {name: Channel(m[1], METER_UNITS[m[2]], label=name) for name, m in found.items() if m}
 
 
-def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | None:
+def _read_csv(path: Path, header: list[str], log: IntakeLog) -> Iterator[RawReadings]:
+    """The rows of a CSV file, a block at a time."""
     import pyarrow as pa
 
-    category = pa.dictionary(pa.int32(), pa.string())
-    text_types = {"timestamp": category, "household": category, "quality": category}
+    skipped: list[int] = []
     try:
-        table, lines = _parse_csv(path, header, text_types, log)
+        for table, lines in _blocks(path, header, skipped):
+            yield _csv_rows(table, lines, header, log)
     except pa.ArrowInvalid as problem:
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV with one header")
-        return None
+        return
+    message = f"the row does not have {len(header)} cells; a decimal comma? Write numbers with a point"
+    log.add_rows(
+        "error", "wrong_cells", np.array(skipped, dtype=np.int64), lambda line: (line, None, message)
+    )
+
+
+def _csv_rows(table: Any, lines: IntArray, header: list[str], log: IntakeLog) -> RawReadings:
+    import pyarrow as pa
+
     channels = _channels(header)
     home, when = labels(table.column("household")), labels(table.column("timestamp"))
     blank = _is_empty(home) & _is_empty(when)
@@ -173,56 +192,75 @@ def _read_csv(path: Path, header: list[str], log: IntakeLog) -> RawReadings | No
             blank &= _is_empty(labels(table.column("quality")))
         table, lines = table.filter(pa.array(~blank)), lines[~blank]
         home, when = labels(table.column("household")), labels(table.column("timestamp"))
-    values = {}
-    for name, channel in channels.items():
-        values[channel] = numbers(table.column(name))
-        table = table.drop_columns([name])
     return RawReadings(
         line=lines,
         meter=home,
         stamp=stamps(when),
-        values=values,
+        values={channel: numbers(table.column(name)) for name, channel in channels.items()},
         quality=_quality(table.column("quality"), lines, log) if "quality" in header else None,
     )
 
 
-def _parse_csv(path: Path, header: list[str], types: dict[str, Any], log: IntakeLog) -> tuple[Any, IntArray]:
-    """Return the table and each row's line; meter columns are numbers, or text where a cell is not a number."""
+def _blocks(path: Path, header: list[str], skipped: list[int]) -> Iterator[tuple[Any, IntArray]]:
+    """Tables of rows and the line of each; meter columns are numbers, or text from a block on that holds another cell.
+
+    Args:
+        path: The file.
+        header: Names of its columns.
+        skipped: Takes the lines of rows with another number of cells, which are left out.
+
+    Raises:
+        ArrowInvalid: The file cannot be read as CSV.
+    """
+    import pyarrow as pa
+
+    done = 0
+    for numbers_are in (pa.float64(), pa.string()):
+        at, past, line = 0, 0, FIRST_LINE
+        skipped.clear()
+        try:
+            for batch in _opened(path, header, numbers_are, skipped):
+                lines = _lines(line, len(batch), skipped[past:])
+                line = int(lines[-1]) + 1 if len(lines) else line
+                past += sum(one < line for one in skipped[past:])
+                at += len(batch)
+                new = min(at - done, len(batch))  # none of a block that was read as numbers
+                if new > 0:
+                    yield pa.Table.from_batches([batch.slice(len(batch) - new)]), lines[-new:]
+                    done += new
+            return
+        except pa.ArrowInvalid:
+            if numbers_are == pa.string():
+                raise
+
+
+def _lines(first: int, rows: int, skipped: list[int]) -> IntArray:
+    """The lines of rows from a line on, between which some were skipped."""
+    lines = np.arange(first, first + rows + len(skipped), dtype=np.int64)
+    return np.setdiff1d(lines, np.array(skipped, dtype=np.int64))[:rows] if skipped else lines
+
+
+def _opened(path: Path, header: list[str], numbers_are: Any, skipped: list[int]) -> Any:
     import pyarrow as pa
     from pyarrow import csv
-
-    skipped: list[int] = []
 
     def wrong_width(row: Any) -> str:
         skipped.append(int(row.number))
         return "skip"
 
-    def parse(numbers: Any) -> Any:
-        skipped.clear()
-        columns = {name: types.get(name, numbers) for name in header}
-        return csv.read_csv(
-            path,
-            # One thread: only then does a skipped row know its number.
-            read_options=csv.ReadOptions(
-                use_threads=False, block_size=1 << 24, column_names=header, skip_rows=1
-            ),
-            parse_options=csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong_width),
-            convert_options=csv.ConvertOptions(
-                column_types=columns, null_values=[""], strings_can_be_null=False
-            ),
-        )
-
-    try:
-        table = parse(pa.float64())
-    except pa.ArrowInvalid:
-        table = parse(pa.string())
-    gaps = np.array(skipped, dtype=np.int64)
-    lines = np.arange(2, len(table) + len(gaps) + 2, dtype=np.int64)
-    if len(gaps):
-        lines = np.delete(lines, gaps - 2)
-        message = f"the row does not have {len(header)} cells; a decimal comma? Write numbers with a point"
-        log.add_rows("error", "wrong_cells", gaps, lambda line: (line, None, message))
-    return table, lines
+    text = pa.dictionary(pa.int32(), pa.string())
+    columns = dict.fromkeys(header, numbers_are) | dict.fromkeys(("timestamp", "household"), text)
+    if "quality" in header:
+        columns["quality"] = text
+    return csv.open_csv(
+        path,
+        # One thread: only then does a skipped row know its number.
+        read_options=csv.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, column_names=header, skip_rows=1
+        ),
+        parse_options=csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong_width),
+        convert_options=csv.ConvertOptions(column_types=columns, null_values=[""], strings_can_be_null=False),
+    )
 
 
 def _unreadable(problem: Exception) -> str:
@@ -248,28 +286,32 @@ def _quality(column: Any, lines: IntArray, log: IntakeLog) -> QualityArray:
     return np.array([QUALITY.get(text.lower(), MISSING) for text in texts], dtype=np.uint8)[codes]
 
 
-def _read_parquet(path: Path, header: list[str], log: IntakeLog) -> RawReadings | None:
+def _read_parquet(path: Path, header: list[str], log: IntakeLog) -> Iterator[RawReadings]:
+    """The rows of a Parquet file, some at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
-    lines = np.arange(1, len(table) + 1, dtype=np.int64)
-    home_column = table.column("household")
-    if not pa.types.is_dictionary(home_column.type):
-        home_column = pc.cast(home_column, pa.string())
-    values = {}
-    for name, channel in _channels(header).items():
-        try:
-            values[channel] = numbers(table.column(name))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            log.add(
-                "error", "unreadable", f"the column {name!r} holds {table.column(name).type}; store numbers"
-            )
-            return None
-    stamp = _parquet_stamps(table.column("timestamp"))
-    quality = _quality(table.column("quality"), lines, log) if "quality" in header else None
-    return RawReadings(lines, labels(home_column), stamp, values, quality)
+    row = 1
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            table = pa.Table.from_batches([batch])
+            lines = np.arange(row, row + len(table), dtype=np.int64)
+            row += len(table)
+            home_column = table.column("household")
+            if not pa.types.is_dictionary(home_column.type):
+                home_column = pc.cast(home_column, pa.string())
+            values = {}
+            for name, channel in _channels(header).items():
+                try:
+                    values[channel] = numbers(table.column(name))
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                    what = f"the column {name!r} holds {table.column(name).type}; store numbers"
+                    log.add("error", "unreadable", what)
+                    return
+            stamp = _parquet_stamps(table.column("timestamp"))
+            quality = _quality(table.column("quality"), lines, log) if "quality" in header else None
+            yield RawReadings(lines, labels(home_column), stamp, values, quality)
 
 
 def _parquet_stamps(column: Any) -> Stamps:

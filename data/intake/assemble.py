@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from data.findings import FindingLog
-from data.intake.counters import falls_to_zero
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
 from data.intake.rows import Rows
@@ -31,25 +30,68 @@ def on_grid(placed: Placed, log: FindingLog) -> GridReadings:
     """Turn rows that passed every check into columns over intervals and homes."""
     quality = np.zeros(placed.shape, dtype=np.uint8)
     energy: dict[Channel, IntArray] = {}
+    zero = _zeros(placed)
     for cells in placed.cells:
         flags = _quality(cells, placed, log)
+        if cells.rows.omitted:
+            flags[zero & ~_rows_there(cells, placed)] = MEASURED
+        if cells.rows.idle:
+            flags[_other_parts(cells, placed) & ~_rows_there(cells, placed)] = MEASURED
         for channel, column in cells.rows.values.items():
             energy[channel] = _energy(cells, channel, column, placed.shape)
-        counters = [channel for channel in cells.rows.values if channel.kind == "counter"]
-        if counters:
-            fell = [_difference(cells, channel, energy[channel], flags, placed, log) for channel in counters]
-            flags[:-1] = np.maximum(flags[:-1], flags[1:])
-            flags[:-1][np.logical_or.reduce(fell)] = MISSING
-            flags[-1, cells.homes(len(placed.households))] = MISSING
         np.maximum(quality, flags, out=quality)
-    if all(channel.kind == "counter" for channel in energy):  # the last reading only ends an interval
-        energy = {channel: column[:-1].copy() for channel, column in energy.items()}
-        quality = quality[:-1].copy()
-        if not len(quality):
-            log.add(
-                "error", "interval_length", "one reading of a counter gives no interval; give a longer file"
-            )
+    if placed.unknown is not None:
+        quality[placed.unknown] = MISSING
     return GridReadings(placed.households, placed.start_s, placed.minutes, energy, quality)
+
+
+def _rows_there(cells: Cells, placed: Placed) -> BoolArray:
+    there = np.zeros(placed.shape, dtype=np.bool_)
+    there.ravel()[cells.cell] = True
+    return there
+
+
+def _zeros(placed: Placed) -> BoolArray:
+    """Where a row that is not there is zero, if the source leaves out such: between the first and last of its home.
+
+    Where tables hold parts of one channel, such as tariffs of which one counts at a time, one of them has a row.
+    """
+    result = np.zeros(placed.shape, dtype=np.bool_)
+    omitting = [cells for cells in placed.cells if cells.rows.omitted]
+    if not omitting:
+        return result
+    there = np.logical_or.reduce([_rows_there(cells, placed) for cells in placed.cells])
+    begun = np.logical_or.accumulate(there, axis=0)
+    not_over = np.logical_or.accumulate(there[::-1], axis=0)[::-1]
+    result = begun & not_over
+    names = [{channel.name for channel in cells.rows.values} for cells in omitting]
+    for name in set().union(*names):
+        tables = [cells for cells, has in zip(omitting, names, strict=True) if name in has]
+        if len(tables) > 1:
+            result &= np.logical_or.reduce([_rows_there(cells, placed) for cells in tables])
+    return result
+
+
+def _other_parts(cells: Cells, placed: Placed) -> BoolArray:
+    """Where another table has a row of the same channel: the tariff that counts while this one is idle."""
+    names = {channel.name for channel in cells.rows.values}
+    result = np.zeros(placed.shape, dtype=np.bool_)
+    for other in placed.cells:
+        if other is not cells and names & {channel.name for channel in other.rows.values}:
+            result |= _rows_there(other, placed)
+    return result
+
+
+def absent(cells: Cells, placed: Placed) -> BoolArray:
+    """Cells without a row that should have one: not where a source leaves out zeros, nor where none can be known."""
+    there = _rows_there(cells, placed)
+    if cells.rows.omitted:
+        there |= _zeros(placed)
+    if cells.rows.idle:
+        there |= _other_parts(cells, placed)
+    if placed.unknown is not None:
+        there |= placed.unknown
+    return ~there
 
 
 def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
@@ -58,9 +100,12 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
     quality = np.full(placed.shape, MISSING, dtype=np.uint8)
     quality[:, ~cells.homes(len(placed.households))] = MEASURED
     quality.ravel()[cells.cell] = MEASURED if rows.quality is None else rows.quality[cells.row]
-    flagged = np.zeros(rows.count, dtype=np.bool_) if rows.quality is None else rows.quality == MISSING
+    counts = np.zeros(rows.count, dtype=np.bool_)
+    counts[cells.row] = True
+    if rows.quality is not None:
+        counts &= rows.quality != MISSING
     for channel, column in rows.values.items():
-        blank = _empty_cells(cells, channel, column) & ~flagged
+        blank = _empty_cells(cells, channel, column) & counts
         _report_empty(rows, channel, blank, log)
         quality.ravel()[cells.cell[blank[cells.row]]] = MISSING
     return quality
@@ -72,12 +117,20 @@ def _report_empty(rows: Rows, channel: Channel, blank: BoolArray, log: FindingLo
 
 
 def _empty_cells(cells: Cells, channel: Channel, column: Numbers) -> BoolArray:
-    """Return the cells of a column that lack a reading; a home with a whole sub-meter empty has none."""
-    if channel.name in ("import", "export") or not column.empty.any():
+    """Return the cells of a column that lack a reading; a home with a whole sub-meter or part empty has none."""
+    if not column.empty.any():
         return column.empty
-    owner = np.zeros(len(cells.rows.homes), dtype=np.bool_)
-    owner[cells.rows.home[~column.empty]] = True
-    return column.empty & owner[cells.rows.home]
+    rows = cells.rows
+    owner = np.zeros(len(rows.homes), dtype=np.bool_)
+    owner[rows.home[~column.empty]] = True
+    if channel.name in ("import", "export", "net"):
+        # A tariff that a home does not have is empty as a whole; a home with all of them empty lacks its readings.
+        parts = [c for other, c in rows.values.items() if other.name == channel.name]
+        any_part = np.zeros(len(rows.homes), dtype=np.bool_)
+        for part in parts:
+            any_part[rows.home[~part.empty]] = True
+        owner |= ~any_part
+    return column.empty & owner[rows.home]
 
 
 def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray:
@@ -87,41 +140,6 @@ def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, i
     # Two roundings of 2^-53 each on a value below 10^4 kWh: far less than half a micro-Wh, so rint is exact.
     energy.ravel()[cells.cell] = np.rint(amount * UNITS[channel.unit][0]).astype(np.int64)
     return energy
-
-
-def _difference(
-    cells: Cells, channel: Channel, energy: IntArray, flags: QualityArray, placed: Placed, log: FindingLog
-) -> BoolArray:
-    """Turn the readings of a counter into the energy of each interval, in place; the last row becomes 0.
-
-    An interval counts where both of its ends were read. A counter that begins at 0 again and again shows what went
-    through it since. Another one that falls was changed or reset: how much went through it is not known.
-
-    Returns:
-        The intervals in which it was changed, shape (T - 1, H).
-    """
-    homes = len(placed.households)
-    read = (flags[1:] != MISSING) & (flags[:-1] != MISSING)
-    step = np.where(read, np.diff(energy, axis=0), 0)
-    again = falls_to_zero(energy) & read
-    again &= again.sum(axis=0) > 1
-    if again.any():
-        times, owners = int(again.sum()), int(again.any(axis=0).sum())
-        message = f"{channel} begins at 0 again {times} times in {owners} homes; it counts from 0 there"
-        log.add("warning", "counter_reset", message)
-    step = np.where(again, energy[1:], step)
-    fell = step < 0
-
-    def describe(cell: int) -> tuple[int, str, str]:
-        t, h = divmod(cell, homes)
-        now, before = (int(energy[row, h]) / UNITS[channel.unit][0] for row in (t + 1, t))
-        fact = f"{channel} falls from {before:g} to {now:g} {channel.unit}: the meter was changed or reset"
-        return cells.line_of(cell + homes), placed.households[h], f"{fact}; the interval counts as missing"
-
-    log.add_rows("warning", "counter_fell", np.flatnonzero(fell), describe)
-    energy[:-1] = np.where(fell, 0, step)
-    energy[-1] = 0
-    return fell
 
 
 def registers_of(channels: Iterable[str]) -> frozenset[str]:

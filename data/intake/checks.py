@@ -10,6 +10,7 @@ import numpy as np
 
 from data import clock
 from data.findings import FindingLog, runs
+from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, Channel, Hints
@@ -38,11 +39,13 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
     for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
         channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
-        if name in channels and channel.kind != "counter" and hints.kind is None:
+        if name in channels and not cells.counted and hints.kind is None:
             counter = look_like_counters(energy)
             if counter.any():
                 report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)
-                energy = np.where(counter, 0, energy)  # what follows from this one cause is not told again
+                energy = np.where(
+                    counter, 0, energy
+                )  # what follows from this one cause is not reported again
         _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
     if channels.keys() & {
         "import",
@@ -55,13 +58,12 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
 
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
     """Report stretches without a row, of homes that have rows with these channels."""
-    homes = len(placed.households)
-    present = np.zeros(placed.shape, dtype=np.bool_)
-    present.ravel()[cells.cell] = True
+    homes, missing = len(placed.households), absent(cells, placed)
     gaps: list[tuple[int, int, int]] = []
-    for h in np.flatnonzero(~present.all(axis=0) & present.any(axis=0)).tolist():
-        start, end = runs(~present[:, h])
-        gaps += [(h, *gap) for gap in zip(start.tolist(), end.tolist(), strict=True)]
+    for h in np.flatnonzero(missing.any(axis=0) & cells.homes(homes)).tolist():
+        start, end = runs(missing[:, h])
+        found = zip(start.tolist(), end.tolist(), strict=True)
+        gaps += [(h, *gap) for gap in found if not (cells.counted and _reported(*gap, placed.intervals))]
 
     def describe(number: int) -> tuple[int, str, str]:
         h, start, end = gaps[number]
@@ -74,6 +76,11 @@ def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) 
         return line, data.households[h], message
 
     log.add_rows("warning", "gap", np.arange(len(gaps)), describe)
+
+
+def _reported(start: int, end: int, intervals: int) -> bool:
+    """Whether a gap between a counter's readings is reported with its energy, or is the end of the last interval."""
+    return (start > 0 and end < intervals) or (start == intervals - 1)
 
 
 def _check_power(

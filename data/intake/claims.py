@@ -51,6 +51,7 @@ class Question:
     why: str = ""
 
     def __str__(self) -> str:
-        choices = f" {{{'|'.join(self.choices)}}}" if self.choices else ""
+        between = "=" if self.option.startswith("--channel ") else " "
+        choices = f"{between}{{{'|'.join(self.choices)}}}" if self.choices else ""
         likely = f" (probably {self.proposal}: {self.why})" if self.proposal is not None else ""
         return f"{self.asks}: say {self.option}{choices}{likely}"

@@ -1,31 +1,25 @@
-"""Raw readings onto the grid of intervals and homes; a finding for each row that does not fit."""
+"""Rows onto grids of intervals and homes, one for each length of interval; a finding for each that does not fit."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from data import clock
-from data.intake.claims import Question
-from data.intake.counters import look_like_counters, report_counters
-from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Numbers
+from data.intake.differences import differenced
+from data.intake.raw import Hints, IntakeLog
 from data.intake.rows import Rows
+from data.intake.steps import lengths_of, shortest_allowed
+from data.intake.sums import summed
+from data.intake.times import Timed, timed
+from data.intake.values import check_values, report
 from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import BoolArray, IntArray
 
-LARGEST_KWH = 10_000
-"""No interval of a home holds 10 MWh; below it, nine decimals are exact and int64 holds many years. [kWh]"""
-
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-
-SAMPLED_HOMES = 20
-"""The interval length is found from the first homes; the others must fit it."""
+LARGEST_REFUSED = 10
+"""The length of intervals is checked where no more than one row in so many was refused."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +30,13 @@ class Cells:
         rows: The rows.
         row: Those that count: duplicates are left out.
         cell: Their cells, t x H + h.
+        counted: Whether they are differences of a counter's readings.
     """
 
     rows: Rows
     row: IntArray
     cell: IntArray
+    counted: bool = False
 
     def homes(self, count: int) -> BoolArray:
         """Which homes have rows with these channels; the others have no such meter."""
@@ -65,6 +61,8 @@ class Placed:
         households: Names of the homes, sorted as they first appear.
         cells: The rows, by the channels that they have.
         zone: Zone in which people read times; None where none is known.
+        given: Lengths of the intervals in the file. [min]
+        unknown: Cells for which the file has rows, but does not show which.
     """
 
     start_s: int
@@ -73,6 +71,8 @@ class Placed:
     households: tuple[str, ...]
     cells: tuple[Cells, ...]
     zone: ZoneInfo | None
+    given: tuple[int, ...]
+    unknown: BoolArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,9 +80,34 @@ class Placed:
         return self.intervals, len(self.households)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Span:
+    """Rows for intervals.
+
+    Args:
+        table: The rows, by home and time.
+        start: Start of each. [s since 1970]
+        length: Length of each, 0 where it is not known. [min]
+        counted: Whether they are differences of a counter's readings.
+    """
+
+    table: Timed
+    start: IntArray
+    length: IntArray
+    counted: bool = False
+
+    def of(self, which: BoolArray) -> _Span:
+        """Some of the rows."""
+        if which.all():
+            return self
+        t = self.table
+        table = Timed(t.rows, t.row[which], t.utc[which], t.unknown)
+        return _Span(table, self.start[which], self.length[which], self.counted)
+
+
 def place(
     tables: list[Rows], zone: ZoneInfo | None, hints: Hints, log: IntakeLog
-) -> tuple[Placed | None, bool]:
+) -> tuple[list[Placed], bool]:
     """Check every row and place the good ones.
 
     Args:
@@ -92,234 +117,177 @@ def place(
         log: Where findings go.
 
     Returns:
-        The grid, or None after errors that hide it; and whether stamps are local.
+        A grid for each length of interval, the shortest first, of the homes that have it; none after errors that hide
+        them. And whether stamps are local.
     """
-    timed: list[tuple[Rows, IntArray, BoolArray]] = []
-    local = False
+    spans: list[_Span] = []
+    local, sound = False, True
     for rows in tables:
-        good = _check_numbers(rows, hints, log)
-        good &= _check_names(rows, log)
-        utc, repeated, is_local, has_time = _utc(rows, zone, log)
-        good &= has_time
+        good = check_values(rows, hints, log)
+        table, is_local = timed(rows, good, zone, log)
         local |= is_local
-        if good.any():
-            good &= _check_order(rows, utc, repeated, good, log)
-            timed.append((rows, utc, good))
-    if not timed:
-        return None, local
-    step = _minutes(timed, hints.minutes, log)
-    if step is None:  # without a step there are no cells, but rows for the same time are still reported
-        for rows, utc, good in timed:
-            kept = np.flatnonzero(good)
-            _drop_duplicates(rows, kept, utc[kept] * len(rows.homes) + rows.home[kept], log)
-        return None, local
-    found = []
-    phase_s = _phase(timed, step * 60)
-    for rows, utc, good in timed:
-        off = good & (utc % (step * 60) != phase_s)
-        _report(rows, log, "off_grid", off, partial(_off_grid, rows, step))
-        kept = np.flatnonzero(good & ~off)
-        if len(kept):
-            found.append((rows, kept, utc[kept] - step * 60 if rows.ends else utc[kept]))
-    return (_placed(found, step, zone, log) if found else None), local
+        if table is None:
+            continue
+        # Where many rows were refused, the steps between the others show nothing.
+        refused = int((~good).sum()) * LARGEST_REFUSED > rows.count
+        found = _spans(table, hints, IntakeLog() if refused else log)
+        sound &= found is not None
+        spans += found or []
+    if not sound or not spans:
+        if sound and any(next(iter(rows.values)).kind == "counter" for rows in tables) and not log.has_errors:
+            cause = "one reading of a counter gives no interval; give a longer file"
+            log.add("error", "interval_length", cause)
+        return [], local
+    lengths = _lengths(spans, hints, log)
+    if lengths is None:
+        return [], local
+    grids = []
+    for minutes in np.unique(lengths[lengths > 0]).tolist():
+        chosen = [part for span in spans if len((part := span.of(lengths[span.table.home] == minutes)).start)]
+        grid = _on_one_grid(chosen, minutes, zone, log)
+        grids += [grid] if grid is not None else []
+    return grids, local
 
 
-def _off_grid(rows: Rows, step: int, row: int) -> str:
-    return f"{rows.stamp.text(row)} does not start an interval of {step} minutes; correct the stamp"
+def _spans(table: Timed, hints: Hints, log: IntakeLog) -> list[_Span] | None:
+    """Rows of one table as rows for intervals; None where their length is refused."""
+    lengths = lengths_of(table, log)
+    if lengths is None:
+        return None
+    _report_changes(table, lengths.changing, lengths.of_row, log)
+    if next(iter(table.rows.values)).kind == "counter":
+        # Where rows were refused, gaps and falls follow from that one cause and are not reported again.
+        found = differenced(table, lengths, hints.fuse_w, IntakeLog() if log.has_errors else log)
+        return [_Span(rows, rows.utc, minutes, counted=True) for rows, minutes in found]
+    length = lengths.rows(table.home)
+    return [_Span(table, table.utc - length * 60 if table.rows.ends else table.utc, length)]
 
 
-def _report(rows: Rows, log: IntakeLog, code: str, found: BoolArray, message: Callable[[int], str]) -> None:
-    """Report an error for each row that was found."""
-    log.add_rows("error", code, np.flatnonzero(found), rows.describe(message))
-
-
-def _check_numbers(rows: Rows, hints: Hints, log: IntakeLog) -> BoolArray:
-    """Report cells that are not energy; return the rows without such cells."""
-    good = np.ones(rows.count, dtype=np.bool_)
-    for channel, column in rows.values.items():
-        good &= _check_column(rows, channel, column, hints, log)
-    return good
-
-
-def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, log: IntakeLog) -> BoolArray:
-    values, texts = column.values, column.bad
-    comma = np.zeros(rows.count, dtype=np.bool_)
-    comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
-    point = "has a decimal comma; write a point"
-    _report(rows, log, "decimal_comma", comma, lambda row: f"{channel} {texts[row]!r} {point}")
-    wrong = np.isnan(values) & ~column.empty & ~comma
-    cure = "leave the cell empty where there is no reading"
-    _report(
-        rows,
-        log,
-        "not_a_number",
-        wrong,
-        lambda row: f"{channel} {texts.get(row, 'NaN')!r} is not a number; {cure}",
+def _report_changes(table: Timed, changing: tuple[int, ...], of_row: IntArray | None, log: IntakeLog) -> None:
+    """Report homes whose step changes; the file does not state it, and gaps could look alike."""
+    if not changing or of_row is None:
+        return
+    mine = table.home == changing[0]
+    steps = of_row[mine]
+    change = int(np.argmax(np.diff(steps) != 0)) + 1
+    row = int(table.row[np.flatnonzero(mine)[change]])
+    several = f" (and of {len(changing) - 1} more homes)" if len(changing) > 1 else ""
+    log.add(
+        "warning",
+        "step_change",
+        f"the rows{several} come every {', '.join(map(str, dict.fromkeys(steps.tolist())))} minutes in turn, from"
+        f" {table.rows.stamp.text(row)} on: each is taken for an interval that long",
+        line=int(table.rows.line[row]),
+        household=table.rows.homes[changing[0]],
+        count=len(changing),
     )
-    negative = values < 0
-    cure_of_import = (
-        "put exported energy into export_kwh" if channel.name == "import" else "write it without a sign"
-    )
-    runs_back = f"a register never runs backwards; {cure_of_import}"
-    _report(rows, log, "negative", negative, lambda row: f"{channel} is {values[row]:g}; {runs_back}")
-    unit = channel.unit
-    huge = values > LARGEST_KWH * UNITS["kWh"][0] / UNITS[unit][0]
-    if channel.kind == "counter":
-        huge[:] = False
-    counted = _counted(rows, values, huge) if hints.kind is None else []
-    if counted:
-        report_counters(channel, [rows.homes[h] for h in counted], log)
-    _report(
-        rows,
-        log,
-        "impossible_power",
-        huge & ~np.isin(rows.home, counted),
-        lambda row: f"{channel} is {values[row]:g} {unit} in one interval; check the unit",
-    )
-    return ~(comma | wrong | negative | huge)
 
 
-def _counted(rows: Rows, values: FloatArray, huge: BoolArray) -> list[int]:
-    """The homes with numbers beyond any energy that are readings of a counter."""
-    return [
-        h
-        for h in np.unique(rows.home[huge]).tolist()
-        if look_like_counters(values[(rows.home == h) & ~np.isnan(values)][:, np.newaxis])[0]
-    ]
-
-
-def _check_names(rows: Rows, log: IntakeLog) -> BoolArray:
-    nameless = np.array([name == "" for name in rows.homes])[rows.home]
-    empty = "`household` is empty; name the home of each row"
-    _report(rows, log, "no_household", nameless, lambda _row: empty)
-    return ~nameless
-
-
-def _utc(rows: Rows, zone: ZoneInfo | None, log: IntakeLog) -> tuple[IntArray, BoolArray, bool, BoolArray]:
-    """Return UTC of each row, the rows in a repeated hour, whether stamps are local, and the good rows."""
-    kind = rows.stamp.kind
-    form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
-    unreadable = kind == clock.UNREADABLE
-    _report(rows, log, "bad_timestamp", unreadable, lambda row: f"timestamp {rows.stamp.text(row)!r} {form}")
-    has_offset, is_local = bool((kind == clock.WITH_OFFSET).any()), bool((kind == clock.LOCAL).any())
-    nothing = np.zeros(rows.count, dtype=np.bool_)
-    if has_offset and is_local:
-        odd = clock.LOCAL if 2 * (kind == clock.LOCAL).sum() <= rows.count else clock.WITH_OFFSET
-        lacks = (
-            "no UTC offset though other rows have one"
-            if odd == clock.LOCAL
-            else "a UTC offset though others have none"
-        )
-        cure = f"has {lacks}; write all in one way"
-        _report(rows, log, "mixed_zones", kind == odd, lambda row: f"timestamp {rows.stamp.text(row)} {cure}")
-        return rows.stamp.seconds, nothing, True, nothing
-    if not is_local:
-        return rows.stamp.seconds, nothing, False, kind == clock.WITH_OFFSET
-    if zone is None:
-        line = int(rows.line[np.argmax(kind == clock.LOCAL)])
-        asks = "timestamps have no UTC offset; name their time zone, e.g. Europe/Berlin"
-        log.ask(Question("--zone", asks), "zone_needed", line)
-        return rows.stamp.seconds, nothing, True, nothing
-    utc, repeated, exists = clock.utc_by_row_order(rows.stamp.seconds, rows.series, zone)
-    skipped = f"does not exist in {zone.key}: clocks go forward; check the zone"
-    missing = (kind == clock.LOCAL) & ~exists
-    _report(rows, log, "impossible_time", missing, lambda row: f"{rows.stamp.text(row)} {skipped}")
-    return utc, repeated, True, (kind == clock.LOCAL) & exists
-
-
-def _check_order(
-    rows: Rows, utc: IntArray, repeated: BoolArray, good: BoolArray, log: IntakeLog
-) -> BoolArray:
-    """Report rows of a home that come after a later one; return the others."""
-    result = np.ones(rows.count, dtype=np.bool_)
-    if good.all() and (np.diff(utc) >= 0).all():
-        return result  # in order as a whole, so in order for each home; saves the sort
-    kept = np.flatnonzero(good)
-    series = rows.series
-    by_home = kept[np.argsort(series[kept], kind="stable")]
-    previous, current = by_home[:-1], by_home[1:]
-    # Within the repeated hour a file may write both passes pairwise.
-    back = (
-        (series[current] == series[previous])
-        & (utc[current] < utc[previous])
-        & ~(repeated[current] & repeated[previous])
-    )
-    result[current[back]] = False
-    late = "is earlier than this home's row before; sort the file by timestamp"
-    _report(rows, log, "wrong_order", ~result, lambda row: f"{rows.stamp.text(row)} {late}")
+def _lengths(spans: list[_Span], hints: Hints, log: IntakeLog) -> IntArray | None:
+    """Length of the intervals of each home on the grid. [min]"""
+    homes = len(spans[0].table.rows.homes)
+    common, there = np.ones(homes, dtype=np.int64), np.zeros(homes, dtype=np.bool_)
+    known = np.zeros(homes, dtype=np.bool_)
+    for span in spans:
+        has = span.length > 0
+        pairs = np.unique(span.table.home[has] * 64 + span.length[has])
+        np.lcm.at(common, pairs // 64, pairs % 64)
+        known[pairs // 64] = True
+        there[span.table.home] = True
+    allowed = {m: shortest_allowed([m]) for m in range(1, 61) if 60 % m == 0}
+    result = np.array([allowed[m] for m in common.tolist()], dtype=np.int64)
+    result[~known] = 0
+    if not known.any() and hints.minutes not in ALLOWED_MINUTES:
+        log.add("error", "interval_length", "no home has two intervals; give `minutes`, or a longer file")
+        return None
+    # A home whose rows do not show it has the longest: nothing finer is claimed for it.
+    result[there & ~known] = int(result.max()) if known.any() else hints.minutes or 0
     return result
 
 
-def _minutes(timed: list[tuple[Rows, IntArray, BoolArray]], stated: int | None, log: IntakeLog) -> int | None:
-    """Find the interval length: the most frequent step between the stamps of a home."""
-    step = np.concatenate([_steps(*table) for table in timed])
-    if not len(step) and stated in ALLOWED_MINUTES:
-        return stated
-    if not len(step):
-        log.add("error", "interval_length", "no home has two intervals; give `minutes`, or a longer file")
-        return None
-    lengths, count = np.unique(step, return_counts=True)
-    seconds = int(lengths[np.argmax(count)])
-    if seconds % 60 or seconds // 60 not in ALLOWED_MINUTES:
-        log.add(
-            "error",
-            "interval_length",
-            f"the intervals are {seconds / 60:g} minutes; convert the file to one of {ALLOWED_MINUTES}",
-        )
-        return None
-    return seconds // 60
+def _on_one_grid(spans: list[_Span], minutes: int, zone: ZoneInfo | None, log: IntakeLog) -> Placed | None:
+    """Place the rows of homes whose intervals have one length."""
+    whole, phase_s = minutes * 60, _phase(spans, minutes * 60)
+    given = sorted({*np.unique(np.concatenate([span.length for span in spans])).tolist()} - {0})
+    if given and given != [minutes]:
+        note = f"intervals of {', '.join(map(str, given))} minutes are summed to {minutes}"
+        log.notes += [note] if note not in log.notes else []
+    found: list[tuple[Timed, IntArray, bool]] = []
+    for span in spans:
+        table, length = span.table, span.length
+        length = np.where(length > 0, length, minutes)
+        start = table.utc - length * 60 if table.rows.ends else span.start
+        if (length == minutes).all():
+            off = start % whole != phase_s
+            if off.any():
+                _report_off(table, off, minutes, log)
+                table = Timed(table.rows, table.row[~off], table.utc[~off], table.unknown)
+                start = start[~off]
+        else:
+            table = summed(table, start, length, minutes, phase_s, log)
+            start = table.utc
+        if len(start):
+            found.append((table, start, span.counted))
+    return _placed(found, minutes, tuple(given or [minutes]), zone, log) if found else None
 
 
-def _phase(timed: list[tuple[Rows, IntArray, BoolArray]], step_s: int) -> int:
+def _report_off(table: Timed, off: BoolArray, minutes: int, log: IntakeLog) -> None:
+    rows = table.rows
+    odd = np.zeros(rows.count, dtype=np.bool_)
+    odd[table.row[off]] = True
+    cure = f"does not start an interval of {minutes} minutes; correct the stamp"
+    report(rows, log, "off_grid", odd, lambda row: f"{rows.stamp.text(row)} {cure}")
+
+
+def _phase(spans: list[_Span], step_s: int) -> int:
     """Find how long after a multiple of the interval in UTC most intervals begin, which the local clock shows. [s]
 
-    Stamps without an offset must be whole intervals on their clock, or in UTC.
+    Stamps without an offset must be whole intervals on their clock, or in UTC; short intervals with one begin those of
+    UTC.
     """
-    found = [
-        utc[good & ((rows.stamp.kind == clock.WITH_OFFSET) | (rows.stamp.seconds % step_s == 0))] % step_s
-        for rows, utc, good in timed
-    ]
+    found = []
+    for span in spans:
+        rows, row = span.table.rows, span.table.row
+        exact = rows.stamp.kind[row] == clock.WITH_OFFSET
+        short = (span.length > 0) & (span.length * 60 != step_s)
+        on_clock = np.where(exact, ~short | (span.start % step_s == 0), rows.stamp.seconds[row] % step_s == 0)
+        found.append(span.start[on_clock] % step_s)
     phases, count = np.unique(np.concatenate(found), return_counts=True)
     possible = phases % min(step_s, OFFSET_S) == 0
     return int(phases[possible][np.argmax(count[possible])]) if possible.any() else 0
 
 
-def _steps(rows: Rows, utc: IntArray, good: BoolArray) -> IntArray:
-    kept = np.flatnonzero(good & (rows.home < SAMPLED_HOMES))
-    kept = kept if len(kept) else np.flatnonzero(good)
-    small = rows.home[kept].astype(np.min_scalar_type(len(rows.homes)))  # small integers sort much faster
-    order = kept[np.lexsort((utc[kept], small))]
-    step: IntArray = np.diff(utc[order])
-    positive: IntArray = step[(np.diff(rows.home[order]) == 0) & (step > 0)]
-    return positive
-
-
 def _placed(
-    found: list[tuple[Rows, IntArray, IntArray]], minutes: int, zone: ZoneInfo | None, log: IntakeLog
+    found: list[tuple[Timed, IntArray, bool]],
+    minutes: int,
+    given: tuple[int, ...],
+    zone: ZoneInfo | None,
+    log: IntakeLog,
 ) -> Placed | None:
-    """Give each row its cell and leave out duplicates.
+    """Give each row its cell.
 
     Args:
-        found: Of each table the rows that are kept, and their UTC.
+        found: Rows, their starts, and whether they are differences of a counter.
         minutes: Interval length. [min]
+        given: Lengths of the intervals in the file. [min]
         zone: Zone in which people read times.
         log: Where findings go.
     """
-    start_s = min(int(utc.min()) for _, _, utc in found)
-    intervals = (max(int(utc.max()) for _, _, utc in found) - start_s) // (minutes * 60) + 1
-    homes = found[0][0].homes
+    start_s = min(int(start.min()) for _, start, _ in found)
+    intervals = (max(int(start.max()) for _, start, _ in found) - start_s) // (minutes * 60) + 1
+    homes = found[0][0].rows.homes
     used = np.zeros(len(homes), dtype=np.bool_)
-    for rows, kept, _ in found:
-        used[rows.home[kept]] = True
+    for table, _, _ in found:
+        used[table.home] = True
     column = np.cumsum(used) - 1
     households = tuple(name for name, there in zip(homes, used.tolist(), strict=True) if there)
-    count = sum(len(kept) for _, kept, _ in found)
+    count = sum(len(start) for _, start, _ in found)
     if intervals * len(households) > 1_000_000 + 50 * count:
-        first = min(found, key=lambda table: int(table[2].min()))
-        last = max(found, key=lambda table: int(table[2].max()))
+        first = min(found, key=lambda part: int(part[1].min()))
+        last = max(found, key=lambda part: int(part[1].max()))
         line_first, line_last = (
-            int(rows.line[kept[pick(utc)]])
-            for (rows, kept, utc), pick in ((first, np.argmin), (last, np.argmax))
+            int(table.rows.line[table.row[pick(start)]])
+            for (table, start, _), pick in ((first, np.argmin), (last, np.argmax))
         )
         log.add(
             "error",
@@ -329,39 +297,19 @@ def _placed(
             line=line_last,
         )
         return None
-    cells = []
-    for rows, kept, utc in found:
-        cell = (utc - start_s) // (minutes * 60) * len(households) + column[rows.home[kept]]
-        seen = np.zeros(intervals * len(households), dtype=np.bool_)
-        seen[cell] = True
-        if np.count_nonzero(seen) < len(cell):
-            first_of = _drop_duplicates(rows, kept, cell, log)
-            kept, cell = kept[first_of], cell[first_of]
-        cells.append(Cells(rows, kept, cell))
-    return Placed(start_s, minutes, intervals, households, tuple(cells), zone)
-
-
-def _drop_duplicates(rows: Rows, kept: IntArray, cell: IntArray, log: IntakeLog) -> IntArray:
-    """Report rows for a cell that has one already; return the positions of those that count."""
-    issued = np.zeros(len(kept), dtype=np.int64) if rows.revision is None else -rows.revision[kept]
-    order = np.lexsort((kept, issued, cell))
-    again = np.zeros(len(cell), dtype=np.bool_)
-    again[1:] = np.diff(cell[order]) == 0
-    first = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
-    later, earlier = kept[order[again]], kept[first[again]]
-    same = np.ones(len(later), dtype=np.bool_)
-    for column in rows.values.values():
-        a, b = column.values[later], column.values[earlier]
-        same &= (a == b) | (np.isnan(a) & np.isnan(b))
-    older = (issued[order] > issued[first])[again]
-    other_line = dict(zip(later.tolist(), rows.line[earlier].tolist(), strict=True))
-
-    def add(severity: Literal["error", "warning"], code: str, which: BoolArray, text: str) -> None:
-        describe = rows.describe(lambda row: text.format(line=other_line[row]))
-        log.add_rows(severity, code, np.sort(later[which]), describe)
-
-    add("warning", "revised", older, "the row was issued again in line {line}; the later issue counts")
-    add("warning", "duplicate", same & ~older, "the row repeats line {line}; it is counted once")
-    conflict = "the row gives other values than line {line} for the same time; keep one"
-    add("error", "conflict", ~same & ~older, conflict)
-    return np.sort(order[~again])
+    cells = tuple(
+        Cells(
+            table.rows,
+            table.row,
+            (start - start_s) // (minutes * 60) * len(households) + column[table.home],
+            counted,
+        )
+        for table, start, counted in found
+    )
+    stretches = {s for table, _, _ in found for s in table.unknown}
+    unknown = np.zeros((intervals, len(households)), dtype=np.bool_) if stretches else None
+    for home, begin, end in stretches:
+        if unknown is not None and used[home]:
+            first_t, last_t = ((s - start_s) // (minutes * 60) for s in (begin, end))
+            unknown[max(first_t, 0) : max(last_t, 0), column[home]] = True
+    return Placed(start_s, minutes, intervals, households, cells, zone, given, unknown)

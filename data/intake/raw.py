@@ -168,7 +168,7 @@ class RawReadings:
         revision: Of two rows for the same home, time and channels, the one of the higher revision counts.
         minutes: Length of the interval of each row, where the file states it; None where it is found from the stamps.
         omitted: What a row means that is not there, between the first and the last of its home: no reading, or zero
-            where the source leaves out rows of zero.
+            where the source leaves out rows of zero; "idle" is zero where another part of the channel has a row.
     """
 
     line: IntArray
@@ -179,7 +179,7 @@ class RawReadings:
     stamp_is: StampEnd = "start"
     revision: int = 0
     minutes: IntArray | None = None
-    omitted: Literal["missing", "zero"] = "missing"
+    omitted: Literal["missing", "zero", "idle"] = "missing"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

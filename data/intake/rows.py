@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.intake.raw import Channel, Labels, Numbers, RawReadings, Stamps
+from data.intake.raw import UNITS, Channel, Labels, Numbers, RawReadings, Stamps
 from data.readings import MEASURED, QualityArray, home_id
 from market.units import IntArray
 
@@ -25,6 +25,9 @@ class Rows:
         quality: Flags, where the file has them.
         ends: Whether stamps name the end of the interval; the stamp of a counter is an instant.
         revision: Number of the issue of each row, where some were issued again.
+        minutes: Length of the interval of each row, where the file states it. [min]
+        omitted: Whether rows of zero are left out between the first and the last row of a home.
+        idle: Whether a part of a channel, such as a tariff, has no rows while another part counts.
     """
 
     line: IntArray
@@ -35,6 +38,9 @@ class Rows:
     quality: QualityArray | None
     ends: bool
     revision: IntArray | None
+    minutes: IntArray | None = None
+    omitted: bool = False
+    idle: bool = False
 
     @property
     def count(self) -> int:
@@ -56,9 +62,11 @@ def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
 
     Raises:
         ValueError: Columns of different lengths, or two chunks that share a channel but not all: a bug of the format.
+            Parts of a channel are channels of their own.
     """
     homes: dict[str, int] = {}
-    kinds: dict[tuple[tuple[Channel, ...], str], list[RawReadings]] = {}
+    kinds: dict[tuple[tuple[Channel, ...], str, str], list[RawReadings]] = {}
+    known: dict[tuple[str, str, str, bool], Channel] = {}
     for chunk in chunks:
         lengths = {len(chunk.line), len(chunk.meter.code), *(len(c.values) for c in chunk.values.values())}
         if len(lengths) > 1:
@@ -69,14 +77,30 @@ def rows_of(chunks: Iterable[RawReadings]) -> list[Rows]:
         index = np.array([homes.setdefault(name, len(homes)) for name in names], dtype=np.int64)
         meter = replace(chunk.meter, code=index[chunk.meter.code])
         for kind in ("interval", "counter"):
-            values = {channel: column for channel, column in chunk.values.items() if channel.kind == kind}
+            values = dict(
+                _alike(channel, column, known)
+                for channel, column in chunk.values.items()
+                if channel.kind == kind
+            )
             if values:
                 part = replace(chunk, meter=meter, values=values)
-                kinds.setdefault((tuple(values), chunk.stamp_is), []).append(part)
-    shared = [channel.name for channels, _ in kinds for channel in channels]
+                kinds.setdefault((tuple(values), chunk.stamp_is, chunk.omitted), []).append(part)
+    shared = [(channel.name, channel.part) for channels, _, _ in kinds for channel in channels]
     if len(set(shared)) < len(shared):
-        raise ValueError(f"chunks of one file share a channel, but not all of them: {sorted(shared)}")
+        twice = sorted(".".join(filter(None, both)) for both in shared)
+        raise ValueError(f"chunks of one file share a channel, but not all of them: {twice}")
     return [rows for parts in kinds.values() if (rows := _joined(parts, list(homes))).count]
+
+
+def _alike(
+    channel: Channel, column: Numbers, known: dict[tuple[str, str, str, bool], Channel]
+) -> tuple[Channel, Numbers]:
+    """The channel in the unit in which a file has it first, where its rows are of several."""
+    factor, is_power = UNITS[channel.unit]
+    first = known.setdefault((channel.name, channel.part, channel.kind, is_power), channel)
+    if first.unit == channel.unit:
+        return first, column
+    return first, replace(column, values=column.values * (factor / UNITS[first.unit][0]))
 
 
 def _joined(parts: list[RawReadings], homes: list[str]) -> Rows:
@@ -91,6 +115,9 @@ def _joined(parts: list[RawReadings], homes: list[str]) -> Rows:
         quality=first.quality,
         ends=first.stamp_is == "end" and all(channel.kind == "interval" for channel in first.values),
         revision=np.repeat([p.revision for p in parts], [len(p.line) for p in parts]) if revised else None,
+        minutes=first.minutes,
+        omitted=first.omitted == "zero",
+        idle=first.omitted == "idle",
     )
 
 
@@ -123,4 +150,11 @@ def _concatenated(parts: list[RawReadings]) -> RawReadings:
         stamp=Stamps(seconds, kind, text),
         values={channel: column(channel) for channel in parts[0].values},
         quality=None if all(part.quality is None for part in parts) else np.concatenate(flags),
+        minutes=_minutes(parts),
     )
+
+
+def _minutes(parts: list[RawReadings]) -> IntArray | None:
+    """Lengths of all rows; where some chunks state none, none are stated."""
+    stated = [part.minutes for part in parts if part.minutes is not None]
+    return np.concatenate(stated) if len(stated) == len(parts) else None

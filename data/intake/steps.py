@@ -1,18 +1,16 @@
-"""Homes whose meters read in different steps: split by step, placed each on its own grid, summed to the longest."""
+"""How long the interval of each row is: as the file states it, or as the stamps of each home show it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from data.clock import UNREADABLE
-from data.intake.raw import Numbers, Stamps
-from data.intake.rows import Rows
-from data.readings import MISSING, MeterData, QualityArray
+from data.intake.raw import IntakeLog
+from data.intake.times import Timed
 from market.interval import ALLOWED_MINUTES
-from market.units import IntArray
+from market.units import BoolArray, IntArray
 
 SAMPLED_HOMES = 20
 """The usual step of a file is that of its first homes."""
@@ -20,61 +18,86 @@ SAMPLED_HOMES = 20
 LEAST_STEPS, LEAST_SHARE = 8, 0.9
 """A home has a step of its own if it has this many readings, and this share of them are that far apart."""
 
+LEAST_RUN = 4
+"""A step that changes within a home holds for this many readings in a row, each time."""
 
-def by_step(tables: Sequence[Rows]) -> list[list[Rows]]:
-    """Split the rows of a file into homes of one step each, the shortest first; most files have one step.
+HOUR_S, DAY_S = 3600, 86_400
 
-    A home whose readings are far fewer because it has gaps keeps the usual step of the file.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lengths:
+    """The lengths of the intervals of rows, which are sorted by home and time.
+
+    Args:
+        of_home: Length for each home, 0 where it is not known; of a home with several the longest. [min]
+        of_row: Length of each row, where homes have several; else None. [min]
+        changing: Homes with several, as the stamps show.
     """
-    step_s = np.zeros(len(tables[0].homes), dtype=np.int64)
-    for rows in tables:
-        step_s = np.maximum(step_s, _steps_s(rows))
-    known = np.unique(step_s[step_s > 0]).tolist()
-    if len(known) < 2:
-        return [list(tables)]
-    step_s[step_s == 0] = known[-1]
-    groups = [[_part(rows, (step_s == s)[rows.home]) for rows in tables] for s in known]
-    return [[rows for rows in group if rows.count] for group in groups]
+
+    of_home: IntArray
+    of_row: IntArray | None
+    changing: tuple[int, ...] = ()
+
+    def rows(self, home: IntArray) -> IntArray:
+        """The length of each row, whose homes are given. [min]"""
+        return self.of_home[home] if self.of_row is None else self.of_row
 
 
-def _steps_s(rows: Rows) -> IntArray:
-    """The step of each home, 0 where the file does not show it. [s]"""
-    homes = len(rows.homes)
-    steps = np.zeros(homes, dtype=np.int64)
-    good = np.flatnonzero(rows.stamp.kind != UNREADABLE)
-    home, second = rows.home[good], rows.stamp.seconds[good]
-    sampled = _own_steps(home, second, np.flatnonzero(np.bincount(home, minlength=homes))[:SAMPLED_HOMES])
-    found = np.concatenate([*sampled.values(), np.zeros(0, dtype=np.int64)])
-    usual = _most_frequent(found)[0] if len(found) else 0
-    if usual // 60 not in ALLOWED_MINUTES:
-        return steps
-    first, last = np.full(homes, np.iinfo(np.int64).max), np.full(homes, np.iinfo(np.int64).min)
-    np.minimum.at(first, home, second)
-    np.maximum.at(last, home, second)
-    count = np.bincount(home, minlength=homes)
-    length = np.where(count > 1, last - first, 0) / np.maximum(count - 1, 1)
-    steps[count > 1] = usual
-    odd = np.flatnonzero((count > LEAST_STEPS) & ((length < 0.9 * usual) | (length > 1.9 * usual)))
-    for h, own in _own_steps(home, second, odd).items():
-        step, share = _most_frequent(own) if len(own) else (usual, 0.0)
-        if (
-            len(own) >= LEAST_STEPS
-            and share >= LEAST_SHARE
-            and step % 60 == 0
-            and step // 60 in ALLOWED_MINUTES
-        ):
-            steps[h] = step
-    return steps
+def divides_hour(seconds: int) -> bool:
+    """Whether intervals of this length make whole hours of whole minutes."""
+    return seconds > 0 and seconds % 60 == 0 and HOUR_S % seconds == 0
 
 
-def _own_steps(home: IntArray, second: IntArray, chosen: IntArray) -> dict[int, IntArray]:
-    """How far the readings of each chosen home are apart. [s]"""
-    kept = np.flatnonzero(np.isin(home, chosen))
-    kept = kept[np.lexsort((second[kept], home[kept]))]
-    begins = np.searchsorted(home[kept], chosen)
-    parts = np.split(second[kept], begins[1:])
-    steps = {h: np.diff(part) for h, part in zip(chosen.tolist(), parts, strict=False)}
-    return {h: step[step > 0] for h, step in steps.items()}
+def shortest_allowed(minutes: Sequence[int]) -> int:
+    """The shortest interval of a market that holds whole intervals of each of these lengths, which divide an hour."""
+    return next(m for m in ALLOWED_MINUTES if all(m % one == 0 for one in minutes))
+
+
+def lengths_of(table: Timed, log: IntakeLog) -> Lengths | None:
+    """Find the lengths of all intervals; None after an error."""
+    homes, home = len(table.rows.homes), table.home
+    if table.rows.minutes is not None:
+        return _stated(table, log)
+    step = np.diff(table.utc)
+    own = np.diff(home) == 0
+    of_home = np.zeros(homes, dtype=np.int64)
+    if not own.any():
+        return Lengths(of_home, None)
+    owner, step = home[1:][own], step[own]
+    sampled = owner <= np.unique(owner)[:SAMPLED_HOMES][-1]
+    usual = _most_frequent(step[sampled])[0]
+    if not divides_hour(usual):
+        if table.rows.omitted:  # where most rows are left out, the other channels show the length
+            return Lengths(of_home, None)
+        _refuse(usual, None, log)
+        return None
+    total = np.bincount(owner, minlength=homes)
+    of_home[total > 0] = usual // 60
+    match = np.bincount(owner[step == usual], minlength=homes)
+    odd = (total > 0) & (match < LEAST_SHARE * total)
+    odd[owner[:-1][_runs_of_another(owner, step, usual)]] = True
+    of_row = None
+    changing = []
+    for h in np.flatnonzero(odd).tolist():
+        first, last = np.searchsorted(owner, [h, h + 1]).tolist()
+        found = _own_lengths(step[first:last], table.rows.ends, usual)
+        if found is None:
+            continue
+        if isinstance(found, int):
+            if not divides_hour(found):
+                _refuse(found, table.rows.homes[h], log)
+                return None
+            of_home[h] = found // 60
+            continue
+        if of_row is None:
+            of_row = np.zeros(len(home), dtype=np.int64)
+        at = int(np.searchsorted(home, h))
+        of_row[at : at + len(found)] = found // 60
+        of_home[h] = int(found.max()) // 60
+        changing.append(h)
+    if of_row is not None:
+        of_row = np.where(of_row > 0, of_row, of_home[home])
+    return Lengths(of_home, of_row, tuple(changing))
 
 
 def _most_frequent(steps: IntArray) -> tuple[int, float]:
@@ -83,82 +106,80 @@ def _most_frequent(steps: IntArray) -> tuple[int, float]:
     return int(lengths[np.argmax(count)]), float(count.max() / len(steps))
 
 
-def _part(rows: Rows, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Rows:
-    """Some rows of a table, with their lines."""
-    index = np.flatnonzero(kept)
-    place = {row: i for i, row in enumerate(index.tolist())}
+def _runs_of_another(owner: IntArray, step: IntArray, usual: int) -> BoolArray:
+    """Where a step other than the usual one holds for a while; one shorter than its argument."""
+    same = (step[1:] == step[:-1]) & (owner[1:] == owner[:-1]) & (step[1:] != usual)
+    run = same.copy()
+    for ahead in range(1, LEAST_RUN - 1):
+        run[:-ahead] &= same[ahead:]
+        run[-ahead:] = False
+    return np.asarray(run, dtype=np.bool_)
 
-    def column(numbers: Numbers) -> Numbers:
-        bad = {place[row]: text for row, text in numbers.bad.items() if row in place}
-        return Numbers(numbers.values[index], numbers.empty[index], bad)
 
-    return replace(
-        rows,
-        line=rows.line[index],
-        stamp=Stamps(
-            rows.stamp.seconds[index], rows.stamp.kind[index], lambda row: rows.stamp.text(int(index[row]))
-        ),
-        home=rows.home[index],
-        values={channel: column(numbers) for channel, numbers in rows.values.items()},
-        quality=None if rows.quality is None else rows.quality[index],
-        revision=None if rows.revision is None else rows.revision[index],
+def _own_lengths(step: IntArray, ends: bool, usual: int) -> int | IntArray | None:
+    """Lengths of a home's rows, one more than its steps: one of its own, or several; None for the usual one. [s]"""
+    most, share = _most_frequent(step)
+    if ends:  # an interval reaches back to the row before
+        step = step[::-1]
+    change = np.flatnonzero(np.diff(step) != 0) + 1
+    begin, end = np.concatenate([[0], change]), np.concatenate([change, [len(step)]])
+    runs = [(b, e) for b, e in zip(begin.tolist(), end.tolist(), strict=True) if e - b >= LEAST_RUN]
+    runs = [(b, e) for b, e in runs if divides_hour(int(step[b]))]
+    kinds = {int(step[b]) for b, _ in runs}
+    explained = sum(e - b for b, e in runs)
+    if len(kinds) < 2 or explained < LEAST_SHARE * len(step):
+        return most if most != usual and len(step) >= LEAST_STEPS and share >= LEAST_SHARE else None
+    lengths = np.zeros(len(step) + 1, dtype=np.int64)
+    for b, _ in runs:
+        lengths[b:] = step[b]
+    lengths[: runs[0][0]] = step[runs[0][0]]
+    return lengths[::-1] if ends else lengths
+
+
+def _stated(table: Timed, log: IntakeLog) -> Lengths | None:
+    """The lengths that the file states, checked against its stamps."""
+    rows, home = table.rows, table.home
+    assert rows.minutes is not None
+    stated = rows.minutes[table.row]
+    wrong = ~np.isin(stated, [m for m in range(1, 61) if 60 % m == 0])
+    if wrong.any():
+        _refuse(int(stated[np.argmax(wrong)]) * 60, None, log)
+        return None
+    step, own = np.diff(table.utc), np.diff(home) == 0
+    length = (stated[1:] if rows.ends else stated[:-1]) * 60
+    later = table.row[1:]
+    overlaps = np.zeros(rows.count, dtype=np.bool_)
+    overlaps[later[own & (step < length)]] = True
+    minutes = np.zeros(rows.count, dtype=np.int64)
+    minutes[later] = length // 60
+    before = dict(zip(later.tolist(), rows.line[table.row[:-1]].tolist(), strict=True))
+
+    def describe(row: int) -> str:
+        return f"the file says {minutes[row]} minutes, but the row of line {before[row]} is closer; correct the lengths"
+
+    log.add_rows("error", "interval_length", np.flatnonzero(overlaps), rows.describe(describe))
+    usual = _most_frequent(step[own])[0] if own.any() else 0
+    if own.any() and not (step[own] == length[own]).any() and (own.sum() > 1 or usual < 2 * length.min()):
+        message = f"the file says {int(length[own][0]) // 60} minutes, but its rows are {usual / 60:g} minutes apart"
+        log.add("error", "interval_length", f"{message}; correct the lengths, or give a file without gaps")
+    if log.has_errors:
+        return None
+    of_home = np.zeros(len(rows.homes), dtype=np.int64)
+    np.maximum.at(of_home, home, stated)
+    uniform = (of_home[home] == stated).all()
+    return Lengths(of_home, None if uniform else stated)
+
+
+def _refuse(seconds: int, home: str | None, log: IntakeLog) -> None:
+    """Say that intervals of this length cannot be read, and what to do."""
+    whole = {23 * HOUR_S: "daily", 24 * HOUR_S: "daily", 25 * HOUR_S: "daily", 7 * DAY_S: "weekly"}
+    kind = whole.get(seconds) or ("monthly" if 28 * DAY_S <= seconds <= 31 * DAY_S + HOUR_S else None)
+    if seconds > HOUR_S:
+        what = f"{kind} totals" if kind else f"one value in {seconds / HOUR_S:g} hours"
+        message = f"{what}: a market needs intervals of an hour or less; give the export with intervals"
+        log.add("error", "too_coarse", message, household=home)
+        return
+    message = (
+        f"the intervals are {seconds / 60:g} minutes, which make no whole hour; convert the file to one of"
     )
-
-
-def joined(parts: Sequence[MeterData], homes: Sequence[str]) -> tuple[MeterData, str]:
-    """Sum the readings of all homes to the longest step, and put the homes beside each other.
-
-    Energy is conserved to the Wh; an interval of which any part was not read is MISSING.
-
-    Args:
-        parts: Homes of one step each.
-        homes: All ids, in the order of the file.
-
-    Returns:
-        The data of all homes, and a sentence for people.
-    """
-    longest = max(parts, key=lambda part: part.minutes)
-    step_s, phase_s = longest.minutes * 60, longest.start_s % (longest.minutes * 60)
-    start_s = min(part.start_s - (part.start_s - phase_s) % step_s for part in parts)
-    end_s = max(part.end_s + (phase_s - part.end_s) % step_s for part in parts)
-    wide = [_filled(part, start_s, end_s).resample(longest.minutes, phase_s) for part in parts]
-    names = tuple(dict.fromkeys(name for part in wide for name in part.sub_meters))
-    whole = replace(
-        wide[0],
-        households=tuple(name for part in wide for name in part.households),
-        import_wh=np.concatenate([part.import_wh for part in wide], axis=1),
-        export_wh=np.concatenate([part.export_wh for part in wide], axis=1),
-        quality=np.concatenate([part.quality for part in wide], axis=1),
-        sub_meters={
-            name: np.concatenate(
-                [part.sub_meters.get(name, np.zeros_like(part.import_wh)) for part in wide], axis=1
-            )
-            for name in names
-        },
-        batteries=tuple(battery for part in wide for battery in part.batteries),
-    )
-    counts = ", ".join(f"{len(part.households)} of {part.minutes} minutes" for part in parts)
-    note = f"homes read in different steps ({counts}): all readings are summed to {longest.minutes} minutes"
-    there = set(whole.households)
-    return whole.select([name for name in homes if name in there]), note
-
-
-def _filled(part: MeterData, start_s: int, end_s: int) -> MeterData:
-    """The same homes over a longer time, of which the rest is MISSING."""
-    step_s = part.minutes * 60
-    before, after = (part.start_s - start_s) // step_s, (end_s - part.end_s) // step_s
-    if not before and not after:
-        return part
-
-    def wide(column: IntArray) -> IntArray:
-        return np.pad(column, ((before, after), (0, 0)))
-
-    quality: QualityArray = np.pad(part.quality, ((before, after), (0, 0)), constant_values=MISSING)
-    return replace(
-        part,
-        start_s=start_s,
-        import_wh=wide(part.import_wh),
-        export_wh=wide(part.export_wh),
-        quality=quality,
-        sub_meters={name: wide(energy) for name, energy in part.sub_meters.items()},
-    )
+    log.add("error", "interval_length", f"{message} {ALLOWED_MINUTES}", household=home)

@@ -1,1 +1,1 @@
-"""A store of meter readings: a folder of immutable Parquet files and the manifest that says which of them count."""
+"""Readings as they are stored: beside the files that they were read from, and in stores of their own."""

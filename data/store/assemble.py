@@ -15,12 +15,12 @@ from data.store.series import HomeSeries
 from data.store.write import making, refuse_taken, whole
 
 EFFICIENCY_PPM = 950_000
-"""Of a battery of which only the size is said, each way: 0.95 in, 0.95 out."""
+"""Of a battery of which only the size is given, each way: 0.95 in, 0.95 out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is said of homes, by their names in the new store.
+    """What an owner states of homes, by their names in the new store.
 
     Args:
         names: Name of a home in the new store, by its name, or by STORE/NAME where several stores have it.

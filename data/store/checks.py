@@ -92,7 +92,7 @@ def _as_placed(series: HomeSeries, data: MeterData, zone: ZoneInfo | None) -> Pl
         revision=None,
     )
     cells = (Cells(rows, np.arange(len(read)), read),)
-    return Placed(data.start_s, data.minutes, data.intervals, data.households, cells, zone)
+    return Placed(data.start_s, data.minutes, data.intervals, data.households, cells, zone, (data.minutes,))
 
 
 def _by_time(finding: Finding, series: HomeSeries, zone: ZoneInfo | None) -> Finding:

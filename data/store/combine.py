@@ -35,7 +35,7 @@ class Joined:
 
 
 def joined_home(parts: Sequence[HomeSeries]) -> Joined:
-    """Join readings that are said to be of one home.
+    """Join readings that their owner calls one home.
 
     Those of the same channel and the same time are its parts, and are summed. What is then left of a channel are its
     months, and follow each other; where they overlap, they have to be equal. Channels stand beside each other.

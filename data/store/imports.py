@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from data import clock
+from data.formats import Format
 from data.intake.raw import Hints
 from data.store.append import Appended, Counts, Prefer, appended, refuse_conflicts
 from data.store.combine import Joined, joined_home
@@ -65,17 +66,17 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is said beside the files.
+    """What the user states beside the files.
 
     Args:
         format: Of all files; recognised where left out.
         hints: What they leave open.
         given: Homes by what files call them.
-        combine: Whether files of one home are joined, those that name none among them; None where that was not said.
+        combine: Whether files of one home are joined, those that name none among them; None where that is not known.
         prefer: Which of two different readings counts.
     """
 
-    format: str | None = None
+    format: str | Format | None = None
     hints: Hints = field(default_factory=Hints)
     given: Mapping[str, str] = field(default_factory=dict)
     combine: bool | None = None
@@ -127,7 +128,7 @@ def _refuse_copies(files: Sequence[Incoming]) -> None:
 
 
 def _zone(files: Sequence[Incoming], hints: Hints) -> str | None:
-    """The zone in which people read the times: what was said, else what formats or files say."""
+    """The zone in which people read the times: what the user states, else what formats or files say."""
     zones = [hints.zone]
     for file in files:
         zones.append(file.format.zone)
@@ -220,7 +221,7 @@ def _with(result: Appended, compared: Sequence[Appended]) -> Appended:
 
 
 def _facts(one: ImportedHome, before: Manifest, files: Sequence[Incoming]) -> Home:
-    """What the manifest says of a home; a battery that a source names counts where nothing was said before."""
+    """What the manifest says of a home; a battery that a source names counts where none is known."""
     known = before.homes.get(one.home) or Home(one.home, one.series.minutes)
     for file in files:
         data = file.reading.data

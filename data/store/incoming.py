@@ -105,7 +105,7 @@ def clean_name(name: str, identities: Sequence[str]) -> str:
 
 
 def read_files(
-    paths: Sequence[Path], format: str | None, hints: Hints, manifest: Manifest | None
+    paths: Sequence[Path], format: str | Format | None, hints: Hints, manifest: Manifest | None
 ) -> list[Incoming]:
     """Read meter files; answers that a store has of earlier files of the same format and meter are used again.
 
@@ -137,8 +137,8 @@ def read_files(
     return found
 
 
-def _read(path: Path, format: str | None, hints: Hints, manifest: Manifest | None) -> Incoming:
-    chosen = FORMATS.get(format) if format is not None else formats.recognise(path)
+def _read(path: Path, format: str | Format | None, hints: Hints, manifest: Manifest | None) -> Incoming:
+    chosen = FORMATS.get(format) if isinstance(format, str) else format or formats.recognise(path)
     said = answers_of(hints)
     one = _incoming(path, chosen, hints, said, {})
     if one.reading.questions and manifest is not None:
@@ -171,7 +171,7 @@ def _is_known(one: Incoming, manifest: Manifest) -> bool:
 
 
 def answers_of(hints: Hints) -> dict[str, str]:
-    """What was said on the command line, by option."""
+    """What the user states on the command line, by option."""
     said = {name: str(getattr(hints, name)) for name in _ASKED if getattr(hints, name, None) is not None}
     return said | {f"channel {column}": channel for column, channel in hints.channels.items()}
 

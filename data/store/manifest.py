@@ -104,7 +104,7 @@ class Origin:
         format: Its format.
         homes: Homes that it has readings of.
         rows: Number of its rows.
-        answers: What was said or asked that the file does not state, by option or name.
+        answers: What the user answered that the file does not state, by option or name.
         assumed: What the format lays down that the file does not state.
         notes: What was handled, and what was warned of, one sentence each.
         named: Whether the file names its homes.
@@ -163,7 +163,7 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """The version of the store: a hash of what is said of homes and of the hashes of all files that count."""
+        """The version of the store: a hash of what is known of homes and of the hashes of all files that count."""
         homes = json.dumps([asdict(home) for home in self.homes.values()], sort_keys=True)
         lines = [f"{one.sha256} {one.name}\n" for one in self.files]
         return hashlib.sha256("".join([homes, *lines]).encode()).hexdigest()

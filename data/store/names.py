@@ -1,4 +1,4 @@
-"""Which home each series of imported files is of: by its name, by a hash of what identifies it, or by what is said."""
+"""Which home each series of imported files is of: by its name, by a hash of what identifies it, or by what the user states."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def assigned(
         files: What was read.
         manifest: Of the store that they go into.
         given: Home by what a file calls it: its name, what identifies it, or the name of a file that names none.
-        combine: Whether files that name no home are of one home; None where that was not said.
+        combine: Whether files that name no home are of one home; None where that is not known.
 
     Raises:
         Unanswered: Whether files that name no home are of one home cannot be known.

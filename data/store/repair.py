@@ -103,7 +103,7 @@ class Repair:
 
     Args:
         patch: What is replaced; None where nothing can be.
-        gaps: Number of runs of missing intervals that are looked at.
+        gaps: Number of runs of missing intervals that are considered.
         left: Intervals that stay missing, because the policy knows nothing of them.
     """
 

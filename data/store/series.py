@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from data.intake.steps import joined
+from data.intake.join import joined
 from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source
 from data.store.errors import Mismatch
 from market.units import BoolArray, IntArray

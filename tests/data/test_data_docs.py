@@ -12,15 +12,17 @@ PAGE = (ROOT / "docs" / "reference" / "meter-files.md").read_text(encoding="utf-
 
 
 def codes_in(source: str) -> set[str]:
-    """String arguments that follow a severity in a call, or occur in a call of `_report`."""
+    """String arguments that follow a severity in a call, or occur in a call of `report`."""
     codes: set[str] = set()
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         texts = [arg.value if isinstance(arg, ast.Constant) else None for arg in call.args]
         for severity, code in pairwise(texts):
             if severity in ("error", "warning") and isinstance(code, str):
                 codes.add(code)
-        if isinstance(call.func, ast.Name) and call.func.id == "_report":
+        if isinstance(call.func, ast.Name) and call.func.id in ("_report", "report"):
             codes.update(text for text in texts if isinstance(text, str))
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "_error" and isinstance(texts[0], str):
+            codes.add(texts[0])
     return codes
 
 

@@ -56,6 +56,7 @@ class Fixture:
             assert {name for name, energy in found.items() if energy[:, h].any()} <= home.keys()
             for name, energy in home.items():
                 if name != "quality":
+                    assert name in found, name
                     assert found[name][:, h].tolist() == energy, name
             quality = home.get("quality", "m" * data.intervals)
             assert data.quality[:, h].tolist() == [QUALITY[flag] for flag in quality]

@@ -10,6 +10,7 @@ import typer
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 if TYPE_CHECKING:
+    from data.formats import Format
     from data.store.checks import Checked
     from data.store.imports import Imported, ImportedHome
 
@@ -90,13 +91,20 @@ def import_files(
 ) -> None:
     """Import meter files into a store: all of them, or none where anything is wrong or open."""
     from data.errors import DataError
+    from data.formats.tables import format_of_file
     from data.intake.raw import Hints
     from data.store.imports import Options
     from data.store.imports import import_files as import_all
     from wattswap.cli._data_words import as_problems
     from wattswap.cli.output import print_json
+    from wattswap.errors import UsageError
 
     import_modules(module)
+    chosen: str | Format | None = format
+    if recipe is not None:
+        if format is not None:
+            raise UsageError.of("--recipe", "and --format name two formats", "leave one of them out")
+        chosen = format_of_file(recipe)
     hints = Hints(
         zone=zone,
         fuse_w=round(fuse_kw * 1_000),
@@ -109,7 +117,7 @@ def import_files(
         recipe=recipe,
         yes=yes,
     )
-    options = Options(format, hints, pairs("--map", map), combine, prefer)
+    options = Options(chosen, hints, pairs("--map", map), combine, prefer)
     try:
         found = import_all(files, out, options)
     except DataError as error:

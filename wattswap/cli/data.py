@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wattswap.cli import _data_assemble, _data_repair, _data_show, _data_store
+from wattswap.cli import _data_assemble, _data_repair, _data_show, _data_sniff, _data_store
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.formats import CheckReport
+    from data.formats import CheckReport, Format
 
 app = typer.Typer(help="Check, import, repair and show meter data.", no_args_is_help=True)
 
@@ -32,6 +32,9 @@ def check(
         Literal["energy", "power", "counter"] | None,
         typer.Option("--kind", help="What the numbers are, where they do not look like it."),
     ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe of your own that describes the file.")
+    ] = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -42,12 +45,10 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
-    stored = _data_store.check(path, zone, round(fuse_kw * 1_000))
-    report = (
-        stored[0]
-        if stored
-        else check_file(path, format=format, zone=zone, fuse_w=round(fuse_kw * 1_000), kind=kind)
-    )
+    chosen = _recipe(recipe, format) if recipe is not None else format
+    fuse_w = round(fuse_kw * 1_000)
+    stored = _data_store.check(path, zone, fuse_w)
+    report = stored[0] if stored else check_file(path, format=chosen, zone=zone, fuse_w=fuse_w, kind=kind)
     if json:
         homes = [_data_show.as_json(one) for one in stored[1]] if stored else []
         print_json({**asdict(report), "ok": report.ok, **({"homes": homes} if stored else {})})
@@ -60,6 +61,16 @@ def check(
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
     if not report.ok:
         raise typer.Exit(int(ExitCode.INVALID))
+
+
+def _recipe(recipe: Path, format: str | None) -> Format:
+    """The format that a recipe of the user describes."""
+    from data.formats.tables import format_of_file
+    from wattswap.errors import UsageError
+
+    if format is not None:
+        raise UsageError.of("data check", "--format and --recipe name two formats", "leave one of them out")
+    return format_of_file(recipe)
 
 
 def _print_report(report: CheckReport) -> None:
@@ -103,5 +114,7 @@ app.command()(_data_repair.repair)
 app.command()(_data_repair.undo)
 app.command()(_data_repair.resample)
 app.command()(_data_assemble.assemble)
+app.command()(_data_sniff.sniff)
+app.command()(_data_sniff.recipe)
 
 COMMANDS.register(Command("data", app, 1))

@@ -39,6 +39,8 @@ def list_(
         print(wrapped(f"{entry['name']:<{width}}  {entry['summary']}", width + 2, ONE_LINE))
         if entry.get("parameters"):
             print(wrapped(f"{'':<{width}}    {entry['parameters']}", width + 4, ONE_LINE))
+        if what == "formats" and entry.get("source"):
+            print(wrapped(f"{'':<{width}}    source: {entry['source']}", width + 4, ONE_LINE))
         if entry.get("from"):
             print(wrapped(f"{'':<{width}}    from {entry['from']}", width + 4, ONE_LINE))
 

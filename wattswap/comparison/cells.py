@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.store import columns as columns_of_readings
 from market.book import OrderBook
 from market.clearing import Clearing
 from market.metrics.table import Result
@@ -54,6 +55,7 @@ def run_cell(setup: Setup) -> Cell:
         columns = interval_columns(records) | {"clear_ns": [record.clear_ns for record in records]}
         for name, column in columns.items():
             intervals.setdefault(name, []).extend(column)
+        columns_of_readings.release(setup.meter)
     start_s = setup.start_s + np.arange(setup.intervals, dtype=np.int64) * setup.minutes * 60
     return Cell(start_s, intervals, totals, result_of(setup, intervals, totals))
 

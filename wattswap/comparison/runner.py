@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from data.store import columns
 from market.mechanism import MECHANISMS
 from market.metrics.table import Row, figures
 from wattswap.canonical_json import canonical_json
@@ -62,7 +63,8 @@ class WorkerEnded(WattswapError):
 class Job:
     """One cell as it is sent to a worker.
 
-    A worker learns plug-ins of users from the files `modules`, or by value where a notebook has registered them.
+    A worker learns plug-ins of users from the files `modules`, or by value where a notebook has registered them. Files
+    of readings are not hashed again.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class Job:
     added: tuple[Added, ...]
     modules: tuple[Path, ...]
     cell_sha256: str
+    hashed: Mapping[str, str]
 
 
 def compare(plan: Plan, out: Path, *, jobs: int = 1, on_cell: OnCell | None = None) -> Path:
@@ -255,6 +258,7 @@ def _jobs(
                 by_value,
                 plan.modules,
                 hashes[key],
+                columns.checked(),
             )
         )
     return found
@@ -278,6 +282,7 @@ def _work(todo: list[Job], jobs: int) -> Iterator[tuple[CellKey, Row]]:
 def run_job(job: Job) -> tuple[CellKey, Row]:
     """Run one cell and write its files, in a worker process."""
     import_files(job.modules)
+    columns.trust(job.hashed)
     learn(job.added)
     scenario = from_resolved(job.resolved, job.base)
     setup = under(_prepared(job.shared, job.base, job.data_sha256), scenario)

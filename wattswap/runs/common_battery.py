@@ -239,7 +239,7 @@ def owners(
     """
     run_for = scenario.community.battery.run_for  # type: ignore[union-attr]
     rows = slice(found.first_row, found.first_row + found.intervals)
-    net_wh = (found.meter.import_wh[rows] - found.meter.export_wh[rows]).sum(axis=1)
+    net_wh = found.meter.net_wh(rows).sum(axis=1)
     stores = [store] if run_for != "peak" else []
     meter = one_meter(found, scenario.zone, agents, net_wh, prices, stores, run_for)
     return Owners(homes, Controlled(meter, store) if run_for != "peak" else PeakKeeping(meter, store))
@@ -269,7 +269,7 @@ def one_meter(
         run_for: What they are run for.
     """
     count = max(len(stores), 1)
-    before = found.meter.import_wh[: found.first_row] - found.meter.export_wh[: found.first_row]
+    before = found.meter.net_wh(slice(found.first_row))
     member = found.membership.in_rows(found.meter.start_s, found.minutes * 60, found.first_row)
     together = np.where(member, before, 0).sum(axis=1)
     net_wh = np.repeat(np.concatenate((together, net_wh))[:, None], count, axis=1)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.errors import AgentError, InvalidSnapshot, reading_snapshot
+from data.store import columns
 from market.errors import MarketError
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
@@ -120,7 +121,8 @@ class Run:
         self.done += 1
 
     def flush(self) -> None:
-        """Write the tables since the last time as one part."""
+        """Write the tables since the last time as one part, and give back the pages of the readings."""
+        columns.release(self.setup.meter)
         self.tables.flush(self.parts)
         self.parts += 1
 

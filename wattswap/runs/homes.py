@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Behaviours = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """Strategy, controller and forecaster of consumption of each home."""
 MAX_LISTED = 20
+ROWS = 4_096
+"""Intervals whose flags are read in one go."""
 _SALTS = {
     "strategies": "strategy",
     "controls": "control",
@@ -59,10 +61,10 @@ def load_meter(scenario: Scenario) -> MeterData:
         assert scenario.data.sample is not None
         meter = samples.load(scenario.data.sample)
     else:
-        from data import formats
+        from data.store import beside
 
         options = scenario.data
-        meter = formats.load(
+        meter = beside.load(
             path,
             format=options.format,
             zone=options.zone,
@@ -121,15 +123,20 @@ def without_missing(
     Raises:
         InvalidData: Names each home with the number of its missing readings.
     """
-    step_s, rows = meter.minutes * 60, meter.intervals - first_row
-    member = membership.in_rows(meter.start_s + first_row * step_s, step_s, rows)
-    count = ((meter.quality[first_row:] == MISSING) & member).sum(axis=0)
+    step_s, count = meter.minutes * 60, np.zeros(len(meter.households), dtype=np.int64)
+    for row in range(first_row, meter.intervals, ROWS):
+        missing = meter.quality[row : row + ROWS] == MISSING
+        member = membership.in_rows(meter.start_s + row * step_s, step_s, len(missing))
+        count += (missing & member).sum(axis=0)
     broken = [name for name, n in zip(meter.households, count.tolist(), strict=True) if n]
     if not broken:
         return meter, membership, ()
     if scenario.data.on_missing == "refuse":
+        places = [meter.households.index(name) for name in broken[:MAX_LISTED]]
+        of_broken = membership.of_homes(places)
+        member = of_broken.in_rows(meter.start_s + first_row * step_s, step_s, meter.intervals - first_row)
         raise InvalidData(
-            *(_missing(scenario, meter, first_row, member, name) for name in broken[:MAX_LISTED])
+            *(_missing(scenario, meter, first_row, member[:, i], home) for i, home in enumerate(places))
         )
     places = np.flatnonzero(count == 0).tolist()
     kept = [meter.households[home] for home in places]
@@ -140,12 +147,12 @@ def without_missing(
     return meter.select(kept), membership.of_homes(places), tuple(broken)
 
 
-def _missing(scenario: Scenario, meter: MeterData, first_row: int, member: BoolArray, name: str) -> Problem:
+def _missing(scenario: Scenario, meter: MeterData, first_row: int, member: BoolArray, home: int) -> Problem:
     """Say what readings a home lacks in the intervals in which it is a member."""
-    home = meter.households.index(name)
-    lacking = int((member[:, home] & (meter.quality[first_row:, home] == MISSING)).sum())
-    whole = "the run" if member[:, home].all() else "its membership"
-    what = f"{lacking} of {int(member[:, home].sum())} readings of {whole} are missing"
+    name = meter.households[home]
+    lacking = int((member & (meter.quality[first_row:, home] == MISSING)).sum())
+    whole = "the run" if member.all() else "its membership"
+    what = f"{lacking} of {int(member.sum())} readings of {whole} are missing"
     cure = 'choose another time, or set data.on_missing = "drop_home"'
     term = cure_by_term(meter, first_row, home, scenario.zone)
     return Problem(f"home {name}", what, f"{term}; else {cure}" if term else cure)

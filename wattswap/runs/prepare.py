@@ -19,7 +19,8 @@ from agents.control import CONTROLLERS
 from agents.meters import ALONE
 from agents.neighbourhood import Neighbourhood
 from agents.rules import AgentRules
-from data.readings import MISSING
+from data.readings import MISSING, whole
+from data.store import columns
 from market.interval import Interval
 from market.mechanism import MECHANISMS, Mechanism
 from market.orders import HORIZON_KINDS, OrderKind
@@ -272,15 +273,11 @@ class Setup(Checked):
     @cached_property
     def metered_pv(self) -> bool:
         """Whether any home has a meter of its production that has shown some."""
-        return bool(self._pv_wh.any())
+        return "pv" in self.meter.sub_meters and bool(self.meter.sub_meters["pv"].any())
 
     @cached_property
-    def _load_wh(self) -> IntArray:
-        return self.meter.load_wh
-
-    @cached_property
-    def _pv_wh(self) -> IntArray:
-        return self.meter.sub_meters.get("pv", np.zeros_like(self.meter.import_wh))
+    def _nothing(self) -> IntArray:
+        return np.zeros(len(self.roster), dtype=np.int64)
 
     def behind_meter(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Consumption and production of each home in the i-th interval, devices included; empty if unknown. [Wh]"""
@@ -288,7 +285,8 @@ class Setup(Checked):
             return {}
         row, part = self.first_row + i, self.takes_part(i)
         used, made = used_and_made(self.devices, columns)
-        return {"load_wh": (self._load_wh[row] + used) * part, "pv_wh": (self._pv_wh[row] + made) * part}
+        pv_wh = whole(self.meter.sub_meters["pv"][row]) if "pv" in self.meter.sub_meters else self._nothing
+        return {"load_wh": (self.meter.load_of(row) + used) * part, "pv_wh": (pv_wh + made) * part}
 
     def alone(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Import and consumption of homes that react, as they would be without a market in the i-th interval. [Wh]
@@ -408,10 +406,20 @@ class Setup(Checked):
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
             open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
 
+    @property
+    def _flagged_share(self) -> float:
+        """Share of the readings of members that are estimated or missing, a day of them at a time."""
+        flagged = total = 0
+        for i in range(0, self.intervals, self.steps_per_day):
+            rows = min(self.steps_per_day, self.intervals - i)
+            member = self.membership.in_rows(self.start_of(i), self.minutes * 60, rows)
+            quality = self.meter.quality[self.first_row + i :][:rows]
+            total += int(np.count_nonzero(member))
+            flagged += int(np.count_nonzero(quality[member]))
+        return flagged / total if total else float("nan")
+
     def data_provenance(self, community: Homes) -> dict[str, Any]:
         """Where the readings come from and what these homes lack in them, for the manifest."""
-        member = self.membership.in_rows(self.start_s, self.minutes * 60, self.intervals)
-        quality = self.meter.quality[self.first_row :][member]
         return {
             "format": self.meter.source.format,
             "sha256": self.meter.source.sha256,
@@ -420,7 +428,7 @@ class Setup(Checked):
             "bidding_notes": [*community.notes(), *doubled(self.devices, self.meter)],
             "control_notes": list(community.control_notes()),
             "metered_pv": self.metered_pv,
-            "estimated_share": float((quality != 0).mean()),
+            "estimated_share": self._flagged_share,
             "dropped_homes": list(self.dropped_homes),
         }
 
@@ -445,6 +453,7 @@ def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
         WattswapError, DataError: The only error, or all errors of scenario and data together.
     """
     found = checked(scenario, least_history_days)
+    columns.release(found.meter)
     return Setup(
         scenario=scenario,
         mechanism=MECHANISMS.get(scenario.market.mechanism),

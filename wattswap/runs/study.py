@@ -123,7 +123,7 @@ def _with_pv_share(scenario: Scenario, meter: MeterData, share_ppm: int) -> Mete
         InvalidScenario: There is no production to copy.
     """
     names, seed = meter.households, scenario.homes.drawn_from
-    pv_wh, load_wh = meter.sub_meters["pv"].copy(), meter.load_wh.sum(axis=0)
+    pv_wh, load_wh = meter.sub_meters["pv"].astype(np.int64), meter.load_wh.sum(axis=0)
     has: BoolArray = pv_wh.sum(axis=0) > 0
     own = owners(names, has.tolist(), share_ppm, seed, "pv")
     donors = [name for name, fits in zip(names, has & (load_wh > 0), strict=True) if fits]
@@ -150,14 +150,16 @@ def _scaled(scenario: Scenario, key: str, energy_wh: IntArray, factor_ppm: int) 
     """
     if int(energy_wh.sum(axis=0).max()) * factor_ppm >= INT64_SAFE:
         raise scenario.invalid(key, f"the production is too large to be taken {factor_ppm / PPM:g} times")
-    return carry_round(energy_wh * factor_ppm, PPM)
+    return carry_round(np.multiply(energy_wh, factor_ppm, dtype=np.int64), PPM)
 
 
 def _with_pv(meter: MeterData, pv_wh: IntArray) -> MeterData:
     """The same consumption with another production; the registers become what is left of both in each interval."""
-    added_wh = np.where(meter.quality == MISSING, 0, pv_wh - meter.sub_meters["pv"])
+    added_wh = np.where(
+        meter.quality == MISSING, 0, np.subtract(pv_wh, meter.sub_meters["pv"], dtype=np.int64)
+    )
     changed = added_wh != 0
-    net_wh = meter.import_wh - meter.export_wh - added_wh
+    net_wh = meter.net_wh() - added_wh
     return replace(
         meter,
         import_wh=np.where(changed, np.maximum(net_wh, 0), meter.import_wh),

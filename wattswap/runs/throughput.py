@@ -70,6 +70,8 @@ class Throughput:
         if self._membership is not None:
             member = self._membership.in_rows(meter.start_s + rows.start * step_s, step_s, len(known))
         known &= member
-        flow_wh = np.where(known, meter.import_wh[rows] + meter.export_wh[rows], 0).sum(axis=0)
-        weight_wh: IntArray = flow_wh * member.sum(axis=0) // np.maximum(known.sum(axis=0), 1)
+        imported, exported = (
+            wh[rows].sum(axis=0, where=known, dtype=np.int64) for wh in (meter.import_wh, meter.export_wh)
+        )
+        weight_wh: IntArray = (imported + exported) * member.sum(axis=0) // np.maximum(known.sum(axis=0), 1)
         return weight_wh

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.meters import ALONE
+from data.readings import whole
 from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from optimizer.storage.store import Demand
@@ -71,12 +72,14 @@ def homes_of(scenario: Scenario) -> Homes:
         raise InvalidScenario(*problems)
     rows = slice(setup.first_row, setup.first_row + setup.intervals)
     meter = setup.meter
-    imported, exported = meter.import_wh[rows], meter.export_wh[rows]
+    imported, exported = whole(meter.import_wh[rows]), whole(meter.export_wh[rows])
     generation = None
     if any(any(specs) for specs in setup.devices.values()):
         imported, exported, generation = _with_devices(setup)
     elif setup.has_load:
-        generation = meter.sub_meters.get("pv", np.zeros_like(meter.import_wh))[rows]
+        generation = (
+            whole(meter.sub_meters["pv"][rows]) if "pv" in meter.sub_meters else np.zeros_like(imported)
+        )
     if setup.scenario.terms:
         part = np.stack([setup.takes_part(i) for i in range(setup.intervals)])
         imported, exported = imported * part, exported * part

@@ -25,7 +25,6 @@ TRAPS = {
     "infinite": (bad(2, f"{stamp(2)},a,1e9,0"), "impossible_power", 4),
     "above the fuse": (bad(2, f"{stamp(2)},a,43.5,0"), "impossible_power", 4),
     "off the grid": (bad(4, "2024-06-01T01:07:00Z,a,0.1,0"), "off_grid", 6),
-    "wrong order": (bad(4, "2024-05-31T23:45:00Z,a,0.1,0"), "wrong_order", 6),
     "no time": (bad(4, "1 June,a,0.1,0"), "bad_timestamp", 6),
     "24:00": (bad(4, "2024-06-01T24:00:00Z,a,0.1,0"), "bad_timestamp", 6),
     "mixed zones": (bad(4, "2024-06-01 01:00,a,0.1,0"), "mixed_zones", 6),
@@ -43,6 +42,21 @@ def test_a_bad_row_is_refused_by_line(trap: str, tmp_path: Path) -> None:
     assert ("error", line) in [(severity, at) for severity, at, _ in found(report, code)]
     with pytest.raises(InvalidMeterFile, match=f"line {line}.*{code}"):
         formats.load(path)
+
+
+@pytest.mark.parametrize("suffix", ["Z", ""])
+def test_rows_in_any_order_are_sorted_and_a_note_says_so(suffix: str, tmp_path: Path) -> None:
+    ordered = [row.replace("Z", suffix) for row in rows(*TEN)]
+    whole = formats.load(write(tmp_path, ordered), zone="Europe/Berlin")
+    for shuffled, note in (
+        (ordered[::-1], "newest rows first"),
+        (ordered[5:] + ordered[:5], "not in the order"),
+    ):
+        path = write(tmp_path, shuffled)
+        assert check(path, zone="Europe/Berlin").findings == ()
+        data = formats.load(path, zone="Europe/Berlin")
+        assert np.array_equal(data.import_wh, whole.import_wh)
+        assert note in str(data.source.notes)
 
 
 def test_every_error_is_told_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,361 @@
+"""Files of more rows than fit into memory: rows go to temporary files by home, and homes are placed in groups.
+
+What a reading means is found home by home, so each group is placed, put on its grid and checked by the code for whole
+files. What concerns all homes is kept while rows are put away: the kinds of their stamps, and the first and the last.
+Of a stamp its text is not kept; messages write it as it was understood.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from data import clock
+from data.intake.assemble import meter_data, on_grid
+from data.intake.checks import check
+from data.intake.join import joined
+from data.intake.place import Placed, place
+from data.intake.raw import OTHER_LOAD, Hints, IntakeLog, Labels, Numbers, RawReadings, Stamps
+from data.intake.rows import rows_of
+from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, home_id
+from market.units import IntArray
+
+ROWS_IN_MEMORY: Final = 2_000_000
+"""Rows that are read as a whole; about 200 bytes each while they are placed."""
+ROWS_OF_A_GROUP: Final = 750_000
+BUCKETS: Final = 256
+"""Files of rows, by home; a group is one or more of them."""
+KEPT_TEXTS: Final = 200
+"""Stamps of a chunk that cannot be read whose texts are kept for messages."""
+INT32_MAX: Final = np.iinfo(np.int32).max
+
+
+@dataclass(slots=True)
+class Spilled:
+    """Rows that were put away.
+
+    Args:
+        folder: Of the files, by bucket; removed by `close`.
+        homes: Number of each home, in the order in which the file first shows them.
+        count: Rows of each bucket.
+        first_line: First line of stamps with an offset and of local ones, by kind.
+        first_s: Earliest stamp, as it is written. [s]
+        last_s: Latest stamp. [s]
+        ends: Whether all stamps end their intervals.
+        counters: Whether all channels are counters.
+    """
+
+    folder: Path
+    homes: dict[str, int] = field(default_factory=dict)
+    count: IntArray = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
+    first_line: dict[int, int] = field(default_factory=dict)
+    first_s: int = np.iinfo(np.int64).max
+    last_s: int = np.iinfo(np.int64).min
+    ends: bool = True
+    counters: bool = True
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.count.sum())
+
+    def add(self, chunk: RawReadings) -> None:
+        """Put a chunk away."""
+        index = np.zeros(len(chunk.meter.texts), dtype=np.int64)
+        there = np.zeros(len(index), dtype=np.bool_)
+        there[chunk.meter.code] = True
+        for code in np.flatnonzero(there).tolist():  # texts stand in the order in which they come
+            index[code] = self.homes.setdefault(home_id(chunk.meter.texts[code]), len(self.homes))
+        home = index[chunk.meter.code]
+        self._note(chunk)
+        bucket = (home % BUCKETS).astype(np.uint8)
+        order = np.argsort(bucket, kind="stable")
+        found, begin = np.unique(bucket[order], return_index=True)
+        for number, rows in zip(found.tolist(), np.split(order, begin[1:]), strict=True):
+            with (self.folder / str(number)).open("ab") as file:
+                pickle.dump(_packed(chunk, rows, home[rows]), file, protocol=pickle.HIGHEST_PROTOCOL)
+            self.count[number] += len(rows)
+
+    def _note(self, chunk: RawReadings) -> None:
+        kind = chunk.stamp.kind
+        for one in (clock.WITH_OFFSET, clock.LOCAL):
+            if one not in self.first_line and (kind == one).any():
+                self.first_line[one] = int(chunk.line[np.argmax(kind == one)])
+        readable = chunk.stamp.seconds[kind != clock.UNREADABLE]
+        self.first_s = min(self.first_s, int(readable.min(initial=self.first_s)))
+        self.last_s = max(self.last_s, int(readable.max(initial=self.last_s)))
+        self.ends &= chunk.stamp_is == "end" and all(c.kind == "interval" for c in chunk.values)
+        self.counters &= all(channel.kind == "counter" for channel in chunk.values)
+
+    def groups(self) -> Iterator[list[RawReadings]]:
+        """The rows of some homes at a time, in the order of the file."""
+        waiting: list[int] = []
+        for number in range(BUCKETS):
+            if waiting and self.count[[*waiting, number]].sum() > ROWS_OF_A_GROUP:
+                yield self._group(waiting)
+                waiting = []
+            if self.count[number]:
+                waiting.append(number)
+        if waiting:
+            yield self._group(waiting)
+
+    def _group(self, numbers: list[int]) -> list[RawReadings]:
+        names, found = list(self.homes), []
+        for number in numbers:
+            with (self.folder / str(number)).open("rb") as file:
+                while True:
+                    try:
+                        found.append(_unpacked(pickle.load(file), names))  # written by this very process
+                    except EOFError:
+                        break
+        return found
+
+    def span(self, zone: ZoneInfo | None) -> tuple[int, int]:
+        """The first and the last stamp as instants. [s since 1970 UTC]"""
+        if clock.LOCAL not in self.first_line or zone is None:
+            return self.first_s, self.last_s
+        found = clock.local_clock(np.array([self.first_s, self.last_s]), zone)
+        return int(found.first_utc_s[0]), int(found.second_utc_s[1])
+
+    def close(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def gathered(chunks: Iterable[RawReadings], room: Path | None = None) -> list[RawReadings] | Spilled:
+    """The chunks of a file; where they are too many for memory, put away in files.
+
+    Args:
+        chunks: In the order of the file.
+        room: Folder for temporary files; that of the system where left out.
+    """
+    held: list[RawReadings] = []
+    rows, spilled = 0, None
+    try:
+        for chunk in chunks:
+            rows += len(chunk.line)
+            held.append(chunk)
+            if rows <= ROWS_IN_MEMORY:
+                continue
+            if spilled is None:
+                spilled = Spilled(Path(tempfile.mkdtemp(prefix=".wattswap-rows-", dir=room)))
+            for one in held:
+                spilled.add(one)
+            held = []
+    except BaseException:
+        if spilled is not None:
+            spilled.close()
+        raise
+    return held if spilled is None else spilled
+
+
+def placed_in_groups(
+    spilled: Spilled,
+    zone: ZoneInfo | None,
+    hints: Hints,
+    log: IntakeLog,
+    batteries: Mapping[str, BatterySpec | None],
+) -> tuple[MeterData | None, bool, set[int]]:
+    """Place and check all homes, a group at a time.
+
+    Returns:
+        The readings, as int32 where they fit, with a source that is to be replaced; None after errors. Whether stamps
+        are local. The lengths of the intervals in the file. [min]
+    """
+    whole, local, given = _Whole(list(spilled.homes)), False, set[int]()
+    has_register = False
+    try:
+        for chunks in spilled.groups():
+            grids, is_local = place(rows_of(chunks), zone, hints, log)
+            del chunks
+            local |= is_local
+            for placed in [] if log.has_errors else grids:
+                wide = _widened(placed, spilled, zone)
+                grid = on_grid(wide, log)
+                names = {channel.name for channel in grid.energy}
+                if not names & {"import", "load", OTHER_LOAD}:
+                    continue
+                has_register = True
+                data = meter_data(grid, Source("", ""), batteries)
+                check(data, wide, hints, log)
+                given |= set(placed.given)
+                whole.add(data)
+    finally:
+        spilled.close()
+    _refuse_mixed(spilled, log)
+    if not has_register and not log.has_errors:
+        message = "the file holds no import and no load; choose the export that has them"
+        log.add("error", "no_register", message)
+    return (None if log.has_errors else whole.data(log)), local, given
+
+
+def _refuse_mixed(spilled: Spilled, log: IntakeLog) -> None:
+    """Refuse a file in which some homes have local stamps and others have none, which no group shows."""
+    if len(spilled.first_line) > 1 and not log.has_errors:
+        line = max(spilled.first_line.values())
+        message = "the timestamp is local and others have a UTC offset, or the reverse; write all in one way"
+        log.add("error", "mixed_zones", message, line=line)
+
+
+def _widened(placed: Placed, spilled: Spilled, zone: ZoneInfo | None) -> Placed:
+    """The grid of some homes over the time of all of them, so that what they lack of it is seen as missing."""
+    step_s, homes = placed.minutes * 60, len(placed.households)
+    first_s, last_s = spilled.span(zone)
+    first_s -= step_s if spilled.ends else 0
+    last_s -= step_s if spilled.ends or spilled.counters else 0
+    before = max((placed.start_s - first_s) // step_s, 0)
+    after = max((last_s - placed.start_s) // step_s + 1 - placed.intervals, 0)
+    intervals = before + placed.intervals + after
+    if not before + after or intervals * len(spilled.homes) > 1_000_000 + 50 * spilled.rows:
+        return placed  # one of the stamps is wrong, which the check of its home says
+    unknown = placed.unknown
+    return replace(
+        placed,
+        start_s=placed.start_s - before * step_s,
+        intervals=intervals,
+        cells=tuple(replace(cells, cell=cells.cell + before * homes) for cells in placed.cells),
+        unknown=None if unknown is None else np.pad(unknown, ((before, after), (0, 0))),
+    )
+
+
+class _Whole:
+    """The readings of all homes, filled group by group.
+
+    Args:
+        homes: Ids of all homes, in the order of the file.
+    """
+
+    def __init__(self, homes: list[str]) -> None:
+        self._homes, self._place = homes, {name: i for i, name in enumerate(homes)}
+        self._first: MeterData | None = None
+        self._energy: dict[str, IntArray] = {}
+        self._quality: QualityArray = np.zeros((0, 0), dtype=np.uint8)
+        self._batteries: list[BatterySpec | None] = [None] * len(homes)
+        self._filled = np.zeros(len(homes), dtype=np.bool_)
+        self._others: list[MeterData] = []
+
+    def add(self, data: MeterData) -> None:
+        """Add some homes; those on another grid than the first wait beside it."""
+        if self._first is None:
+            self._first = data
+            self._quality = np.full((data.intervals, len(self._homes)), MISSING, dtype=np.uint8)
+        first = self._first
+        if (data.start_s, data.minutes, data.intervals) != (first.start_s, first.minutes, first.intervals):
+            self._others.append(data)
+            return
+        places = np.array([self._place[name] for name in data.households])
+        energy = {"import_wh": data.import_wh, "export_wh": data.export_wh}
+        energy |= {f"sub_meters.{name}": column for name, column in data.sub_meters.items()}
+        for name, column in energy.items():
+            if name not in self._energy:
+                self._energy[name] = np.zeros(self._quality.shape, dtype=np.int32)
+            if int(column.max(initial=0)) > INT32_MAX:
+                self._energy[name] = self._energy[name].astype(np.int64)
+            self._energy[name][:, places] = column
+        self._quality[:, places] = data.quality
+        self._filled[places] = True
+        for place_, battery in zip(places.tolist(), data.batteries, strict=True):
+            self._batteries[place_] = battery
+
+    def data(self, log: IntakeLog) -> MeterData | None:
+        """All homes; None where there are none."""
+        if self._first is None:
+            return None
+        energy = dict(self._energy)
+        data = replace(
+            self._first,
+            households=tuple(self._homes),
+            import_wh=energy.pop("import_wh"),
+            export_wh=energy.pop("export_wh"),
+            quality=self._quality,
+            sub_meters={name.removeprefix("sub_meters."): column for name, column in energy.items()},
+            batteries=tuple(self._batteries),
+        )
+        if not self._filled.all():
+            kept = zip(self._homes, self._filled.tolist(), strict=True)
+            data = data.select([name for name, there in kept if there])
+        if not self._others:
+            return data
+        parts = sorted([data, *self._others], key=lambda part: part.minutes)
+        phases = {part.start_s % (part.minutes * 60) for part in parts if part.minutes == parts[-1].minutes}
+        if len(phases) > 1:
+            message = (
+                "the intervals of some homes begin at other minutes than those of others; correct the stamps"
+            )
+            log.add("error", "off_grid", message)
+            return None
+        data, note = joined(parts, self._homes)
+        if len({part.minutes for part in parts}) > 1:
+            log.notes.append(note)
+        return data
+
+
+def _packed(chunk: RawReadings, rows: IntArray, home: IntArray) -> dict[str, Any]:
+    """Some rows of a chunk without what can be computed."""
+    at = {row: i for i, row in enumerate(rows.tolist())} if any(c.bad for c in chunk.values.values()) else {}
+    kind = chunk.stamp.kind[rows]
+    unreadable = np.flatnonzero(kind == clock.UNREADABLE)[:KEPT_TEXTS]
+    return {
+        "line": _narrow(chunk.line[rows]),
+        "home": _narrow(home),
+        "seconds": _narrow(chunk.stamp.seconds[rows]),
+        "kind": kind,
+        "texts": {int(i): chunk.stamp.text(int(rows[i])) for i in unreadable.tolist()},
+        "values": {
+            channel: (
+                column.values[rows],
+                column.empty[rows] if column.empty.any() else None,
+                {at[row]: text for row, text in column.bad.items() if row in at},
+            )
+            for channel, column in chunk.values.items()
+        },
+        "quality": None if chunk.quality is None else chunk.quality[rows],
+        "minutes": None if chunk.minutes is None else _narrow(chunk.minutes[rows]),
+        "about": (chunk.stamp_is, chunk.revision, chunk.omitted),
+    }
+
+
+def _unpacked(packed: Mapping[str, Any], names: list[str]) -> RawReadings:
+    seconds, kind, texts = packed["seconds"].astype(np.int64), packed["kind"], packed["texts"]
+
+    def text(row: int) -> str:
+        return texts.get(row) or _stamp_text(int(seconds[row]), int(kind[row]))
+
+    homes, code = np.unique(packed["home"], return_inverse=True)
+    stamp_is, revision, omitted = packed["about"]
+    return RawReadings(
+        line=packed["line"].astype(np.int64),
+        meter=Labels(code.astype(np.int64), [names[home] for home in homes.tolist()]),
+        stamp=Stamps(seconds, kind, text),
+        values={
+            channel: Numbers(values, np.zeros(len(values), dtype=np.bool_) if empty is None else empty, bad)
+            for channel, (values, empty, bad) in packed["values"].items()
+        },
+        quality=packed["quality"],
+        stamp_is=stamp_is,
+        revision=revision,
+        minutes=None if packed["minutes"] is None else packed["minutes"].astype(np.int64),
+        omitted=omitted,
+    )
+
+
+def _narrow(column: IntArray) -> IntArray:
+    """As int32 where all values fit."""
+    fits = int(column.min(initial=0)) >= -INT32_MAX and int(column.max(initial=0)) <= INT32_MAX
+    return column.astype(np.int32) if fits else column
+
+
+def _stamp_text(seconds: int, kind: int) -> str:
+    """A stamp as it was understood."""
+    if kind == clock.WITH_OFFSET:
+        return clock.iso_utc(seconds)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,238 @@
+"""The header of a table: which line it is, and which column has which role in a recipe."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from data.intake.claims import Claim
+from data.recipes.model import Recipe, Role
+
+SEARCHED = 100
+"""Lines in which the header is searched."""
+
+SEPARATORS = (",", ";", "\t", "|")
+
+LEAST_TIMES = 2
+"""Columns of times that make a file wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line at the head of a file that can be a header.
+
+    Args:
+        row: Number of the line, from 0.
+        separator: What it was split at; "" in a workbook.
+        names: The cells.
+        sheet: Sheet of a workbook.
+    """
+
+    row: int
+    separator: str
+    names: tuple[str, ...]
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a file as a recipe reads it.
+
+    Args:
+        line: Where it is.
+        columns: Positions by role, in the order of the file.
+        groups: What the pattern of a column finds in its name, by position.
+        times: Positions of the columns of times.
+        unknown: Names that the recipe does not know.
+        lacking: Roles that are needed and not there.
+    """
+
+    line: Line
+    columns: Mapping[Role, tuple[int, ...]]
+    groups: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    times: tuple[int, ...] = ()
+    unknown: tuple[str, ...] = ()
+    lacking: tuple[Role, ...] = ()
+
+    def at(self, role: Role | None) -> int | None:
+        """Position of the first column of a role; None where the file has none."""
+        there = self.columns.get(role, ()) if role is not None else ()
+        return there[0] if there else None
+
+    def name(self, position: int) -> str:
+        """What the file calls a column."""
+        return self.line.names[position].strip().strip('"')
+
+
+def normal(name: str) -> str:
+    """A header as it is compared: trimmed, case folded, white space collapsed, byte order mark and quotes off."""
+    return " ".join(name.replace("\ufeff", "").strip().strip('"').split()).casefold()
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Normal names, of which the second and later ones of a kind get a number: "usage", "usage (2)"."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in map(normal, names):
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
+    return found
+
+
+def needed(recipe: Recipe) -> tuple[Role, ...]:
+    """Roles without which a file has another layout: those that readings need, and those that nothing uses."""
+    used = {*recipe.stamp.until, *recipe.rows.only, *(refusal.column for refusal in recipe.rows.refuse)}
+    used |= {recipe.quality.column} if recipe.quality else set()
+    used |= {role for v in recipe.values for role in (v.column, v.by, v.unit_column, v.factor_column) if role}
+    roles: dict[Role | None, None] = dict.fromkeys(role for role in recipe.columns if role not in used)
+    roles |= dict.fromkeys(recipe.stamp.column)
+    roles |= dict.fromkeys((recipe.stamp.position, recipe.meter))
+    for value in recipe.values:
+        if not value.optional:
+            roles |= dict.fromkeys((value.column or None, value.by, value.unit_column, value.factor_column))
+    return tuple(role for role in roles if role is not None)
+
+
+class Matcher:
+    """Finds the header of a recipe in the lines of a file.
+
+    Args:
+        recipe: The recipe.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._needed = needed(recipe)
+        self._exact: dict[str, Role | None] = {}
+        self._patterns: list[tuple[re.Pattern[str], Role | None]] = []
+        named: list[tuple[Role | None, tuple[str, ...]]] = [*recipe.columns.items(), (None, recipe.ignore)]
+        for role, headers in named:
+            for header in headers:
+                if len(header) > 2 and header[0] == header[-1] == "/":
+                    self._patterns.append((re.compile(header[1:-1], re.IGNORECASE), role))
+                else:
+                    self._exact.setdefault(normal(header), role)
+        self._times = re.compile(recipe.times) if recipe.times else None
+
+    def find(self, lines: Iterable[Line]) -> Header | None:
+        """The first line that has all columns; else the one that lacks fewest, if it has a time and a value."""
+        best: Header | None = None
+        for line in lines:
+            if self.recipe.file.separator not in (None, line.separator) and line.separator:
+                continue
+            header = self.match(line)
+            if header is None:
+                continue
+            if not header.lacking:
+                return header
+            if best is None or len(header.lacking) < len(best.lacking):
+                best = header
+        return best
+
+    def match(self, line: Line) -> Header | None:
+        """What a line has of the columns; None without a time or without a value."""
+        if self.recipe.file.header:
+            return self._by_position(line)
+        columns: dict[Role, tuple[int, ...]] = {}
+        groups: dict[int, Mapping[str, str]] = {}
+        times, unknown = [], []
+        for at, (name, shown) in enumerate(zip(numbered(line.names), line.names, strict=True)):
+            if name in self._exact:
+                role = self._exact[name]
+            elif self._times and (time := self._times.fullmatch(shown.strip().strip('"'))):
+                times.append(at)
+                groups[at] = {key: text for key, text in time.groupdict().items() if text is not None}
+                continue
+            else:
+                hit = next(((m, r) for p, r in self._patterns if (m := p.fullmatch(normal(shown)))), None)
+                if hit is None:
+                    if name:
+                        unknown.append(" ".join(shown.split()))
+                    continue
+                role = hit[1]
+                again = self._original(shown, hit[0].re)
+                groups[at] = {key: text for key, text in again.groupdict().items() if text is not None}
+            if role is not None:
+                columns[role] = (*columns.get(role, ()), at)
+        lacking = tuple(role for role in self._needed if role not in columns)
+        values = [v for v in self.recipe.values if v.column in columns or (not v.column and times)]
+        if self._times and len(times) < LEAST_TIMES:
+            lacking = (*lacking, "times")
+        if not values or not set(self.recipe.stamp.column) & columns.keys():
+            return None
+        return Header(line, columns, groups, tuple(times), tuple(unknown), lacking)
+
+    @staticmethod
+    def _original(shown: str, pattern: re.Pattern[str]) -> re.Match[str]:
+        """The groups of a pattern with the letters as the file has them."""
+        found = pattern.fullmatch(" ".join(shown.replace("\ufeff", "").strip().strip('"').split()))
+        again = found or pattern.fullmatch(normal(shown))
+        assert again is not None, "the normal name matched"
+        return again
+
+    def _by_position(self, line: Line) -> Header | None:
+        """A file without a header: as many cells as the recipe names."""
+        names = self.recipe.file.header
+        cells = line.names
+        if len(cells) != len(names) or not any(char.isdigit() for cell in cells for char in cell):
+            return None
+        there = {role: headers[0] for role, headers in self.recipe.columns.items() if headers[0] in names}
+        columns = {role: (names.index(name),) for role, name in there.items()}
+        lacking = tuple(role for role in self._needed if role not in columns)
+        return None if lacking else Header(Line(line.row - 1, line.separator, names, line.sheet), columns)
+
+    def claim(self, header: Header | None, refused: str | None = None) -> Claim:
+        """How sure a recipe is of a file with this header; a column that is not known keeps it from being sure."""
+        if header is None:
+            return Claim(0.0)
+        named = [header.name(at) for places in header.columns.values() for at in places]
+        if header.lacking:
+            lacks = ", ".join(header.lacking)
+            return Claim(0.3, (f"has {', '.join(named)}, but no column for {lacks}",))
+        if refused is not None:
+            return Claim(0.3, (refused,))
+        assumed = {}
+        if self.recipe.zone and self.recipe.stamp.clock == "local":
+            assumed["zone"] = self.recipe.zone
+        if self.recipe.stamp.ends:
+            assumed["stamp"] = self.recipe.stamp.ends
+        if self.recipe.file.header:
+            why = f"{len(named)} columns, but no header that says what they are"
+            return Claim(0.5, (why,), assumed)
+        if header.unknown:
+            shown = ", ".join(map(repr, header.unknown[:3])) + (", .." if len(header.unknown) > 3 else "")
+            confidence = 0.7 if len(header.unknown) <= len(named) else 0.4
+            return Claim(
+                confidence, (f"the columns {', '.join(named)}", f"but {shown} is not known"), assumed
+            )
+        return Claim(1.0, (f"the columns {_listed(named)}",), assumed)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def lines_of_text(text: str, separators: Sequence[str] = SEPARATORS) -> list[Line]:
+    """Lines at the head of a text, split at each separator that occurs in them."""
+    return list(_lines_of_text(text, tuple(separators)))
+
+
+@lru_cache(maxsize=16)
+def _lines_of_text(text: str, separators: tuple[str, ...]) -> tuple[Line, ...]:
+    found = []
+    for row, line in enumerate(text.split("\n", SEARCHED)[:SEARCHED]):
+        for separator in separators:
+            if separator in line:
+                found.append(Line(row, separator, tuple(cells(line.rstrip("\r"), separator))))
+    return tuple(found)
+
+
+def cells(line: str, separator: str) -> list[str]:
+    """The cells of one line."""
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:  # a cell longer than any header
+        return line.split(separator)

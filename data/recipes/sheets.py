@@ -1,0 +1,171 @@
+"""Workbooks (xlsx, xlsm, xlsb, xls, ods): cells as texts, formulas by the values stored with them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import MissingPackage
+from data.intake.raw import IntakeLog
+from data.recipes.header import SEARCHED, Header, Line
+from data.recipes.model import FileRule
+from data.recipes.text import Chunk, Wanted
+
+LARGEST_BYTES = 1 << 28
+"""Most bytes of a workbook when unpacked: a sheet is read whole. [bytes]"""
+
+ROWS = 200_000
+ROUNDED_S = 0.05
+"""A time is this near to a whole second; what a spreadsheet computes is not exact. [s]"""
+
+ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+MEMBERS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
+
+
+class UnreadableSheets(Exception):
+    """A workbook that cannot be opened; the text says why."""
+
+
+def is_workbook(path: Path, head: bytes) -> bool:
+    """Whether a file is a workbook, by its content."""
+    if head.startswith(OLE):
+        return True
+    if not head.startswith(ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name in archive.namelist() for name in MEMBERS)
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return False
+
+
+def heads(path: Path) -> tuple[Line, ...]:
+    """The first rows of every sheet.
+
+    Raises:
+        UnreadableSheets: It cannot be opened, or is too large.
+        MissingPackage: The package that reads workbooks is not installed.
+    """
+    status = path.stat()
+    return _heads(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)
+def _heads(path: Path, _changed_ns: int, _size: int) -> tuple[Line, ...]:
+    book = _open(path)
+    lines = []
+    for name in book.sheet_names:
+        for row, values in enumerate(_rows(book, name, SEARCHED)):
+            names = [text(cell, ".") for cell in values]
+            while names and not names[-1]:
+                names.pop()
+            if len(names) > 1:
+                lines.append(Line(row, "", tuple(names), name))
+    return tuple(lines)
+
+
+def preamble(path: Path, header: Header) -> list[str]:
+    """The rows above the header, each as one text with ';' between the cells."""
+    book = _open(path)
+    rows = _rows(book, str(header.line.sheet), header.line.row)
+    return [";".join(text(cell, ".") for cell in row) for row in rows]
+
+
+def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: IntakeLog) -> Iterator[Chunk]:
+    """Rows below the header, in the order of the sheet."""
+    import pyarrow as pa
+
+    first = header.line.row + 1 + rule.units_row
+    positions = (*wanted.texts, *wanted.numbers)
+    lines: list[int] = []
+    columns: dict[int, list[str]] = {at: [] for at in positions}
+
+    def full() -> Chunk:
+        return Chunk(
+            np.array(lines, dtype=np.int64),
+            {at: pa.array(cells, pa.string()) for at, cells in columns.items()},
+        )
+
+    for row, cells in enumerate(_rows(_open(path), str(header.line.sheet))):
+        if row < first or not any(cell not in ("", None) for cell in cells):
+            continue
+        if _matches(rule.end, cells):
+            break
+        if _matches(rule.skip, cells):
+            continue
+        lines.append(row + 1)
+        for at in positions:
+            columns[at].append(text(cells[at], rule.decimal) if at < len(cells) else "")
+        if len(lines) == ROWS:
+            yield full()
+            lines, columns = [], {at: [] for at in positions}
+    if lines:
+        yield full()
+
+
+def text(cell: Any, decimal: str) -> str:
+    """A cell as the same cell of a text file would have it; times as `stamps.FORMATS_OF_CELLS`."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell)
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell).replace(".", decimal)
+    if isinstance(cell, datetime):
+        cell = _rounded(cell)
+        at_midnight = cell.time() == time()
+        return f"{cell:%Y-%m-%d}" if at_midnight else cell.isoformat(sep=" ")
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, time):
+        return f"{_rounded(datetime.combine(date(2000, 1, 1), cell)):%H:%M:%S}"
+    if isinstance(cell, timedelta):
+        seconds = round(cell.total_seconds())
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return str(cell)
+
+
+def _rounded(moment: datetime) -> datetime:
+    """The whole second that a time is next to; the time itself where it is not near one."""
+    whole = (moment + timedelta(seconds=0.5)).replace(microsecond=0)
+    return whole if abs((whole - moment).total_seconds()) <= ROUNDED_S else moment
+
+
+def _matches(pattern: str | None, cells: Sequence[Any]) -> bool:
+    import re
+
+    return pattern is not None and re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
+
+
+def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
+    rows: list[list[Any]] = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False, nrows=count)
+    return rows
+
+
+def _open(path: Path) -> Any:
+    try:
+        import python_calamine
+    except ImportError as problem:
+        what = "a workbook needs the package python-calamine; install it: pip install 'wattswap[meters]'"
+        raise MissingPackage(what) from problem
+    size = path.stat().st_size
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_BYTES:
+            sizes = f"{size / 1e6:.0f} MB, and at most {LARGEST_BYTES / 1e6:.0f} MB are read"
+            raise UnreadableSheets(f"the workbook holds {sizes}; save the sheet as CSV")
+        return python_calamine.CalamineWorkbook.from_path(str(path))
+    except (zipfile.BadZipFile, OSError, ValueError, python_calamine.CalamineError) as problem:
+        raise UnreadableSheets(
+            f"the workbook cannot be opened ({problem}); save the sheet as CSV"
+        ) from problem

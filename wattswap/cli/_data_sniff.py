@@ -1,0 +1,129 @@
+"""What a meter file is, and a recipe for one that no format knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.errors import ExitCode
+
+if TYPE_CHECKING:
+    from data.intake.claims import Question
+    from data.sniffing import Sniffed
+
+INDENT = 12
+
+
+def sniff(
+    files: Annotated[list[Path], typer.Argument(help="Meter files or folders.", metavar="FILE...")],
+    module: ModuleOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what format a file has, how sure that is and why, and what has to be answered, from its head alone."""
+    from data.sniffing import sniff as sniff_file
+    from wattswap.cli.output import note, print_json
+
+    import_modules(module)
+    found = [sniff_file(path) for path in files]
+    if json:
+        print_json({"files": [_as_json(one) for one in found]})
+    else:
+        for i, one in enumerate(found):
+            if i:
+                print()
+            _print(one)
+    unknown = [one for one in found if not one.recognised]
+    if unknown:
+        if not json:
+            for one in unknown:
+                note(f"{one.path}: no format known here reads it for certain; {one.advice}")
+        raise typer.Exit(int(ExitCode.INVALID))
+
+
+def _as_json(one: Sniffed) -> dict[str, Any]:
+    return {
+        "file": str(one.path),
+        "format": one.format,
+        "confidence": one.confidence,
+        "why": list(one.why),
+        "assumed": dict(one.assumed),
+        "needs": [_question(question) for question in one.needs],
+        "candidates": [
+            {"format": near.format, "confidence": near.confidence, "keeps": list(near.keeps)}
+            for near in one.candidates
+        ],
+        "advice": one.advice,
+    }
+
+
+def _question(question: Question) -> dict[str, Any]:
+    return {
+        "option": question.option,
+        "asks": question.asks,
+        "choices": list(question.choices),
+        "proposal": question.proposal,
+        "confidence": question.confidence,
+        "why": question.why,
+    }
+
+
+def _print(one: Sniffed) -> None:
+    _line("file", str(one.path))
+    _line("format", one.format or "unknown")
+    if one.format is not None:
+        _line("confidence", f"{one.confidence:.2f}")
+    for clause in one.why:
+        _line("why", clause)
+    for name, value in one.assumed.items():
+        _line("assumed", f"{name}: {value}")
+    for question in one.needs:
+        _line("needs", str(question))
+    for near in one.candidates:
+        _line("near", f"{near.format} ({near.confidence:.2f}): {'; '.join(near.keeps)}")
+
+
+def _line(name: str, text: str) -> None:
+    from wattswap.cli.tables import ONE_LINE, wrapped
+
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    print(wrapped(f"{name:<{INDENT}}{shown}", INDENT, ONE_LINE))
+
+
+def recipe(
+    path: Annotated[Path, typer.Argument(help="A table that no format knows.", metavar="FILE")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the recipe goes; default: printed.", metavar="RECIPE")
+    ] = None,
+) -> None:
+    """Draft a recipe for a file: what was concluded from its head and why, and what is open, to be filled in."""
+    from data.errors import MissingFile, NoRecipe
+    from data.intake.file import MeterFile
+    from data.intake.raw import Hints
+    from data.recipes.draft import draft
+    from data.recipes.infer import NoTable
+    from data.recipes.infer_file import inferred
+    from wattswap.cli.output import note
+    from wattswap.errors import AlreadyExists
+
+    if not path.exists():
+        raise MissingFile(path)
+    found = inferred(MeterFile(path), Hints())
+    if isinstance(found, NoTable):
+        raise NoRecipe(path, found.why)
+    text = draft(found, path.stem)
+    if out is None:
+        print(text, end="")
+    else:
+        try:
+            with out.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
+        except FileNotFoundError:
+            raise MissingFile(out.parent) from None
+        print(out)
+    where = out or "it"
+    note(f"Next: fill in the lines with ASK, if any, then: wattswap data check {path} --recipe {where}")
