@@ -1,4 +1,4 @@
-"""Which home each series of imported files is of: by its name, by a hash of what identifies it, or by what the user states."""
+"""Which home each series of imported files is of: by its name, by a hash of its id, or by what the user states."""
 
 from __future__ import annotations
 
