@@ -5,7 +5,7 @@ real homes. Their columns are written to a temporary folder, as an import does. 
 each a cell: of some days spread over the whole year, so that all pages are read, or with `--whole` of every interval.
 RSS is what a process has mapped, pages of the columns included; PSS divides the shared ones among the processes.
 
-Usage: python -m benchmarks.large_year [--json] [--homes N] [--days N] [--workers N] [--whole]
+Usage: python -m benchmarks.large_year [--json] [--homes N] [--days N] [--workers N] [--every DAYS | --whole]
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from data.store import columns
 from market.units import IntArray
 
 TARGETS = {"peak_rss_mb": 700, "pss_mb": 3_000}
-SHARE_LIVED = 24
-"""Of so many days one is lived, where not all are."""
 KEY = "year"
 
 SCENARIO = """\
@@ -95,7 +93,7 @@ def made(folder: Path, homes: int, days: int, seed: int, more: str) -> None:
     (folder / "scenario.toml").write_text(text, encoding="utf-8")
 
 
-def lived(folder: Path, whole: bool, marks: dict[str, str], line: Any) -> None:
+def lived(folder: Path, every: int, marks: dict[str, str], line: Any) -> None:
     """One cell, in a worker of its own; sends its peak and waits to be measured beside the others."""
     from wattswap.comparison import cells
     from wattswap.runs import checked
@@ -113,7 +111,7 @@ def lived(folder: Path, whole: bool, marks: dict[str, str], line: Any) -> None:
     begun, cpu, intervals = time.perf_counter(), time.process_time(), 0
     setup = prepare(load(folder / "scenario.toml"))
     prepared_mb, seen = peak_mb(), list[int]()
-    for part in [setup] if whole else spread(setup):
+    for part in spread(setup, every) if every else [setup]:
         cells.run_cell(part)
         intervals += part.intervals
         seen.append(round(smaps_mb(os.getpid())["Rss"]))
@@ -132,9 +130,9 @@ def lived(folder: Path, whole: bool, marks: dict[str, str], line: Any) -> None:
     line.recv()
 
 
-def spread(setup: Any) -> Iterator[Any]:
-    """The same homes over single days of the whole year; the history of each begins with the readings."""
-    for day in range(0, setup.intervals // setup.steps_per_day, SHARE_LIVED):
+def spread(setup: Any, every: int) -> Iterator[Any]:
+    """The same homes over single days of the year, one of so many; the history of each begins with the readings."""
+    for day in range(0, setup.intervals // setup.steps_per_day, every):
         first = day * setup.steps_per_day
         prices = tuple(_rows(one, first, setup.steps_per_day) for one in setup.tariffs.gross)
         net = tuple(
@@ -169,13 +167,13 @@ def smaps_mb(process: int) -> dict[str, float]:
     return {name: int(size.split()[0]) / 1e3 for name, size in (line.split(":") for line in lines)}
 
 
-def together(folder: Path, workers: int, whole: bool) -> dict[str, Any]:
+def together(folder: Path, workers: int, every: int) -> dict[str, Any]:
     """Run a cell in each of some workers at once; the largest PSS of all together is sampled while they run."""
     context, marks = get_context("spawn"), columns.checked()
     lines, processes = [], []
     for _ in range(workers):
         here, there = context.Pipe()
-        process = context.Process(target=lived, args=(folder, whole, marks, there))
+        process = context.Process(target=lived, args=(folder, every, marks, there))
         process.start()
         lines.append(here)
         processes.append(process)
@@ -223,6 +221,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--more", default="", help="lines of [homes] of the scenario")
+    parser.add_argument("--every", type=int, default=24, help="days of which one is lived")
     parser.add_argument("--whole", action="store_true", help="every interval of the year")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
@@ -230,7 +229,10 @@ def main(arguments: list[str]) -> None:
         folder = Path(name)
         made(folder, given.homes, given.days, given.seed, given.more)
         size_mb = sum(path.stat().st_size for path in folder.rglob("*.bin")) / 1e6
-        rows = [together(folder, workers, given.whole) for workers in dict.fromkeys((1, given.workers))]
+        rows = [
+            together(folder, workers, 0 if given.whole else given.every)
+            for workers in dict.fromkeys((1, given.workers))
+        ]
     if given.json:
         print(json.dumps({"columns_mb": size_mb, "targets": TARGETS, "rows": rows}))
         return

@@ -120,6 +120,12 @@ def offset_at(utc_s: int, zone: ZoneInfo) -> int:
     return _offset_s(datetime.fromtimestamp(utc_s, zone))
 
 
+def changes(first_s: int, last_s: int, zone: ZoneInfo) -> list[tuple[int, int]]:
+    """Instants at which the clock changes between two, to the day, and by how much. [s since 1970, s]"""
+    days = [(s, offset_at(s, zone)) for s in range(first_s, last_s, _DAY_S)]
+    return [(later[0], later[1] - now[1]) for now, later in pairwise(days) if later[1] != now[1]]
+
+
 def goes_forward(first_s: int, last_s: int, zone: ZoneInfo) -> bool:
     """Whether clocks go forward between two instants. [s since 1970]"""
     days = [offset_at(s, zone) for s in [*range(first_s, last_s, _DAY_S), last_s]]

@@ -13,7 +13,7 @@ from data.intake.claims import RECOGNISED, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Hints
 from data.recipes.infer import NoTable
-from data.recipes.infer_file import head_of, inferred
+from data.recipes.infer_file import glimpse, head_of, inferred
 from data.recipes.infer_text import Grid, grid_of
 from data.recipes.infer_words import plain
 
@@ -130,7 +130,7 @@ def _needs(file: MeterFile, format: Format) -> tuple[Question, ...]:
         questions = format.asks(file, Hints())
     if format.zone is not None or any(question.option == "--zone" for question in questions):
         return questions
-    found = inferred(file, Hints())
+    found = glimpse(file)
     if isinstance(found, NoTable) or found.zone.value is not None:
         return questions
     return (*questions, *(question for question in found.questions if question.option == "--zone"))

@@ -374,19 +374,25 @@ def check(
     minutes: int | None = None,
     fuse_w: int = DEFAULT_FUSE_W,
     kind: SaidKind | None = None,
+    answers: Hints | None = None,
 ) -> CheckReport:
     """Read a file with the code and the arguments of `load`, and report instead of raising.
+
+    Args:
+        path, format, zone, minutes, fuse_w, kind: As in `load`.
+        answers: All that the user says of the file, in the place of these.
 
     Raises:
         MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
     """
-    _, chosen, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, kind))
+    said = answers or Hints(zone, minutes, fuse_w, kind)
+    _, chosen, reading = _chosen(path, format, said)
     data = reading.data
     return CheckReport(
         format=chosen.name,
         unit=chosen.unit,
         zone=reading.zone,
-        local_zone=zone or chosen.zone or (data.source.answers.get("zone") if data else None),
+        local_zone=said.zone or chosen.zone or (data.source.answers.get("zone") if data else None),
         minutes=data.minutes if data else None,
         first=clock.iso_utc(data.start_s) if data else None,
         last=clock.iso_utc(data.end_s - data.minutes * 60) if data else None,

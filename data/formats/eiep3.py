@@ -89,6 +89,13 @@ def _day(text: str) -> int | None:
         return None
 
 
+@lru_cache(maxsize=4096)
+def _is_long(day: int) -> bool:
+    """Whether a local day has 50 trading periods."""
+    _, there = clock.instants_of_positions(np.array([day]), np.array([50]), MINUTES, clock.zone_named(ZONE))
+    return bool(there[0])
+
+
 @dataclass(slots=True)
 class _Columns:
     """Records of one channel, column by column."""
@@ -109,6 +116,7 @@ class _Reader:
         self._icps: dict[str, int] = {}
         self._streams: dict[tuple[str, str], dict[str, int]] = {}
         self._kept: dict[Channel, _Columns] = {}
+        self._last: dict[tuple[str, str, str, int], tuple[int, int]] = {}
         self._stated: int | None = None
         self._records = self._unknown_status = 0
         self._refused = False
@@ -173,6 +181,9 @@ class _Reader:
         streams = self._streams.setdefault((cells[ICP], flow), {})
         part = str(streams.setdefault(cells[STREAM], len(streams) + 1))
         columns = self._kept.setdefault(Channel(flow, "kWh", "interval", "", part), _Columns())
+        if _is_long(day):
+            key = (cells[ICP], flow, part, day)
+            self._last[key] = max(self._last.get(key, (0, 0)), (int(cells[PERIOD][:6]), line))
         status = QUALITY.get(cells[STATUS].upper())
         self._unknown_status += status is None
         columns.line.append(line)
@@ -191,6 +202,11 @@ class _Reader:
         elif self._stated >= 0 and self._stated != self._records:
             told = f"the header says {self._stated} records, but {self._records} follow"
             self._error("wrong_count", f"{told}; the file is cut off or joined: export it again", last_line)
+        for period, line in self._last.values():
+            if period == 48:
+                told = "the day has 50 trading periods, but the file numbers 48"
+                cure = "its clock hides the hour that comes twice; ask for the file with all periods"
+                self._error("impossible_time", f"{told}: {cure}", line)
         if self._unknown_status:
             message = f"{self._unknown_status} records are neither F (final) nor E (estimated); they count as estimated"
             self._log.add("warning", "unknown_quality", message)

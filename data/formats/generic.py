@@ -20,7 +20,7 @@ from data.intake.file import MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, Numbers, RawReadings
 from data.recipes.engine import Engine
 from data.recipes.infer import Inferred, NoTable
-from data.recipes.infer_file import inferred
+from data.recipes.infer_file import glimpse, inferred
 from data.recipes.infer_recipe import recipe_of
 
 CONFIDENCE = 0.3
@@ -31,7 +31,7 @@ ONE_HOME = "home-1"
 
 def sniff(file: MeterFile) -> Claim:
     """Any table with times and numbers, with little confidence."""
-    found = inferred(file, Hints())
+    found = glimpse(file)
     if isinstance(found, NoTable):
         return Claim(0.0, (found.why,))
     if found.refusals:

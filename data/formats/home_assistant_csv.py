@@ -11,7 +11,8 @@ sensor.roof,solar_production,kWh,0,2
 - grid_consumption is import, grid_return export, solar_production pv; several of one type are summed.
 - device_consumption is a part of the load, calculated rows are sums of others, battery_in and battery_out are no
   register: all are left out, like gas, water and costs.
-- An empty cell is MISSING. The months and years of the dashboard hold totals of days or months, and are refused.
+- A row that is there twice counts once; one that differs is an error. An empty cell is MISSING.
+- The months and years of the dashboard hold totals of days or months, and are refused.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
             "each column is the total of a day or more; choose a single day, or a range of days by the hour"
         )
         log.add("error", "too_coarse", f"{says}, before you download", line=1)
-    values = {}
+    values, read = {}, dict[str, list[str]]()
     for line, row in enumerate(table[1:], start=2):
         if not row:
             continue
@@ -82,7 +83,11 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
             log.add("error", "wrong_cells", message, line=line)
             continue
         channel = _channel(row, line, hints, log)
-        if channel is not None:
+        before = read.setdefault(row[0], row) if channel is not None else row
+        if before != row:
+            message = f"{row[0][:80]} has a row before, with other values; download the file again"
+            log.add("error", "conflict", message, line=line)
+        elif channel is not None and before is row:
             values[channel] = numbers(row[3:])
     if not values and not log.has_errors:
         log.add("error", "no_register", "no row is grid_consumption, grid_return or solar_production")

@@ -42,7 +42,7 @@ QUALITY = {
 NO_READING = {"187": "forecasts", "79": "sums", "Z31": "delivery notes", "Z47": "values for a price cap"}
 UNITS = {"KWH": "kWh", "MWH": "MWh", "KWT": "kW", "MAW": "MW"}
 
-_OBIS = re.compile(r"(?P<medium>\d+)-(?P<channel>\w+):(?P<what>\d+)\.(?P<kind>\d+)\.(?P<tariff>\d+)(\*\d+)?")
+_OBIS = re.compile(r"(?P<medium>\d)-\w+:(?P<what>\d{1,3})\.(?P<kind>\d{1,3})\.(?P<tariff>\d{1,3})(\*\d+)?")
 _TIME = re.compile(r"(\d{12})(?:([+-])(\d\d)(\d\d)?)?")
 _VERSION = re.compile(r"(\d{12})\d{0,2}(?:[+-]\d{2,4})?")
 _START = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(UNA......\s*)?UN[BH].", re.DOTALL)

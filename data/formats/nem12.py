@@ -67,7 +67,7 @@ _FLAGS = {"A": MEASURED, "E": ESTIMATED, "F": ESTIMATED, "S": ESTIMATED, "N": MI
 
 def sniff(file: MeterFile) -> Claim:
     """Whether the first record is a NEM12 header, or a channel followed by a day where the header is left out."""
-    found = [cells for _, cells in _records_of(file.head.splitlines()[:3])]
+    found = [cells for _, cells in _records_of(file.head.splitlines()[:8])]
     if found and found[0][0] == "100" and found[0][1:2] and found[0][1].upper() == "NEM12":
         return Claim(1.0, ("the header names NEM12",), {"zone": "UTC+10", "stamp": "end"})
     if len(found) > 1 and [cells[0] for cells in found[:2]] == ["200", "300"]:
@@ -151,7 +151,8 @@ def _day(text: str) -> int | None:
 @lru_cache(maxsize=8192)
 def _update(text: str) -> int | None:
     try:
-        return clock.local_seconds(datetime.strptime(text, "%Y%m%d%H%M%S")) if len(text) == 14 else None
+        layout = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M"}.get(len(text))
+        return clock.local_seconds(datetime.strptime(text, layout)) if layout else None
     except ValueError:
         return None
 

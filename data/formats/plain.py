@@ -48,8 +48,8 @@ QUALITY = {"": MEASURED, "measured": MEASURED, "estimated": ESTIMATED, "missing"
 SUFFIXES = (".csv", ".parquet")
 FIRST_LINE = 2
 """Line of the first row, the header being line 1."""
-BLOCK_BYTES = 1 << 24
-BATCH_ROWS = 400_000
+BLOCK_BYTES = 1 << 23
+BATCH_ROWS = 200_000
 """How much of a file is in memory at a time, as text or as rows."""
 
 _METER = re.compile(r"([a-z][a-z0-9_]*)_(kwh|wh|mwh|kw|w)")

@@ -14,6 +14,7 @@ from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, Channel, Hints
+from data.intake.sun import check_sun
 from data.readings import MEASURED, MeterData
 from market.errors import printable
 from market.units import BoolArray, IntArray
@@ -24,6 +25,9 @@ JUMP_FACTOR = 20
 FLOOR_SHARE = 0.01
 FLOOR_HOURS = 24
 """A home at zero for this share of the time and this many hours has a meter that did not read."""
+
+BEHIND_FUSE = 2
+"""A meter behind the connection may show this many times what the fuse allows: a load that production feeds."""
 
 SUN_W = 500
 """Production that leaves no doubt that the sun shines on a roof. [W]"""
@@ -37,16 +41,21 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
     for cells in placed.cells:
         _check_gaps(data, placed, cells, log)
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
-    for name, energy in (("import", data.import_wh), ("export", data.export_wh)):
-        channel, cells = channels.get(name, (Channel(name), placed.cells[0]))
-        if name in channels and not cells.counted and hints.kind is None:
+    registers = {"import": data.import_wh, "export": data.export_wh}
+    for name, energy in (registers | dict(data.sub_meters)).items():
+        channel, cells = channels.get(name, channels.get("net", (Channel(name), placed.cells[0])))
+        there = name in channels or (name in registers and "net" in channels)
+        if there and not cells.counted and hints.kind is None:
             counter = look_like_counters(energy)
             if counter.any():
                 report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)
                 energy = np.where(
                     counter, 0, energy
                 )  # what follows from this one cause is not reported again
-        _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
+        if name in registers:
+            _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
+        elif there:
+            _check_sub_meter(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
     if channels.keys() & {
         "import",
         "net",
@@ -54,6 +63,7 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
         OTHER_LOAD,
     }:  # of a part of a home the consumption is not known
         _check_homes(log, data)
+    check_sun(data, placed.zone, log)
 
 
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
@@ -122,6 +132,26 @@ def _check_power(
         return line_of(cell), data.households[h], f"{message} ({int(usual[h])} Wh); check the reading"
 
     log.add_rows("warning", "jump", np.flatnonzero(jump), describe_jump)
+
+
+def _check_sub_meter(
+    log: FindingLog,
+    name: str,
+    energy_wh: IntArray,
+    line_of: Callable[[int], int],
+    data: MeterData,
+    fuse_w: int,
+) -> None:
+    """Report readings of a meter behind the connection that no home reaches, even if it feeds itself."""
+    limit_wh = BEHIND_FUSE * fuse_w * data.minutes // 60
+
+    def describe(cell: int) -> tuple[int, str, str]:
+        t, h = divmod(cell, len(data.households))
+        power_kw = int(energy_wh[t, h]) * 60 / data.minutes / 1000
+        message = f"{name} means {power_kw:,.2f} kW, far above the fuse limit of {fuse_w / 1000:g} kW"
+        return line_of(cell), data.households[h], f"{message}; check the unit, or raise the limit (fuse_w)"
+
+    log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe)
 
 
 def _check_homes(log: FindingLog, data: MeterData) -> None:

@@ -18,7 +18,14 @@ LEAST_STEPS = 4
 """A counter that begins at 0 again holds at least this many of its largest steps; a load that jumps holds one."""
 
 RISES_PER_CHANGE, RISES_PER_RESET = 50, 10
-"""A counter falls this rarely: to any value where the meter was changed, or to about zero where it begins again."""
+"""A counter falls this rarely: to any value where the meter was changed, or to about zero where it begins again. The
+energy of intervals falls about as often as it rises."""
+
+ONE_FALL = RISES_PER_CHANGE - LEAST_RISES // 2
+"""A counter that falls once and holds several of its steps is one where it rises this much less often."""
+
+SMALLEST_FALL = 1_000
+"""A fall by less than this part of the largest step is one of rounding."""
 
 NAMED = 3
 """Homes that a finding about many names."""
@@ -31,11 +38,12 @@ def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
         values: Readings in the order of time, shape (T, H).
     """
     step = np.diff(values, axis=0)
-    rises, falls = (step > 0).sum(axis=0), (step < 0).sum(axis=0)
+    largest = step.max(axis=0, initial=0)
+    rises, falls = (step > 0).sum(axis=0), (step * SMALLEST_FALL < -largest).sum(axis=0)
     resets = falls_to_zero(values).sum(axis=0)
-    sums = values.max(axis=0) >= LEAST_STEPS * step.max(axis=0, initial=0)
+    sums = values.max(axis=0) >= LEAST_STEPS * largest
     begins_again = sums & (falls == resets) & (falls * RISES_PER_RESET <= rises)
-    seldom = (falls * RISES_PER_CHANGE <= rises) | begins_again
+    seldom = (falls * RISES_PER_CHANGE <= rises + ONE_FALL * (sums & (falls == 1))) | begins_again
     return np.asarray((rises >= LEAST_RISES) & seldom, dtype=np.bool_)
 
 

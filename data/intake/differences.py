@@ -20,6 +20,9 @@ DIGITS = 4
 """A counter that rolls over has at least this many digits before the point, and shows at least 1 MWh: one that falls
 from less begins again."""
 
+LONGEST_IDLE = 50_000
+"""A counter that shows the same after more intervals than this was not read, rather than idle."""
+
 LARGEST_STEPS = 10
 """A roll-over adds no more than this many of the largest steps of the home, or 1 kWh."""
 
@@ -84,8 +87,9 @@ def _intervals(
         direct = (steps.last == steps.first + 1) & (steps.seconds <= of_row[steps.first] * 60)
         found = _counted(found, steps, direct)
         still = ~direct & (steps.rise == 0) & ~steps.missing
-        found = np.concatenate([_known_zero(found, steps, still), _idle(table, steps, still, of_row)])
-        _report_gaps(steps, ~direct & (steps.rise > 0), table, channel, of_row, log)
+        found = np.concatenate([_known_zero(found, steps, still), _between_rows(table, steps, still, of_row)])
+        long = steps.seconds > LONGEST_IDLE * 60 * of_row[steps.first]
+        _report_gaps(steps, ~direct & ((steps.rise > 0) | long), table, channel, of_row, log)
     found = found[_metered(table, channel, read)[home[found[:, LAST]]]]
     if not len(found):
         return None
@@ -129,15 +133,21 @@ def _known_zero(found: IntArray, steps: _Steps, still: BoolArray) -> IntArray:
     return found
 
 
-def _idle(table: Timed, steps: _Steps, still: BoolArray, of_row: IntArray) -> IntArray:
-    """Intervals without rows between two equal readings: nothing went through."""
+def _between_rows(table: Timed, steps: _Steps, still: BoolArray, of_row: IntArray) -> IntArray:
+    """Intervals without rows: all of them between two equal readings, when nothing went through; else the outer two."""
     rows = []
-    for i in np.flatnonzero(still & (steps.last == steps.first + 1)).tolist():
+    for i in np.flatnonzero(steps.last == steps.first + 1).tolist():
         first, last = int(steps.first[i]), int(steps.last[i])
         minutes = int(of_row[first])
-        if steps.seconds[i] % (minutes * 60) == 0:
-            starts = range(int(table.utc[first]), int(table.utc[last]), minutes * 60)
-            rows += [(s, last, minutes, 0, MEASURED, 1, first) for s in starts]
+        count, rest = divmod(int(steps.seconds[i]), minutes * 60)
+        if count < 2 or rest:
+            continue
+        starts = int(table.utc[first]) + minutes * 60 * np.arange(count)
+        idle = still[i] and count <= LONGEST_IDLE
+        flag = MEASURED if idle else MISSING
+        rows += [
+            (s, last, minutes, 0, flag, 1, first) for s in (starts if idle else starts[[0, -1]]).tolist()
+        ]
     return np.array(rows, dtype=np.int64).reshape(-1, 7)
 
 

@@ -7,17 +7,20 @@ Of a stamp its text is not kept; messages write it as it was understood.
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from data import clock
 from data.intake.assemble import meter_data, on_grid
@@ -29,10 +32,10 @@ from data.intake.rows import rows_of
 from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, home_id
 from market.units import IntArray
 
-ROWS_IN_MEMORY: Final = 2_000_000
+ROWS_IN_MEMORY: Final = 1_500_000
 """Rows that are read as a whole; about 200 bytes each while they are placed."""
-ROWS_OF_A_GROUP: Final = 750_000
-BUCKETS: Final = 256
+ROWS_OF_A_GROUP: Final = 400_000
+BUCKETS: Final = 128
 """Files of rows, by home; a group is one or more of them."""
 KEPT_TEXTS: Final = 200
 """Stamps of a chunk that cannot be read whose texts are kept for messages."""
@@ -44,7 +47,8 @@ class Spilled:
     """Rows that were put away.
 
     Args:
-        folder: Of the files, by bucket; removed by `close`.
+        folder: Of the files, removed by `close`.
+        files: Those that are open, by bucket.
         homes: Number of each home, in the order in which the file first shows them.
         count: Rows of each bucket.
         first_line: First line of stamps with an offset and of local ones, by kind.
@@ -55,6 +59,7 @@ class Spilled:
     """
 
     folder: Path
+    files: dict[int, BinaryIO] = field(default_factory=dict)
     homes: dict[str, int] = field(default_factory=dict)
     count: IntArray = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
     first_line: dict[int, int] = field(default_factory=dict)
@@ -80,10 +85,14 @@ class Spilled:
         bucket = (home % BUCKETS).astype(np.uint8)
         order = np.argsort(bucket, kind="stable")
         found, begin = np.unique(bucket[order], return_index=True)
-        for number, rows in zip(found.tolist(), np.split(order, begin[1:]), strict=True):
-            with (self.folder / str(number)).open("ab") as file:
-                pickle.dump(_packed(chunk, rows, home[rows]), file, protocol=pickle.HIGHEST_PROTOCOL)
-            self.count[number] += len(rows)
+        packed, end = _packed(chunk, order, home), np.append(begin[1:], len(order))
+        for number, first, last in zip(found.tolist(), begin.tolist(), end.tolist(), strict=True):
+            file = self.files.get(number) or self.files.setdefault(number, self._path(number).open("wb"))
+            pickle.dump(packed.of(slice(first, last)), file, protocol=pickle.HIGHEST_PROTOCOL)
+            self.count[number] += last - first
+
+    def _path(self, number: int) -> Path:
+        return self.folder / str(number)
 
     def _note(self, chunk: RawReadings) -> None:
         kind = chunk.stamp.kind
@@ -109,15 +118,20 @@ class Spilled:
             yield self._group(waiting)
 
     def _group(self, numbers: list[int]) -> list[RawReadings]:
-        names, found = list(self.homes), []
+        parts: list[_Packed] = []
         for number in numbers:
-            with (self.folder / str(number)).open("rb") as file:
+            self.files[number].close()
+            with self._path(number).open("rb") as file:
                 while True:
                     try:
-                        found.append(_unpacked(pickle.load(file), names))  # written by this very process
+                        parts.append(pickle.load(file))  # written by this very process
                     except EOFError:
                         break
-        return found
+            self._path(number).unlink()
+        names, alike = list(self.homes), dict[Any, list[_Packed]]()
+        for part in parts:
+            alike.setdefault(part.key, []).append(part)
+        return [_unpacked(some, names) for some in alike.values()]
 
     def span(self, zone: ZoneInfo | None) -> tuple[int, int]:
         """The first and the last stamp as instants. [s since 1970 UTC]"""
@@ -128,6 +142,8 @@ class Spilled:
 
     def close(self) -> None:
         """Remove the files."""
+        for file in self.files.values():
+            file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -148,14 +164,23 @@ def gathered(chunks: Iterable[RawReadings], room: Path | None = None) -> list[Ra
                 continue
             if spilled is None:
                 spilled = Spilled(Path(tempfile.mkdtemp(prefix=".wattswap-rows-", dir=room)))
-            for one in held:
-                spilled.add(one)
-            held = []
+            while held:
+                spilled.add(held.pop(0))
     except BaseException:
         if spilled is not None:
             spilled.close()
         raise
+    _give_back()
     return held if spilled is None else spilled
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, which allocators keep in pieces between arrays."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def placed_in_groups(
@@ -171,31 +196,37 @@ def placed_in_groups(
         The readings, as int32 where they fit, with a source that is to be replaced; None after errors. Whether stamps
         are local. The lengths of the intervals in the file. [min]
     """
-    whole, local, given = _Whole(list(spilled.homes)), False, set[int]()
-    has_register = False
+    whole, local, given = _Whole(list(spilled.homes), batteries), False, set[int]()
+    without: list[str] = []
     try:
         for chunks in spilled.groups():
             grids, is_local = place(rows_of(chunks), zone, hints, log)
-            del chunks
             local |= is_local
-            for placed in [] if log.has_errors else grids:
-                wide = _widened(placed, spilled, zone)
-                grid = on_grid(wide, log)
-                names = {channel.name for channel in grid.energy}
-                if not names & {"import", "load", OTHER_LOAD}:
-                    continue
-                has_register = True
-                data = meter_data(grid, Source("", ""), batteries)
-                check(data, wide, hints, log)
+            chunks.clear()
+            while grids and not log.has_errors:
+                placed = _widened(grids.pop(), spilled, zone)
                 given |= set(placed.given)
-                whole.add(data)
+                without += () if _added(whole, placed, hints, log) else placed.households
+                del placed  # else its rows stay while the next ones are placed
+            _give_back()
     finally:
         spilled.close()
     _refuse_mixed(spilled, log)
-    if not has_register and not log.has_errors:
-        message = "the file holds no import and no load; choose the export that has them"
-        log.add("error", "no_register", message)
+    if without and not log.has_errors:
+        message = "the rows hold no import and no load; choose the export that has them"
+        log.add("error", "no_register", message, household=without[0], count=len(without))
     return (None if log.has_errors else whole.data(log)), local, given
+
+
+def _added(whole: _Whole, placed: Placed, hints: Hints, log: IntakeLog) -> bool:
+    """Add the homes of a grid, checked; False for homes without a register of theirs."""
+    grid = on_grid(placed, log)
+    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+        return False
+    data = meter_data(grid, Source("", ""), whole.batteries)
+    check(data, placed, hints, log)
+    whole.add(data)
+    return True
 
 
 def _refuse_mixed(spilled: Spilled, log: IntakeLog) -> None:
@@ -232,9 +263,11 @@ class _Whole:
 
     Args:
         homes: Ids of all homes, in the order of the file.
+        batteries: What the source says that homes own.
     """
 
-    def __init__(self, homes: list[str]) -> None:
+    def __init__(self, homes: list[str], batteries: Mapping[str, BatterySpec | None]) -> None:
+        self.batteries = batteries
         self._homes, self._place = homes, {name: i for i, name in enumerate(homes)}
         self._first: MeterData | None = None
         self._energy: dict[str, IntArray] = {}
@@ -299,57 +332,110 @@ class _Whole:
         return data
 
 
-def _packed(chunk: RawReadings, rows: IntArray, home: IntArray) -> dict[str, Any]:
-    """Some rows of a chunk without what can be computed."""
-    at = {row: i for i, row in enumerate(rows.tolist())} if any(c.bad for c in chunk.values.values()) else {}
-    kind = chunk.stamp.kind[rows]
-    unreadable = np.flatnonzero(kind == clock.UNREADABLE)[:KEPT_TEXTS]
-    return {
-        "line": _narrow(chunk.line[rows]),
-        "home": _narrow(home),
-        "seconds": _narrow(chunk.stamp.seconds[rows]),
-        "kind": kind,
-        "texts": {int(i): chunk.stamp.text(int(rows[i])) for i in unreadable.tolist()},
-        "values": {
-            channel: (
-                column.values[rows],
-                column.empty[rows] if column.empty.any() else None,
-                {at[row]: text for row, text in column.bad.items() if row in at},
-            )
-            for channel, column in chunk.values.items()
-        },
-        "quality": None if chunk.quality is None else chunk.quality[rows],
-        "minutes": None if chunk.minutes is None else _narrow(chunk.minutes[rows]),
-        "about": (chunk.stamp_is, chunk.revision, chunk.omitted),
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """Some rows of a chunk, without what can be computed.
+
+    Args:
+        key: Channels, meaning of the stamps, revision, what is omitted, and which columns there are.
+        columns: Line, home, seconds and kind of the stamps; flags and lengths, where there are any.
+        values: Value of each channel, and which cells are empty where any is.
+        bad: Cells of each channel that are not numbers, by row.
+        texts: Stamps that cannot be read, by row.
+    """
+
+    key: tuple[Any, ...]
+    columns: dict[str, npt.NDArray[Any]]
+    values: list[tuple[npt.NDArray[Any], npt.NDArray[Any] | None]]
+    bad: list[dict[int, str]]
+    texts: dict[int, str]
+
+    def of(self, rows: slice) -> _Packed:
+        """A stretch of the rows."""
+
+        def inside(texts: dict[int, str]) -> dict[int, str]:
+            return {row - rows.start: text for row, text in texts.items() if rows.start <= row < rows.stop}
+
+        return _Packed(
+            self.key,
+            {name: column[rows] for name, column in self.columns.items()},
+            [(wh[rows], None if empty is None else empty[rows]) for wh, empty in self.values],
+            [inside(texts) for texts in self.bad],
+            inside(self.texts),
+        )
+
+
+def _packed(chunk: RawReadings, order: IntArray, home: IntArray) -> _Packed:
+    """The rows of a chunk in another order."""
+    kind = chunk.stamp.kind
+    columns: dict[str, npt.NDArray[Any]] = {"line": chunk.line, "home": home}
+    columns |= {"seconds": chunk.stamp.seconds, "kind": kind}
+    columns |= {"minutes": chunk.minutes} if chunk.minutes is not None else {}
+    packed: dict[str, npt.NDArray[Any]] = {name: _narrow(column)[order] for name, column in columns.items()}
+    packed |= {"quality": chunk.quality[order]} if chunk.quality is not None else {}
+    unreadable = np.flatnonzero(kind == clock.UNREADABLE)[:KEPT_TEXTS].tolist()
+    at = np.empty(0, dtype=np.int64)
+    if unreadable or any(column.bad for column in chunk.values.values()):
+        at = np.empty(len(order), dtype=np.int64)
+        at[order] = np.arange(len(order))
+    return _Packed(
+        key=(tuple(chunk.values), chunk.stamp_is, chunk.revision, chunk.omitted, tuple(packed)),
+        columns=packed,
+        values=[
+            (column.values[order], column.empty[order] if column.empty.any() else None)
+            for column in chunk.values.values()
+        ],
+        bad=[{int(at[row]): text for row, text in column.bad.items()} for column in chunk.values.values()],
+        texts={int(at[row]): chunk.stamp.text(row) for row in unreadable},
+    )
+
+
+def _unpacked(parts: list[_Packed], names: list[str]) -> RawReadings:
+    """Rows of the same kind as one chunk."""
+    first = np.cumsum([0, *(len(part.columns["line"]) for part in parts)]).tolist()
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    channels, stamp_is, revision, omitted, _ = parts[0].key
+    seconds, kind = columns["seconds"].astype(np.int64), columns["kind"].astype(np.int8)
+    texts = {
+        at + row: text for at, part in zip(first, parts, strict=False) for row, text in part.texts.items()
     }
-
-
-def _unpacked(packed: Mapping[str, Any], names: list[str]) -> RawReadings:
-    seconds, kind, texts = packed["seconds"].astype(np.int64), packed["kind"], packed["texts"]
 
     def text(row: int) -> str:
         return texts.get(row) or _stamp_text(int(seconds[row]), int(kind[row]))
 
-    homes, code = np.unique(packed["home"], return_inverse=True)
-    stamp_is, revision, omitted = packed["about"]
+    def numbers(i: int) -> Numbers:
+        lacking = [
+            np.zeros(len(wh), dtype=np.bool_) if empty is None else empty
+            for wh, empty in (part.values[i] for part in parts)
+        ]
+        return Numbers(
+            np.concatenate([part.values[i][0] for part in parts]),
+            np.concatenate(lacking),
+            {at + row: t for at, part in zip(first, parts, strict=False) for row, t in part.bad[i].items()},
+        )
+
+    # The homes of these rows alone, in the order of the file, as if it held no others.
+    there = np.zeros(len(names), dtype=np.bool_)
+    there[columns["home"]] = True
     return RawReadings(
-        line=packed["line"].astype(np.int64),
-        meter=Labels(code.astype(np.int64), [names[home] for home in homes.tolist()]),
+        line=columns["line"].astype(np.int64),
+        meter=Labels(
+            (np.cumsum(there) - 1)[columns["home"]], [names[i] for i in np.flatnonzero(there).tolist()]
+        ),
         stamp=Stamps(seconds, kind, text),
-        values={
-            channel: Numbers(values, np.zeros(len(values), dtype=np.bool_) if empty is None else empty, bad)
-            for channel, (values, empty, bad) in packed["values"].items()
-        },
-        quality=packed["quality"],
+        values={channel: numbers(i) for i, channel in enumerate(channels)},
+        quality=columns.get("quality"),
         stamp_is=stamp_is,
         revision=revision,
-        minutes=None if packed["minutes"] is None else packed["minutes"].astype(np.int64),
+        minutes=columns["minutes"].astype(np.int64) if "minutes" in columns else None,
         omitted=omitted,
     )
 
 
-def _narrow(column: IntArray) -> IntArray:
-    """As int32 where all values fit."""
+def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """As int32 where all values of an int64 column fit."""
+    if column.dtype != np.int64:
+        return column
     fits = int(column.min(initial=0)) >= -INT32_MAX and int(column.max(initial=0)) <= INT32_MAX
     return column.astype(np.int32) if fits else column
 

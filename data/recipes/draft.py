@@ -12,7 +12,7 @@ from data.recipes.infer_values import Value
 from data.recipes.toml import recipe_to_toml
 
 OPEN = "ASK"
-"""Stands where a recipe must not be used before its owner has filled something in; no reader takes it for a value."""
+"""Written where a recipe must not be used before its owner has filled something in; no reader takes it for a value."""
 
 WIDTH = 100
 
@@ -141,6 +141,10 @@ def _of_value(found: Inferred, value: Value, lines: Sequence[str]) -> tuple[list
     for question in found.questions:
         if question.option.startswith("--channel") and any(_about(question, name) for name in names):
             comments += _ask({question.option: question}, question.option, 'channel = "import"')
+    if value.channel.value == "by":
+        said = {word: c.value or OPEN for word, c in found.words.items()}
+        texts = ", ".join(f"{json.dumps(w, ensure_ascii=False)} = {json.dumps(c)}" for w, c in said.items())
+        kept = [line for line in kept if not line.startswith("channels")] + [f"channels = {{ {texts} }}"]
     if value.unit.value is None or value.unit.confidence < 0.95:
         comments += _ask(asks, "--unit", 'unit = "kWh"')
     if value.measures.value is None and "--kind" in asks:

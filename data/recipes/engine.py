@@ -106,16 +106,20 @@ class Engine:
         reader = RowReader(recipe, header, plan, facts, hints, log, found.book)
         for chunk in self._chunks(found, header, reader.wanted, hints, log):
             log.rows = (log.rows or 0) + len(chunk.line)
-            yield from reader.read(chunk)
-            if reader.refused:
+            readings = list(reader.read(chunk))
+            if reader.refused or log.questions:
                 return
+            yield from readings
 
     def _chunks(
         self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog
     ) -> Iterator[Chunk]:
         rule = self.recipe.file
         if found.book:
-            yield from sheets.chunks(found.path, header, rule, wanted, log)
+            try:
+                yield from sheets.chunks(found.path, header, rule, wanted, log)
+            except sheets.UnreadableSheets as problem:
+                log.add("error", "unreadable", str(problem))
             return
         encoding = encoding_of(found.path, rule, hints)
         assert encoding is not None, "it was asked for"

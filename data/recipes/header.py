@@ -67,19 +67,21 @@ class Header:
         return self.line.names[position].strip().strip('"')
 
 
+@lru_cache(maxsize=8192)
 def normal(name: str) -> str:
     """A header as it is compared: trimmed, case folded, white space collapsed, byte order mark and quotes off."""
     return " ".join(name.replace("\ufeff", "").strip().strip('"').split()).casefold()
 
 
-def numbered(names: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=2048)
+def numbered(names: tuple[str, ...]) -> tuple[str, ...]:
     """Normal names, of which the second and later ones of a kind get a number: "usage", "usage (2)"."""
     seen: dict[str, int] = {}
     found = []
     for name in map(normal, names):
         seen[name] = seen.get(name, 0) + 1
         found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
-    return found
+    return tuple(found)
 
 
 def needed(recipe: Recipe) -> tuple[Role, ...]:
@@ -116,6 +118,9 @@ class Matcher:
                 else:
                     self._exact.setdefault(normal(header), role)
         self._times = re.compile(recipe.times) if recipe.times else None
+        stamps = {name for name, role in self._exact.items() if role in recipe.stamp.column}
+        by_pattern = any(role in recipe.stamp.column for _, role in self._patterns)
+        self._stamps = None if by_pattern else stamps
 
     def find(self, lines: Iterable[Line]) -> Header | None:
         """The first line that has all columns; else the one that lacks fewest, if it has a time and a value."""
@@ -136,6 +141,8 @@ class Matcher:
         """What a line has of the columns; None without a time or without a value."""
         if self.recipe.file.header:
             return self._by_position(line)
+        if self._stamps is not None and self._stamps.isdisjoint(numbered(line.names)):
+            return None  # most lines of a head end here, and a head is searched by every recipe
         columns: dict[Role, tuple[int, ...]] = {}
         groups: dict[int, Mapping[str, str]] = {}
         times, unknown = [], []

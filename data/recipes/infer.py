@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from data.intake.claims import Question
 from data.intake.raw import UNITS, Hints
@@ -18,6 +19,7 @@ from data.recipes.infer_values import (
     Value,
     balanced,
     channel_of,
+    in_two_ways,
     like_the_others,
     measure_of,
     unit_of,
@@ -25,6 +27,13 @@ from data.recipes.infer_values import (
 )
 from data.recipes.infer_words import meaning_of, plain, says_never, unit_in
 from data.recipes.plan import VALUES
+
+MOST_COLUMNS = 200
+MOST_VALUES = 60
+"""Columns of numbers beyond which nobody can be asked of each."""
+
+LEAST_BREAKS = 2
+"""An order of day and month in which days do not follow each other at least so often is not proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,8 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     table = table_of(grid)
     if table is None:
         return NoTable("no_table", "no rows of a date and a number follow each other in it")
+    if table.wide is None and len(table.header) > MOST_COLUMNS:
+        return NoTable("no_header", f"{len(table.header)} columns, and no header of times says what they are")
     times = times_of(table)
     layout = layout_of(table, times)
     asker = Asker(hints)
@@ -96,11 +107,18 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
         return NoTable("no_stamp", layout)
     order = _order(layout, asker)
     seconds = layout.seconds[order or layout.orders[0]]
+    if table.wide is None and _ends_at_midnight(seconds, layout.step_s(order or layout.orders[0])):
+        why = "00:00 comes after the last time of its own date, so it means the next day; write it as 24:00"
+        return NoTable("no_stamp", why)
     refusals = _too_coarse(layout, order or layout.orders[0])
     used = {*layout.columns, *layout.until, *layout.others, *times}
     used |= {layout.position} if layout.position is not None else set()
     wide = set(table.wide.columns) if table.wide else set()
     numbers = {i for i in range(len(table.header)) if i not in used | wide and _is_numeric(table, i)}
+    if len(numbers) > MOST_VALUES:
+        return NoTable(
+            "no_header", f"{len(numbers)} columns of numbers, and no header of times says what they are"
+        )
     texts = texts_of(table, used | wide, numbers, seconds if not wide else range(len(table.rows)))
     numbers -= {i for i in (texts.meter, texts.register, texts.unit, texts.quality) if i is not None}
     decimal = decimal_of([table.column(i) for i in sorted(numbers | wide) if _may_hold(table, i)])
@@ -116,7 +134,7 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     values = asker.units(values, texts)
     values = asker.kinds(values)
     asker.whole(grid, table, decimal, texts)
-    refusals += _without_energy(values, words, texts, table)
+    refusals = refusals or _without_energy(values, words, texts, table)
     ends = asker.ends(layout, values, seconds)
     zone = asker.zone(layout, table)
     return Inferred(
@@ -125,12 +143,26 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     )  # fmt: skip
 
 
+def _ends_at_midnight(seconds: Sequence[int | None], step: int) -> bool:
+    """Whether 00:00 is written with the date of the day that it ends: after the other times of that date."""
+    if not 0 < step < DAY_S // 2:
+        return False
+    begun: dict[int, int] = {}
+    for before, now in pairwise(second for second in seconds if second is not None):
+        begun.setdefault(before // DAY_S, before % DAY_S)
+        if now % DAY_S == 0 and before - now == DAY_S - step and begun[now // DAY_S]:
+            return True
+    return False
+
+
 def _is_numeric(table: Table, index: int) -> bool:
     """Whether a column holds numbers, or none yet and its name is that of one which may hold some further down."""
     cells, name = table.column(index), table.header[index]
+    named = unit_in(name).name in UNITS or meaning_of(name).channel not in (None, "ignore")
     if all(is_empty(cell) for cell in cells):
-        return unit_in(name).name in UNITS or meaning_of(name).channel not in (None, "ignore")
-    return numeric(cells)
+        return named
+    # A column of readings with some texts is not left out without a word: each of them becomes an error by line.
+    return numeric(cells, 0.5 if named else 0.98)
 
 
 def _may_hold(table: Table, index: int) -> bool:
@@ -140,11 +172,10 @@ def _may_hold(table: Table, index: int) -> bool:
 def _order(layout: Layout, asker: Asker) -> Order | None:
     if len(layout.orders) == 1:
         return layout.orders[0]
-    regular = {order: layout.regularity(order) for order in layout.orders}
-    best = max(layout.orders, key=lambda order: regular[order])
-    others = [share for order, share in regular.items() if order != best]
-    days = {second // DAY_S for second in layout.seconds[best] if second is not None}
-    sure = regular[best] >= 0.98 and max(others) < 0.98 and len(days) > 2
+    breaks = {order: layout.breaks(order) for order in layout.orders}
+    best = min(layout.orders, key=lambda order: breaks[order])
+    others = [count for order, count in breaks.items() if order != best]
+    sure = min(others) >= LEAST_BREAKS and breaks[best] * 5 <= min(others)
     example = {"dmy": "day, month, year", "mdy": "month, day, year", "ymd": "year, month, day"}[best]
     why = f"as {example} its days follow each other without gaps"
     question = Question(
@@ -207,7 +238,18 @@ def _values(
         found.append(Value(name, i, channel, unit, measure_of(name, series, unit.value)))
     by_name = {value.name: columns[value.index] for value in found if value.index is not None}
     found = balanced(without_totals(found, by_name), by_name)
-    return like_the_others(found)
+    if texts.mixed and not texts.apart:
+        found = [_of_mixed(value) for value in found]
+    return in_two_ways(like_the_others(found))
+
+
+def _of_mixed(value: Value) -> Value:
+    """A column of which it is not known which rows follow each other."""
+    if value.measures.value == "power":
+        return value
+    return replace(
+        value, measures=Conclusion(None, 0.0, "several rows have the same time, and nothing says why")
+    )
 
 
 def _about(values: Sequence[Value], title: str) -> list[Value]:
@@ -215,7 +257,9 @@ def _about(values: Sequence[Value], title: str) -> list[Value]:
     stem = says_never(plain(title), "gas", "water", "heat")
     if stem is None:
         return list(values)
-    doubt = Conclusion[str | None]("ignore", 0.9, f"the name or the title of the file says {stem!r}")
+    doubt: Conclusion[str | None] = Conclusion(
+        "ignore", 0.9, f"the name or the title of the file says {stem!r}"
+    )
     return [replace(v, channel=doubt) if v.is_read else v for v in values]
 
 
@@ -237,7 +281,7 @@ def _unit(table: Table, texts: Texts, index: int | None) -> Conclusion[str | Non
 def _series(table: Table, texts: Texts, seconds: Sequence[int | None]) -> list[list[int]]:
     """Rows of each home and register in the order of time."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    keys = [i for i in (texts.meter, texts.register) if i is not None]
+    keys = [*(i for i in (texts.meter, texts.register) if i is not None), *texts.apart]
     for r, row in enumerate(table.rows):
         groups.setdefault(tuple(row[i] for i in keys), []).append(r)
     return [sorted(rows, key=lambda r: (seconds[r] is None, seconds[r] or 0)) for rows in groups.values()]

@@ -122,7 +122,7 @@ class Asker:
             if value in without:
                 measures = value.measures
                 if UNITS[answer][1]:
-                    measures = Conclusion[Measures | None]("power", 1.0, f"{answer} is a unit of power")
+                    measures = Conclusion("power", 1.0, f"{answer} is a unit of power")
                 value = replace(value, unit=given, measures=measures)
             found.append(value)
         return found

@@ -38,10 +38,10 @@ class Decimal:
     open: str = ""
 
 
-def numeric(cells: Sequence[str]) -> bool:
+def numeric(cells: Sequence[str], share: float = 0.98) -> bool:
     """Whether a column holds numbers, with texts for no reading between."""
     filled = [cell for cell in cells if not is_empty(cell)]
-    return bool(filled) and sum(map(is_number, filled)) >= 0.98 * len(filled)
+    return bool(filled) and sum(map(is_number, filled)) >= share * len(filled)
 
 
 def decimal_of(columns: Sequence[Sequence[str]]) -> Decimal:
@@ -49,7 +49,8 @@ def decimal_of(columns: Sequence[Sequence[str]]) -> Decimal:
     cells = {cell for column in columns for cell in column if is_number(cell)}
     marked = {cell.lstrip("+-") for cell in cells if "." in cell or "," in cell}
     spaces = any(re.search(r"\d[ \u00a0\u202f]\d{3}(?!\d)", cell) for cell in cells)
-    thousands = " " if spaces else None
+    apostrophes = any(re.search(r"\d'\d{3}(?!\d)", cell) for cell in cells)
+    thousands = " " if spaces else "'" if apostrophes else None
     if any(re.search(r"\..*,|,.*\.", cell) for cell in marked):
         ends = {
             max(cell.rfind("."), cell.rfind(",")) == cell.rfind(",")
@@ -140,6 +141,8 @@ class Texts:
         quality_words: Measured, estimated and missing words of the flags.
         unknown_quality: Words of the flags whose meaning is not known.
         open: What is not certain, one sentence each.
+        apart: Columns that distinguish rows of one time for a reason that is not known.
+        mixed: Whether many rows have the same time, home and register.
         why: Reason for each column, by number.
     """
 
@@ -150,6 +153,8 @@ class Texts:
     quality_words: Mapping[str, tuple[str, ...]] | None = None
     unknown_quality: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    apart: tuple[int, ...] = ()
+    mixed: bool = False
     why: Mapping[int, str] | None = None
 
 
@@ -180,8 +185,24 @@ def texts_of(table: Table, used: set[int], numbers: set[int], stamps: Sequence[i
     if register is not None:
         why[register] = f"its words choose what a row holds: {', '.join(sorted(words[register])[:4])}"
     known = _flags(table.header[quality], words[quality]) if quality is not None else ({}, ())
-    open_ = _undistinguished(table, rest, key, register)
-    return Texts(meter, register, unit, quality, known[0], known[1], open_, why)
+    full = [(*k, table.rows[n][register] if register is not None else "") for n, k in enumerate(key)]
+    ids = {i: words[i] for i in words if i in numbers and i != meter and _like_ids(table.header[i], words[i])}
+    apart, open_ = _undistinguished(table, {**rest, **ids}, full, register)
+    mixed = len({(*k, row) for k, row in zip(full, table.rows, strict=True)}) - len(set(full)) > 0.05 * len(
+        full
+    )
+    return Texts(meter, register, unit, quality, known[0], known[1], open_, apart, mixed, why)
+
+
+def _like_ids(name: str, words: Counter[str]) -> bool:
+    """Whether a column of numbers may hold numbers of homes: few whole ones, and no unit in its name."""
+    whole = all(re.fullmatch(r"\d+", word) for word in words)
+    return (
+        whole
+        and 1 < len(words) <= MOST_WORDS
+        and unit_in(name).name is None
+        and meaning_of(name).channel is None
+    )
 
 
 def _is_unit(name: str, words: Counter[str]) -> bool:
@@ -270,26 +291,22 @@ def _register(
 
 
 def _undistinguished(
-    table: Table,
-    words: Mapping[int, Counter[str]],
-    key: Sequence[tuple[int | None, str]],
-    register: int | None,
-) -> tuple[str, ...]:
+    table: Table, words: Mapping[int, Counter[str]], full: Sequence[tuple[object, ...]], register: int | None
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Columns that distinguish rows of one time and whose meaning is not known: homes or registers."""
-    full = [(*k, table.rows[n][register] if register is not None else "") for n, k in enumerate(key)]
     if len(set(full)) == len(full):
-        return ()
-    found = []
+        return (), ()
+    found: dict[int, str] = {}
     for i, count in words.items():
         if i == register or len(count) < 2 or len(count) > len(table.rows) // 2:
             continue
         finer = {(*k, table.rows[n][i]) for n, k in enumerate(full)}
         if len(finer) > len(set(full)):
             some = ", ".join(sorted(word for word in count if word)[:3])
-            found.append(
+            found[i] = (
                 f"{table.header[i]!r} has {len(count)} words for the same time ({some}): homes, or parts of one"
             )
-    return tuple(found)
+    return tuple(found), tuple(found.values())
 
 
 def calendar(name: str, values: Sequence[float | None]) -> Conclusion[str] | None:

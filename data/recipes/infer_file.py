@@ -15,7 +15,11 @@ from data.recipes.infer_text import Conclusion, Grid, decoded, encoding_of, grid
 
 TAIL_BYTES = 4_096
 
+FIRST_ROWS = 100
+"""Rows by which a format with little confidence says whether a file is a table at all."""
+
 _GRIDS: WeakKeyDictionary[MeterFile, dict[str | None, Grid | NoTable]] = WeakKeyDictionary()
+_GLIMPSES: WeakKeyDictionary[MeterFile, Inferred | NoTable] = WeakKeyDictionary()
 _FOUND: WeakKeyDictionary[MeterFile, list[tuple[Hints, Inferred | NoTable]]] = WeakKeyDictionary()
 
 
@@ -25,6 +29,18 @@ def head_of(file: MeterFile, hints: Hints) -> Grid | NoTable:
     if hints.encoding not in grids:
         grids[hints.encoding] = _head_of(file, hints.encoding)
     return grids[hints.encoding]
+
+
+def glimpse(file: MeterFile) -> Inferred | NoTable:
+    """What the first rows of a file say."""
+    if file not in _GLIMPSES:
+        grid = head_of(file, Hints())
+        if isinstance(grid, NoTable):
+            _GLIMPSES[file] = grid
+        else:
+            few = replace(grid, rows=grid.rows[:FIRST_ROWS], lines=grid.lines[:FIRST_ROWS])
+            _GLIMPSES[file] = infer(few, Hints())
+    return _GLIMPSES[file]
 
 
 def inferred(file: MeterFile, hints: Hints) -> Inferred | NoTable:

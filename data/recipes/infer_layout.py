@@ -62,12 +62,11 @@ class Layout:
         steps = Counter(b - a for a, b in pairwise(known))
         return max(steps.items(), key=lambda pair: (pair[1], -pair[0]))[0] if steps else 0
 
-    def regularity(self, order: Order) -> float:
-        """Share of neighbouring stamps that are one step apart."""
+    def breaks(self, order: Order) -> int:
+        """How often a stamp is not one step after the one before."""
         known = sorted({second for second in self.seconds[order] if second is not None})
         step = self.step_s(order)
-        even = sum(b - a == step for a, b in pairwise(known))
-        return even / max(len(known) - 1, 1)
+        return sum(b - a != step for a, b in pairwise(known))
 
 
 def _says(name: str, words: Sequence[str]) -> bool:
@@ -205,6 +204,10 @@ def _pair(
     if not apart:
         return None
     length, count = apart.most_common(1)[0]
+    if all(
+        length > 0.9 * DAY_S for length in apart
+    ):  # days or months: refused, and why is easier to see as a pair
+        return candidates[0], candidates[1]
     said = any(has_word(name, "start") or has_word(name, "end") for name in names)
     step = layouts[0].step_s(order)
     if (
@@ -277,17 +280,24 @@ def _of_positions(table: Table, dates: Sequence[TimeColumn]) -> Layout | None:
         layout = _base(table, (date,), dates[1:])
         if step := _counts(numbers, table.column(date.index)):
             why = f"{name!r} numbers the intervals of the day in {table.header[date.index]!r}"
-            return replace(layout, position=index, minutes=step, ends=Conclusion("start", 1.0, why), why=why)
+            seconds = {
+                order: _later(layout.seconds[order], [(n - 1) * step * 60 for n in numbers])
+                for order in layout.orders
+            }
+            return replace(
+                layout,
+                position=index,
+                minutes=step,
+                seconds=seconds,
+                ends=Conclusion("start", 1.0, why),
+                why=why,
+            )
         if _says(plain(name), HOUR_WORDS) and min(numbers) == 0 and max(numbers) == 23:
             formats = {
                 order: tuple(f"{text} %H" for text in texts) for order, texts in layout.formats.items()
             }
             seconds = {
-                order: [
-                    None if s is None else s + n * 3600
-                    for s, n in zip(layout.seconds[order], numbers, strict=True)
-                ]
-                for order in layout.orders
+                order: _later(layout.seconds[order], [n * 3600 for n in numbers]) for order in layout.orders
             }
             return replace(
                 layout,
@@ -297,6 +307,11 @@ def _of_positions(table: Table, dates: Sequence[TimeColumn]) -> Layout | None:
                 why=f"{name!r} is the hour",
             )
     return None
+
+
+def _later(days: Sequence[int | None], seconds: Sequence[int]) -> list[int | None]:
+    """Starts of days, each with seconds added."""
+    return [None if day is None else day + second for day, second in zip(days, seconds, strict=True)]
 
 
 def _counts(numbers: Sequence[int], days: Sequence[str]) -> int | None:

@@ -47,6 +47,15 @@ MONTHS: dict[str, tuple[str, ...]] = {
 }
 
 
+@lru_cache(maxsize=4096)
+def _days(year: int, month: int, day: int) -> int | None:
+    """Days since 1970; None for a date that does not exist."""
+    try:
+        return date(year, month, day).toordinal() - 719_163
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A cell read as a time.
@@ -73,9 +82,8 @@ class Reading:
         """Seconds since 1970, UTC where there is an offset and else on the clock of the file. [s]"""
         a, b, c = self.parts
         year, month, day = {"dmy": (c, b, a), "mdy": (c, a, b), "ymd": (a, b, c)}[order]
-        try:
-            days = date(year + 2000 if year < 100 else year, month, day).toordinal() - 719_163
-        except ValueError:
+        days = _days(year + 2000 if year < 100 else year, month, day)
+        if days is None:
             return None
         return days * DAY_S + self.second - (self.offset_s or 0)
 

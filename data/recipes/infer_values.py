@@ -302,10 +302,10 @@ def with_parts(conclusions: Mapping[str, Conclusion[str | None]]) -> dict[str, C
         if len(names) < 2:
             continue
         parts = {name: _part(name, names) for name in names}
-        apart = len(set(parts.values())) == len(names)
+        apart = len(set(parts.values())) == len(names) and all(parts.values())
         for name in names:
             c = conclusions[name]
-            if apart and parts[name]:
+            if apart:
                 found[name] = replace(c, value=f"{channel}.{parts[name]}")
             else:
                 others = " and ".join(repr(other) for other in names if other != name)
@@ -317,9 +317,28 @@ def with_parts(conclusions: Mapping[str, Conclusion[str | None]]) -> dict[str, C
     return found
 
 
+def in_two_ways(values: Sequence[Value]) -> list[Value]:
+    """Make nothing certain of a channel of which there is energy and power: the same thing twice."""
+    ways: dict[str, set[object]] = {}
+    for value in values:
+        if value.is_read:
+            ways.setdefault(_key(value.channel.value), set()).add(value.measures.value == "power")
+    return [
+        replace(
+            v,
+            channel=replace(
+                v.channel, confidence=min(v.channel.confidence, 0.6), why=f"{v.channel.why}, twice"
+            ),
+        )
+        if v.is_read and v.channel.value and len(ways[_key(v.channel.value)]) > 1
+        else v
+        for v in values
+    ]
+
+
 def _part(name: str, names: Sequence[str]) -> str:
     """The mark of a part, without what all names have."""
-    mine = part_of(name).split("_")
-    common = set.intersection(*(set(part_of(other).split("_")) for other in names))
+    marks = {other: part_of(re.sub(r" \(\d+\)$", "", other)).split("_") for other in names}
+    mine, common = marks[name], set.intersection(*map(set, marks.values()))
     left = [mark for mark in mine if mark not in common and mark]
     return re.sub(r"\W", "_", "_".join(left))

@@ -146,6 +146,7 @@ def plan_of(recipe: Recipe, header: Header, facts: Facts, hints: Hints) -> Plan:
             columns.append(
                 Column(group, rule, label, there, unit, kind, named.get("meter"), _words(rule, said))
             )
+    questions += _asks_twice(columns)
     if recipe.stamp.ends is None and hints.stamp is None and not _fixed_ends(recipe, columns):
         questions.append(_asks_stamp(header, recipe))
     return Plan(tuple(columns), tuple(dict.fromkeys(questions)), tuple(dict.fromkeys(problems)))
@@ -191,6 +192,21 @@ def _unit(
         return hints.unit, None
     unit = unit_named(text)
     return unit, None if unit else f"the unit {text!r} is none of {', '.join(UNITS)}"
+
+
+def _asks_twice(columns: Sequence[Column]) -> list[Question]:
+    """Two columns cannot be the same channel of one home: the user says which counts, or that they are parts of it."""
+    same: dict[tuple[str, str, str | None], list[str]] = {}
+    for column in columns:
+        if column.holds is not None:
+            same.setdefault((column.holds.name, column.holds.part, column.meter), []).append(column.label)
+    asked = []
+    for (name, _part, _meter), labels in same.items():
+        for label in labels if len(labels) > 1 else ():
+            others = ", ".join(repr(other) for other in labels if other != label)
+            asks = f"{label!r} and {others} are both {name}; leave one out, or make them parts of it"
+            asked.append(Question(f"--channel {label}", asks, (IGNORE, name, f"{name}.a", f"{name}.b")))
+    return asked
 
 
 def _asks_channel(label: str) -> Question:

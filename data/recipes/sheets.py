@@ -24,6 +24,8 @@ ROWS = 200_000
 ROUNDED_S = 0.05
 """A time is this near to a whole second; what a spreadsheet computes is not exact. [s]"""
 
+CURE = "save the sheet as CSV"
+
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 MEMBERS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
 
@@ -146,7 +148,18 @@ def _matches(pattern: str | None, cells: Sequence[Any]) -> bool:
 
 
 def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
-    rows: list[list[Any]] = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False, nrows=count)
+    import python_calamine
+
+    try:
+        rows: list[list[Any]] = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False, nrows=count)
+    except (OSError, ValueError, OverflowError, python_calamine.CalamineError) as problem:
+        raise UnreadableSheets(f"the sheet {sheet!r} cannot be read ({problem}); {CURE}") from problem
+    except BaseException as problem:
+        if (
+            type(problem).__name__ != "PanicException"
+        ):  # of the reader's own language; no class that could be named
+            raise
+        raise UnreadableSheets(f"the sheet {sheet!r} cannot be read; {CURE}") from problem
     return rows
 
 
@@ -163,7 +176,7 @@ def _open(path: Path) -> Any:
                 size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST_BYTES:
             sizes = f"{size / 1e6:.0f} MB, and at most {LARGEST_BYTES / 1e6:.0f} MB are read"
-            raise UnreadableSheets(f"the workbook holds {sizes}; save the sheet as CSV")
+            raise UnreadableSheets(f"the workbook holds {sizes}; {CURE}")
         return python_calamine.CalamineWorkbook.from_path(str(path))
     except (zipfile.BadZipFile, OSError, ValueError, python_calamine.CalamineError) as problem:
         raise UnreadableSheets(

@@ -11,6 +11,7 @@ from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 if TYPE_CHECKING:
     from data.formats import Format
+    from data.intake.raw import Hints
     from data.store.checks import Checked
     from data.store.imports import Imported, ImportedHome
 
@@ -130,13 +131,12 @@ def import_files(
         _print_imported(found)
 
 
-def check(path: Path, zone: str | None, fuse_w: int) -> Checked | None:
+def check(path: Path, answers: Hints) -> Checked | None:
     """The report of a store with the numbers of its homes; None for a file."""
-    from data.intake.raw import Hints
     from data.store.checks import check_store
     from data.store.read import is_store
 
-    return check_store(path, Hints(zone=zone, fuse_w=fuse_w)) if is_store(path) else None
+    return check_store(path, answers) if is_store(path) else None
 
 
 def pairs(option: str, given: list[str] | None) -> dict[str, str]:

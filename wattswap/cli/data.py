@@ -35,6 +35,12 @@ def check(
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="A recipe of your own that describes the file.")
     ] = None,
+    unit: _data_sniff.UnitOption = None,
+    stamp: _data_sniff.StampOption = None,
+    dates: _data_sniff.DatesOption = None,
+    encoding: _data_sniff.EncodingOption = None,
+    channel: _data_sniff.ChannelOption = None,
+    yes: _data_sniff.YesOption = False,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -42,13 +48,24 @@ def check(
     from dataclasses import asdict
 
     from data.formats import check as check_file
+    from data.intake.raw import Hints
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
     chosen = _recipe(recipe, format) if recipe is not None else format
-    fuse_w = round(fuse_kw * 1_000)
-    stored = _data_store.check(path, zone, fuse_w)
-    report = stored[0] if stored else check_file(path, format=chosen, zone=zone, fuse_w=fuse_w, kind=kind)
+    answers = Hints(
+        zone=zone,
+        fuse_w=round(fuse_kw * 1_000),
+        kind=kind,
+        unit=unit,
+        stamp=stamp,
+        dates=dates,
+        encoding=encoding,
+        channels=_data_sniff.channels_of(channel),
+        yes=yes,
+    )
+    stored = _data_store.check(path, answers)
+    report = stored[0] if stored else check_file(path, format=chosen, answers=answers)
     if json:
         homes = [_data_show.as_json(one) for one in stored[1]] if stored else []
         print_json({**asdict(report), "ok": report.ok, **({"homes": homes} if stored else {})})
@@ -74,6 +91,7 @@ def _recipe(recipe: Path, format: str | None) -> Format:
 
 
 def _print_report(report: CheckReport) -> None:
+    from data.errors import LISTED
     from data.findings import by_cause
     from wattswap.cli.tables import ONE_LINE, wrapped
 
@@ -92,8 +110,11 @@ def _print_report(report: CheckReport) -> None:
     }
     for name, value in [*facts.items(), *(("note", text) for text in report.notes)]:
         print(wrapped(f"{name:<10} {value}", 11, ONE_LINE))
-    for line in by_cause(report.findings):
+    causes = by_cause(report.findings)
+    for line in causes[:LISTED]:
         print(wrapped(line, 2, ONE_LINE))
+    if len(causes) > LISTED:
+        print(wrapped(f"and {len(causes) - LISTED} more; --json lists them", 2, ONE_LINE))
 
 
 def _span(report: CheckReport) -> str:

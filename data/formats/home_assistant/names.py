@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-GRID = {"p1", "grid", "tariff", "tarif", "dsmr", "meter", "smartmeter"}
+GRID = {"p1", "grid", "tariff", "tarif", "dsmr", "smartmeter"}
 """Words that, beside import or export, leave no doubt that the meter at the grid is meant."""
 
 OTHER = frozenset(
@@ -41,12 +41,8 @@ LIKELY = {
 
 
 def words_of(name: str) -> list[str]:
-    """Words of a statistic_id, in lower case."""
-    return [
-        word
-        for word in re.split(r"[^a-z0-9]+|(?<=[a-z])(?=\d)", name.lower().partition(".")[2] or name)
-        if word
-    ]
+    """Words and numbers of a statistic_id, in lower case, without its domain; `p1` is a word."""
+    return re.findall(r"p1|[a-z]+|\d+", name.lower().partition(".")[2] or name.lower())
 
 
 def channels_by_name(names: Sequence[str]) -> dict[str, str]:

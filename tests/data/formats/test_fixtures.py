@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from data.formats import FORMATS, claims_on, read, recognise
+from data.formats import claims_on, read, recognise
 from data.intake.claims import RECOGNISED
 from data.intake.file import MeterFile
 from tests.kits.fixture_kit import Fixture, fixtures
 
-
-def _marks(fixture: Fixture) -> tuple[pytest.MarkDecorator, ...]:
-    """A layout is found and its fixture written before anything reads it."""
-    known = fixture.said.get("format", "plain") in FORMATS.all()
-    return () if known else (pytest.mark.skip(reason="no format reads this layout yet"),)
-
-
-ALL = [pytest.param(f, id=f.folder.name, marks=_marks(f)) for f in fixtures()]
+ALL = [pytest.param(fixture, id=fixture.folder.name) for fixture in fixtures()]
 
 
 @pytest.mark.parametrize("fixture", ALL)

@@ -220,11 +220,17 @@ def test_devices_are_left_out_and_production_is_asked_about(tmp_path: Path) -> N
     assert any("1 statistics of devices" in note for note in data.source.notes)
 
 
-def test_a_battery_that_imports_is_no_import_of_the_home(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "proposal"),
+    [("sensor.plug_in_battery_energy_import", "ignore"), ("sensor.garage_meter_energy_import", "import")],
+)
+def test_an_import_that_may_not_be_at_the_grid_is_asked_about(
+    tmp_path: Path, name: str, proposal: str
+) -> None:
     path = tmp_path / "home-assistant_v2.db"
-    write(path, {"sensor.plug_in_battery_energy_import": [0, 2, 4]})
+    write(path, {name: [0, 2, 4]})
     (question,) = read_file(path).questions
-    assert question.proposal == "ignore"
+    assert question.proposal == proposal
 
 
 def test_a_sum_that_falls_is_missing_and_never_negative(tmp_path: Path) -> None:

@@ -56,6 +56,21 @@ def test_statistics_of_one_type_are_summed(
     assert data.start_s == int(START.timestamp())
 
 
+@pytest.mark.parametrize(("again", "same"), [("0.001", True), ("0.002", False)])
+def test_a_statistic_that_is_there_twice_counts_once(tmp_path: Path, again: str, same: bool) -> None:
+    path = tmp_path / "energy.csv"
+    write(path, [("grid_consumption", [1, 2, 3, 4, 5])])
+    text = path.read_text(encoding="utf-8")
+    line = text.splitlines()[1].replace("0.001", again)
+    path.write_text(f"{text}{line}\n", encoding="utf-8")
+    reading = read(path, FORMATS.get("home_assistant_csv"), Hints())
+    if same:
+        assert reading.data is not None
+        assert reading.data.import_wh[:, 0].tolist() == [1, 2, 3, 4, 5]
+    else:
+        assert [finding.code for finding in reading.findings] == ["conflict"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import re
 import sys
@@ -311,3 +312,26 @@ def test_real_telegrams_of_each_version_make_a_log(name: str, tmp_path: Path) ->
     data = loaded(log, tmp_path, Hints()).data
     assert data is not None
     assert (data.minutes, data.import_wh[:, 0].tolist()) == (15, [100, 300])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nem12_issued_again",
+        "nem12_step_changes",
+        "eiep3_half_hours",
+        "mscons_corrected",
+        "mscons_one_line",
+        "dsmr_p1_v5",
+    ],
+)
+def test_small_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is given out piece by piece, in the middle of days, messages and homes."""
+    fixture = Fixture(METERS / name)
+    module = importlib.import_module(f"data.formats.{fixture.said['format']}")
+    monkeypatch.setattr(module, "CHUNK_ROWS", 2)
+    if fixture.said["format"] == "mscons":
+        monkeypatch.setattr(module, "READ_BYTES", 64)
+    reading = formats.read(fixture.path, formats.recognise(fixture.path), fixture.hints)
+    assert reading.data is not None
+    fixture.assert_holds(reading.data)

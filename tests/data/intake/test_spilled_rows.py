@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -9,9 +10,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from data.formats import FileReading, check, load, read, recognise
+from data.formats import FileReading, Format, check, load, read, recognise
 from data.intake import spill
-from data.intake.raw import Hints
+from data.intake.claims import NO_CLAIM
+from data.intake.raw import Channel, Hints, RawReadings, exact_stamps, labels, numbers
 from data.readings import MeterData
 from tests.kits.meter_kit import TEN, rows, write
 
@@ -184,3 +186,22 @@ def test_energy_beyond_int32_stays_whole(tmp_path: Path, monkeypatch: pytest.Mon
     data = load(path, fuse_w=10**12)
     assert data.import_wh[:2].tolist() == [[3_000_000_000, 100], [3_000_000_000, 200]]
     assert (data.import_wh.dtype, data.export_wh.dtype) == (np.int64, np.int32)
+
+
+def test_homes_without_a_register_are_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spilling(monkeypatch, 1)
+    path = tmp_path / "any"
+    path.write_text("of another format")
+
+    def parse(*_: object) -> Iterator[RawReadings]:
+        for home, channel in (("a", "import"), ("b", "pv")):
+            stamp = exact_stamps(1_700_000_100 // 3600 * 3600 + 900 * np.arange(96))
+            values = {Channel(channel): numbers([0.1] * 96)}
+            yield RawReadings(np.arange(2, 98), labels([home] * 96), stamp, values)
+
+    format = Format("any", "", "", lambda _file: NO_CLAIM, parse)
+    reading = read(path, format, Hints())
+    assert reading.data is None
+    assert [(f.code, f.household) for f in reading.findings if f.severity == "error"] == [
+        ("no_register", "b")
+    ]

@@ -147,6 +147,7 @@ def test_the_summary_of_a_live_run_fits(screen: int, capsys: Capture) -> None:
 def test_checks_of_scenarios_and_data_fit(screen: int, street: Path, capsys: Capture) -> None:
     fits(call(capsys, "validate", street).out, screen)
     fits(call(capsys, "data", "check", street / "meter.csv").out, screen)
+    fits(call(capsys, "data", "sniff", street / "meter.csv").out, screen)
 
 
 @every_width

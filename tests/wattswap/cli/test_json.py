@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "data undo": (2, "{out}/store"),
     "data resample": (0, "{out}/store --minutes 60 --out {out}/hours"),
     "data assemble": (0, "{out}/store --out {out}/assembled"),
+    "data sniff": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
     "grid check": (0, "{out}/street.dss"),
