@@ -12,7 +12,7 @@ import numpy as np
 from data import clock
 from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnrecognisedFile
 from data.findings import Finding, errors_of
-from data.intake.assemble import meter_data, on_grid
+from data.intake.assemble import meter_data, on_grid, registers_of
 from data.intake.checks import check as check_data
 from data.intake.claims import Claim, Question
 from data.intake.counters import as_said
@@ -41,8 +41,9 @@ class Format:
         unit: Unit and kind of the values in the file.
         sniff: How sure it is that a file has this format, and why; reads `file.head` and `file.name`, or
             for a folder the files in it, and no more.
-        parse: Yields the readings of a file in chunks, or a single `GridReadings`. What is wrong goes into the log, by
-            line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be identified.
+        parse: Yields the readings of a file in chunks, or a single `GridReadings` or `MeterData`. What is wrong
+            goes into the log, by line; a parser raises nothing for a bad file, and yields nothing if the rows cannot be
+            identified.
         zone: Zone of the file's local stamps, where the format fixes it; else the user has to give it.
         asks: What a file of this format leaves open and `Hints` does not answer, from its head.
         meters: What names a home in the file: a "name" that may be kept; an "id" that identifies people, such as the
@@ -56,7 +57,7 @@ class Format:
     summary: str
     unit: str
     sniff: Callable[[MeterFile], Claim]
-    parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings]]
+    parse: Callable[[MeterFile, Hints, IntakeLog], Iterator[RawReadings | GridReadings | MeterData]]
     zone: str | None = None
     asks: Callable[[MeterFile, Hints], tuple[Question, ...]] = _asks_nothing
     meters: MeterNames = "name"
@@ -65,7 +66,12 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry(
-    "meter format", folders=("data.formats",), group="wattswap.formats", item=Format, contract=3
+    "meter format",
+    # The store registers itself here from a room above: it is found by its name, and this room does not import it.
+    folders=("data.formats", "data.store.format"),
+    group="wattswap.formats",
+    item=Format,
+    contract=3,
 )
 
 
@@ -121,6 +127,7 @@ class FileReading:
         questions: What has to be answered before it can be read.
         ids: What the file calls the homes of `data`, in their order. For whoever adds to a store, which keeps no more
             of it than a salted hash: never to be shown.
+        channels: Registers that the file has: in `data` the energy of any other register is 0, and not metered.
     """
 
     data: MeterData | None
@@ -129,6 +136,7 @@ class FileReading:
     zone: str
     questions: tuple[Question, ...] = ()
     ids: tuple[str, ...] = field(default=(), repr=False)
+    channels: frozenset[str] = frozenset(("import", "export"))
 
 
 def recognise(path: Path) -> Format:
@@ -209,6 +217,8 @@ def _read(file: MeterFile, format: Format, hints: Hints, names: Names, room: Pat
             if not log.has_errors:
                 log.add("error", "empty_file", "the file has a header but no rows; export it again")
             return _unread(log, log.zone or zone)
+        if isinstance(first, MeterData):
+            return FileReading(first, log.findings(), log.rows or 0, log.zone or "not known")
         if isinstance(first, GridReadings):
             return _finished(file, format, hints, log, [(first, None)], log.zone or "not known")
         raw = gathered(_meant(chain([first], chunks), hints, names, log), room)
@@ -233,7 +243,7 @@ def _read(file: MeterFile, format: Format, hints: Hints, names: Names, room: Pat
 
 
 def _meant(
-    chunks: Iterable[RawReadings | GridReadings], hints: Hints, names: Names, log: IntakeLog
+    chunks: Iterable[RawReadings | GridReadings | MeterData], hints: Hints, names: Names, log: IntakeLog
 ) -> Iterator[RawReadings]:
     """The rows of a file with the names of their homes, read as the user says."""
     for chunk in chunks:
@@ -278,12 +288,8 @@ def _finished(
         homes: Ids of all homes, in the order of the file.
     """
     rows = log.rows or len(parts[0][0].quality)
-    if not {channel.name for grid, _ in parts for channel in grid.energy} & {
-        "import",
-        "net",
-        "load",
-        OTHER_LOAD,
-    }:
+    channels = {channel.name for grid, _ in parts for channel in grid.energy}
+    if not hints.partial and not channels & {"import", "load", OTHER_LOAD, "net"}:
         log.add(
             "error", "no_register", "the file holds no import and no load; choose the export that has them"
         )
@@ -301,7 +307,7 @@ def _finished(
         data, note = joined(found, homes)
         data = replace(data, source=replace(source, notes=(*source.notes, note)))
     given = {m for _, placed in parts if placed is not None for m in placed.given}
-    return _concluded(data, given, hints, log, rows, where)
+    return replace(_concluded(data, given, hints, log, rows, where), channels=registers_of(channels))
 
 
 def _concluded(

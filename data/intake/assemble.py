@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -142,6 +142,13 @@ def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, i
     return energy
 
 
+def registers_of(channels: Iterable[str]) -> frozenset[str]:
+    """Registers at the grid that a file has: as they are, or as its net or gross energy gives them."""
+    names = set(channels)
+    both = "net" in names or (bool(names & {"load", OTHER_LOAD}) and "import" not in names)
+    return frozenset(("import", "export") if both else names & {"import", "export"})
+
+
 def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, BatterySpec | None]) -> MeterData:
     """Round to whole Wh, and compute what the meter at the grid shows where a source has gross meters only.
 
@@ -158,15 +165,16 @@ def meter_data(grid: GridReadings, source: Source, batteries: Mapping[str, Batte
                 load += part
         wh = {"load": load, **wh}
     owned = {home_id(name): battery for name, battery in batteries.items()}
-    if "import" not in wh:
+    if "import" not in wh and "load" in wh:
         net = wh["load"] - wh["pv"] if "pv" in wh else wh["load"]
         wh |= {"import": np.maximum(net, 0), "export": np.maximum(-net, 0)}
+    nothing = np.zeros(grid.quality.shape, dtype=np.int64)
     return MeterData(
         households=grid.households,
         start_s=grid.start_s,
         minutes=grid.minutes,
-        import_wh=wh.pop("import"),
-        export_wh=wh.pop("export") if "export" in wh else np.zeros(grid.quality.shape, dtype=np.int64),
+        import_wh=wh.pop("import", nothing),
+        export_wh=wh.pop("export", nothing.copy()),
         quality=grid.quality,
         sub_meters=wh,
         batteries=tuple(owned.get(home_id(name)) for name in grid.households),

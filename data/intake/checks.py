@@ -13,7 +13,7 @@ from data.findings import FindingLog, runs
 from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
-from data.intake.raw import Channel, Hints
+from data.intake.raw import OTHER_LOAD, Channel, Hints
 from data.intake.sun import check_sun
 from data.readings import MEASURED, MeterData
 from market.errors import printable
@@ -58,7 +58,13 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
             _check_power(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
         elif there:
             _check_sub_meter(log, str(channel), energy, cells.line_of, data, hints.fuse_w)
-    _check_homes(log, data)
+    if channels.keys() & {
+        "import",
+        "net",
+        "load",
+        OTHER_LOAD,
+    }:  # of a part of a home the consumption is not known
+        _check_homes(log, data)
     check_sun(data, placed.zone, log)
 
 

@@ -73,6 +73,7 @@ class Hints:
             one home.
         recipe: A recipe of the user's own; None for those that are known.
         yes: Take proposed answers of confidence `PROPOSED` or more.
+        partial: The file may hold a part of its homes, such as their export or production; others hold the rest.
     """
 
     zone: str | None = None
@@ -87,6 +88,7 @@ class Hints:
     homes: Mapping[str, str] = field(default_factory=dict)
     recipe: Path | None = None
     yes: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

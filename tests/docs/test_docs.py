@@ -34,6 +34,8 @@ PAGES = (
     "docs/how-to/report.md",
     "docs/how-to/forecasts.md",
     "docs/reference/grid-files.md",
+    "docs/how-to/import-meter-data.md",
+    "docs/reference/store.md",
 )
 SLOW = (
     "docs/explanation/price-and-rationing.md",

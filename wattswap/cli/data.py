@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wattswap.cli import _data_sniff
+from wattswap.cli import _data_assemble, _data_repair, _data_show, _data_sniff, _data_store
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
@@ -15,7 +15,7 @@ from wattswap.errors import ExitCode
 if TYPE_CHECKING:
     from data.formats import CheckReport, Format
 
-app = typer.Typer(help="Check meter data before use.", no_args_is_help=True)
+app = typer.Typer(help="Check, import, repair and show meter data.", no_args_is_help=True)
 
 
 @app.command()
@@ -64,11 +64,15 @@ def check(
         channels=_data_sniff.channels_of(channel),
         yes=yes,
     )
-    report = check_file(path, format=chosen, answers=answers)
+    stored = _data_store.check(path, answers)
+    report = stored[0] if stored else check_file(path, format=chosen, answers=answers)
     if json:
-        print_json({**asdict(report), "ok": report.ok})
+        homes = [_data_show.as_json(one) for one in stored[1]] if stored else []
+        print_json({**asdict(report), "ok": report.ok, **({"homes": homes} if stored else {})})
     else:
         _print_report(report)
+        if stored:
+            _data_show.print_checked(path.name, stored)
         errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
             note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
@@ -124,6 +128,13 @@ def _span(report: CheckReport) -> str:
     return f"{moment(report.first, zone)} to {moment(report.last, zone)} ({known})"
 
 
+app.command("import")(_data_store.import_files)
+app.command()(_data_store.export)
+app.command()(_data_show.show)
+app.command()(_data_repair.repair)
+app.command()(_data_repair.undo)
+app.command()(_data_repair.resample)
+app.command()(_data_assemble.assemble)
 app.command()(_data_sniff.sniff)
 app.command()(_data_sniff.recipe)
 

@@ -23,12 +23,26 @@ def new(
             metavar="CODE",
         ),
     ] = None,
+    from_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-data", help="A store of imported meter data; the scenario runs it.", metavar="STORE"
+        ),
+    ] = None,
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
+    from wattswap.errors import UsageError
     from wattswap.scenario.from_grid import write_grid
+    from wattswap.scenario.from_store import write_from_store
     from wattswap.scenario.load import write_new
 
-    for path in write_new(folder, template) if grid is None else write_grid(folder, grid):
+    if grid is not None and from_data is not None:
+        raise UsageError.of("--from-data", "excludes --grid", "keep one of the two")
+    if from_data is not None:
+        written = write_from_store(folder, from_data)
+    else:
+        written = write_new(folder, template) if grid is None else write_grid(folder, grid)
+    for path in written:
         print(path)
     typer.echo(f"Next: wattswap run {folder}", err=True)
 

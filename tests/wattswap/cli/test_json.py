@@ -12,6 +12,7 @@ from typing import Any
 import highspy
 import pytest
 
+from data.store.imports import Options, import_files
 from tests.kits.run_kit import call
 from wattswap.cli import command
 from wattswap.results import RunResult
@@ -36,6 +37,13 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "report": (0, "{run} --out {out}/report.html"),
     "clear": (0, "{out}/book.json -m welfare_optimum"),
     "data check": (0, "{street}/meter.csv"),
+    "data import": (0, "{street}/meter.csv --out {out}/new.store"),
+    "data export": (0, "{out}/store --out {out}/readings.csv"),
+    "data show": (0, "{out}/store"),
+    "data repair": (0, "{out}/store --policy zero"),
+    "data undo": (2, "{out}/store"),
+    "data resample": (0, "{out}/store --minutes 60 --out {out}/hours"),
+    "data assemble": (0, "{out}/store --out {out}/assembled"),
     "data sniff": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
@@ -66,6 +74,7 @@ def places(street: Path, finished: RunResult, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("json")
     (out / "book.json").write_text(BOOK, encoding="utf-8")
     (out / "street.dss").write_text(STREET, encoding="utf-8")
+    import_files([street / "meter.csv"], out / "store", Options())
     return {"street": street, "run": finished.path, "out": out}
 
 

@@ -1,0 +1,1 @@
+"""What the store registers among the formats of meter data, so that every place that reads a file takes a store."""

@@ -1,0 +1,179 @@
+"""Whose readings a file holds: ids leave a salted hash and nothing else, and what cannot be known is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data.store.errors import Mismatch
+from data.store.incoming import Unanswered, clean_name
+from data.store.read import read_store
+from tests.kits.store_kit import (
+    EAN,
+    OTHER_EAN,
+    files_of,
+    imported,
+    vendor_formats,
+    write_plain_csv,
+    write_vendor,
+)
+
+
+@pytest.fixture(autouse=True)
+def _formats() -> Iterator[None]:
+    with vendor_formats():
+        yield
+
+
+def options_of(error: pytest.ExceptionInfo[Unanswered]) -> list[str]:
+    return [question.option for _, question in error.value.questions]
+
+
+def test_homes_with_an_id_are_numbered_and_found_again_by_a_hash(tmp_path: Path) -> None:
+    june = write_vendor(tmp_path / "june.csv", {EAN: [1, 2], OTHER_EAN: [3, 4]})
+    july = write_vendor(
+        tmp_path / "july.csv", {OTHER_EAN: [5], EAN: [6], "541448": [7]}, "2026-06-01T00:30:00"
+    )
+    found = imported(tmp_path / "s", june)
+    assert [one.home for one in found.homes] == ["home-1", "home-2"]
+    more = imported(tmp_path / "s", july, hints=hints_of(minutes=15))
+    assert [(one.home, one.new) for one in more.homes] == [
+        ("home-2", False),
+        ("home-1", False),
+        ("home-3", True),
+    ]
+    content = read_store(tmp_path / "s")
+    assert [one.energy["import"].tolist() for one in content.series] == [[1, 2, 6], [3, 4, 5], [7]]
+
+
+def hints_of(**options: object):  # type: ignore[no-untyped-def]
+    from data.intake.raw import Hints
+
+    return Hints(**options)  # type: ignore[arg-type]
+
+
+def test_no_id_is_anywhere_in_a_store(tmp_path: Path) -> None:
+    file = write_vendor(tmp_path / f"export_{EAN}_2026.csv", {EAN: [1, 2], OTHER_EAN: [3, 4]})
+    found = imported(tmp_path / "s", file)
+    assert found.sources[0].file == "export_#_2026.csv"
+    for name, content in files_of(tmp_path / "s").items():
+        assert EAN.encode() not in content, name
+        assert OTHER_EAN.encode() not in content, name
+    manifest = read_store(tmp_path / "s").manifest
+    assert manifest.meters[manifest.hash_of(EAN)] == "home-1"
+    imported(tmp_path / "other", file)
+    other = read_store(tmp_path / "other").manifest
+    assert not set(other.meters) & set(manifest.meters), "another store has another salt"
+
+
+def test_long_numbers_in_the_name_of_a_file_are_left_out() -> None:
+    assert clean_name("Verbruik_541448820099887766_2023-10-01.csv", ()) == "Verbruik_#_2023-10-01.csv"
+    assert clean_name("20231001.csv", ()) == "20231001.csv"
+
+
+def test_a_home_is_named_by_its_id_or_by_its_number_in_the_file(tmp_path: Path) -> None:
+    file = write_vendor(tmp_path / "june.csv", {EAN: [1, 2], OTHER_EAN: [3, 4]})
+    found = imported(tmp_path / "s", file, given={EAN: "anna", "home-2": "ben"})
+    assert [one.home for one in found.homes] == ["anna", "ben"]
+    again = imported(tmp_path / "s", file)
+    assert [one.home for one in again.homes] == ["anna", "ben"]
+    with pytest.raises(Mismatch, match="this meter is anna in this store already"):
+        imported(tmp_path / "s", file, given={EAN: "cleo"})
+    with pytest.raises(Mismatch, match="--map nobody=x: no home and no file is called nobody"):
+        imported(tmp_path / "s", file, given={"nobody": "x"})
+
+
+def test_named_homes_keep_their_names(tmp_path: Path) -> None:
+    file = write_plain_csv(tmp_path / "a.csv", {"anna": [1, 2], "ben": [3, 4]})
+    found = imported(tmp_path / "s", file, given={"ben": "the-bens"})
+    assert [one.home for one in found.homes] == ["anna", "the-bens"]
+
+
+def test_one_file_without_a_home_is_one_home(tmp_path: Path) -> None:
+    found = imported(tmp_path / "s", write_vendor(tmp_path / "a.csv", {"": [1, 2]}))
+    assert [one.home for one in found.homes] == ["home-1"]
+    named = imported(tmp_path / "t", write_vendor(tmp_path / "b.csv", {"": [1, 2]}), given={"b.csv": "anna"})
+    assert [one.home for one in named.homes] == ["anna"]
+
+
+def test_files_of_one_time_without_a_home_are_a_home_each_unless_they_are_combined(tmp_path: Path) -> None:
+    files = [write_vendor(tmp_path / f"{n}.csv", {"": [n, n, n + 1]}) for n in (1, 2, 3)]
+    each = imported(tmp_path / "s", *files)
+    assert [one.home for one in each.homes] == ["home-1", "home-2", "home-3"]
+    one = imported(tmp_path / "t", *files, combine=True)
+    assert [(one.home, one.how, one.files) for one in one.homes] == [
+        ("home-1", ("summed",), ("1.csv", "2.csv", "3.csv"))
+    ]
+    assert read_store(tmp_path / "t").series[0].energy["import"].tolist() == [6, 6, 9]
+
+
+def test_files_that_follow_each_other_without_a_home_are_asked_about(tmp_path: Path) -> None:
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
+    july = write_vendor(tmp_path / "july.csv", {"": [3, 4]}, "2026-06-01T00:30:00")
+    with pytest.raises(Unanswered, match="of one home, or of one each") as error:
+        imported(tmp_path / "s", june, july)
+    assert options_of(error) == ["--combine or --no-combine"]
+    assert not (tmp_path / "s").exists()
+    one = imported(tmp_path / "s", june, july, combine=True)
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3, 4]
+    assert one.homes[0].how == ("continued",)
+    two = imported(tmp_path / "t", june, july, combine=False)
+    assert [one.home for one in two.homes] == ["home-1", "home-2"]
+
+
+def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
+    july = write_vendor(tmp_path / "july.csv", {"": [3, 4]}, "2026-06-01T00:30:00")
+    imported(tmp_path / "s", june)
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "s", july)
+    assert options_of(error) == ["--map"]
+    assert "july.csv=home-1|july.csv=NEW-NAME" in str(error.value)
+    imported(tmp_path / "s", july, given={"july.csv": "home-1"})
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3, 4]
+    august = write_vendor(tmp_path / "august.csv", {"": [9, 9]}, "2026-06-01T01:00:00")
+    imported(tmp_path / "s", august, combine=True)
+    assert read_store(tmp_path / "s").series[0].intervals == 6
+    imported(tmp_path / "s", write_vendor(tmp_path / "other.csv", {"": [7, 7, 8]}), combine=False)
+    assert set(read_store(tmp_path / "s").manifest.homes) == {"home-1", "home-2"}
+
+
+def test_import_and_export_of_one_home_in_two_files(tmp_path: Path) -> None:
+    drawn = write_vendor(tmp_path / "import.csv", {EAN: [1, 2]})
+    given = write_vendor(tmp_path / "export.csv", {OTHER_EAN: [5, 6]}, register="export")
+    with pytest.raises(Mismatch, match="home home-2 has export and neither import nor load"):
+        imported(tmp_path / "s", drawn, given)
+    found = imported(tmp_path / "s", drawn, given, given={EAN: "anna", OTHER_EAN: "anna"})
+    assert [one.home for one in found.homes] == ["anna"]
+    one = read_store(tmp_path / "s").series[0]
+    assert {name: column.tolist() for name, column in one.energy.items()} == {
+        "import": [1, 2],
+        "export": [5, 6],
+    }
+    later = write_vendor(
+        tmp_path / "later.csv", {OTHER_EAN: [6, 7]}, "2026-06-01T00:15:00", register="export"
+    )
+    imported(tmp_path / "s", later)
+    one = read_store(tmp_path / "s").series[0]
+    assert one.energy["export"].tolist() == [5, 6, 7]
+
+
+def test_answers_are_used_again_for_the_same_meter_and_for_no_other(tmp_path: Path) -> None:
+    june = write_vendor(tmp_path / "june.csv", {EAN: [1, 2]})
+    june.write_text(june.read_text().replace("#vendor import", "#vendor ask"))
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "s", june)
+    assert options_of(error) == ["--stamp"]
+    first = imported(tmp_path / "s", june, hints=hints_of(stamp="start", channels={"Wh": "import"}))
+    assert first.sources[0].answers["stamp"] == "start"
+    july = write_vendor(tmp_path / "july.csv", {EAN: [3, 4]}, "2026-06-01T00:30:00")
+    july.write_text(july.read_text().replace("#vendor import", "#vendor ask"))
+    again = imported(tmp_path / "s", july)
+    assert again.files[0].earlier == {"channel Wh": "import", "stamp": "start"}
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3, 4]
+    stranger = write_vendor(tmp_path / "ben.csv", {OTHER_EAN: [3, 4]})
+    stranger.write_text(stranger.read_text().replace("#vendor import", "#vendor ask"))
+    with pytest.raises(Unanswered):
+        imported(tmp_path / "s", stranger)

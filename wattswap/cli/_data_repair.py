@@ -1,0 +1,227 @@
+"""Repairs of a store, as layers that can be taken away, and its readings in another step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from wattswap.cli._data_store import SHOWN, HomeOption, StoreArgument, pairs
+from wattswap.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from data.store.repair import Repair
+
+OutStore = Annotated[
+    Path, typer.Option("--out", help="The new store; nothing is overwritten.", metavar="STORE")
+]
+
+
+def repair(
+    store: StoreArgument,
+    policy: Annotated[
+        Literal["interpolate", "previous-day", "next-day", "same-weekday", "zero"],
+        typer.Option("--policy", help="How intervals without a reading are filled."),
+    ],
+    home: HomeOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="First interval, as in 2026-03-01T10:00; local time.", metavar="TIME"),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="End of the last interval; local time.", metavar="TIME")
+    ] = None,
+    known_kwh: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--known-kwh",
+            help="Energy of one gap that is known, as in import=12.345; kept to the Wh.",
+            metavar="CHANNEL=KWH",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fill intervals without a reading, marked as estimated, in a layer that `data undo` takes away."""
+    from data import clock
+    from data.store.read import read_store
+    from data.store.repair import repair as repaired
+    from data.store.write import writing
+    from wattswap.cli.output import note
+
+    known_wh = {name: _wh("--known-kwh", value) for name, value in pairs("--known-kwh", known_kwh).items()}
+    content = read_store(store, home)
+    zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
+    window = (_seconds("--from", start, content.manifest.zone), _seconds("--to", end, content.manifest.zone))
+    found = {one.home: repaired(one, policy, zone, window, known_wh) for one in content.series}
+    patches = [one.patch for one in found.values() if one.patch is not None]
+    made = False
+    if patches and not dry_run:
+        with writing(store) as writer:
+            if writer.manifest != content.manifest:  # another process wrote in the meantime
+                content = read_store(store, home)
+                found = {one.home: repaired(one, policy, zone, window, known_wh) for one in content.series}
+                patches = [one.patch for one in found.values() if one.patch is not None]
+            intervals = sum(len(patch.time_s) for patch in patches)
+            writer.repair(patches, policy, f"{intervals} intervals of {len(patches)} homes by {policy}")
+            made = True
+    _print_repaired(store, policy, found, made=made, json=json)
+    if not json and dry_run and patches:
+        note("Nothing was changed; without --dry-run it is.")
+
+
+def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made: bool, json: bool) -> None:
+    import pandas as pd
+
+    from wattswap.cli._data_words import table_of
+    from wattswap.cli.output import print_json
+
+    homes: dict[str, dict[str, Any]] = {
+        home: {
+            "gaps": one.gaps,
+            "filled": len(one.patch.time_s) if one.patch else 0,
+            "left": one.left,
+            "added_wh": one.patch.added_wh() if one.patch else {},
+        }
+        for home, one in found.items()
+    }
+    if json:
+        print_json({"store": str(store), "policy": policy, "made": made, "homes": homes})
+        return
+    rows = {
+        home: {
+            "gaps": one["gaps"],
+            "filled": one["filled"],
+            "left": one["left"],
+            **{f"{name} kWh": f"{wh / 1000:+.3f}" for name, wh in one["added_wh"].items() if name in SHOWN},
+        }
+        for home, one in homes.items()
+        if one["filled"]
+    }
+    left = sum(one.left for one in found.values())
+    if not rows:
+        what = f"{left} intervals stay without a reading" if left else "no interval lacks a reading"
+        print(f"{store}: nothing to fill by {policy}; {what}")
+        return
+    frame = pd.DataFrame(rows).T
+    frame.index.name = "home"
+    table_of(f"{store}: intervals filled by {policy}, and the energy that is added, estimated", frame)
+
+
+def undo(store: StoreArgument, json: JsonOption = False) -> None:
+    """Take the last repair away; the readings are what they were before it, bit for bit."""
+    from data.store.write import writing
+    from wattswap.cli.output import print_json
+    from wattswap.errors import UsageError
+
+    with writing(store) as writer:
+        if not writer.manifest.layers:
+            raise UsageError.of(
+                str(store), "has no repair that could be taken away", "`data repair` makes one"
+            )
+        last = writer.manifest.layers[-1]
+        writer.undo(f"{last.intervals} intervals by {last.policy}")
+        left = len(writer.manifest.layers)
+    if json:
+        undone = {"policy": last.policy, "intervals": last.intervals, "homes": list(last.homes)}
+        print_json({"store": str(store), "undone": undone, "layers_left": left})
+    else:
+        print(
+            f"{store}: {last.intervals} intervals of {len(last.homes)} homes are as imported again ({last.policy})"
+        )
+
+
+def resample(
+    store: StoreArgument,
+    minutes: Annotated[int, typer.Option("--minutes", help="The new step: 5, 15, 30 or 60.")],
+    out: OutStore,
+    profile: Annotated[
+        Literal["flat"] | None,
+        typer.Option(
+            "--profile", help="How energy is spread over shorter intervals, which are then estimated."
+        ),
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a store in another step; energy stays the same to the Wh."""
+    from dataclasses import replace
+
+    from data import clock
+    from data.store.read import read_store
+    from data.store.resample import resampled
+    from data.store.write import making, refuse_taken, whole
+    from wattswap.cli.output import print_json
+    from wattswap.cli.tables import wrapped
+
+    refuse_taken(out)
+    content = read_store(store, home)
+    zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
+    series = [resampled(one, minutes, profile, zone) for one in content.series]
+    homes = [replace(content.manifest.homes[one.home], minutes=minutes) for one in series]
+    says = f"{len(series)} homes of {store.name} in intervals of {minutes} minutes"
+    names = {one.name for one in homes}
+    meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
+    with making(out, content.manifest.zone, content.manifest.salt) as writer:
+        writer.append(
+            whole(series),
+            homes,
+            says,
+            meters=meters,
+            sources=content.manifest.sources,
+            command="resample",
+        )
+    energy = {
+        one.home: {name: (before.total_wh(name), one.total_wh(name)) for name in one.energy}
+        for before, one in zip(content.series, series, strict=True)
+    }
+    total = sum(after for home_ in energy.values() for _, after in home_.values())
+    assert all(before == after for home_ in energy.values() for before, after in home_.values()), (
+        "energy is kept"
+    )
+    if json:
+        totals = {home_: {name: after for name, (_, after) in one.items()} for home_, one in energy.items()}
+        print_json({"store": str(out), "minutes": minutes, "energy_wh": totals})
+    else:
+        kwh = f"{total / 1000:,.3f} kWh of all registers"
+        print(
+            wrapped(
+                f"{out}: {len(series)} homes in intervals of {minutes} minutes; {kwh}, the same to the Wh"
+            )
+        )
+
+
+def _wh(option: str, text: str) -> int:
+    """Whole Wh of a text in kWh."""
+    from decimal import Decimal, InvalidOperation
+
+    from wattswap.errors import UsageError
+
+    try:
+        wh = Decimal(text) * 1000
+        if wh >= 0 and wh == int(wh):
+            return int(wh)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    raise UsageError.of(option, f"{text!r} is no energy in kWh with up to three decimals", "write 12.345")
+
+
+def _seconds(option: str, text: str | None, zone: str | None) -> int | None:
+    """An instant, on the local clock of a zone where it has no offset. [s since 1970]"""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    from wattswap.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError.of(option, f"{text!r} is no time", "write 2026-03-01T10:00") from None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
+    return int(when.timestamp())
