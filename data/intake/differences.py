@@ -181,7 +181,7 @@ def _falls(
     if not fell.any():
         return steps
     unit = UNITS[channel.unit][0]
-    value = np.rint(column.values[table.row] * unit).astype(np.int64)
+    value = np.rint(np.nan_to_num(column.values[table.row]) * unit).astype(np.int64)
     before, now = value[steps.first], value[steps.last]
     homes = int(steps.home.max()) + 1
     largest = np.zeros(homes, dtype=np.int64)
