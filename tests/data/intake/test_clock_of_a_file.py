@@ -208,3 +208,12 @@ def test_intervals_of_the_local_clock_begin_with_its_hours() -> None:
     reading = intake(table({IMPORT: [0.1] * 6 + [0.2] * 6}, at=local, local=True), zone="Asia/Kolkata")
     assert reading.data is not None
     assert (reading.data.minutes, reading.data.import_wh[:, 0].tolist()) == (30, [300, 300, 600, 600])
+
+
+def test_a_pass_that_is_not_known_is_missing_also_where_rows_of_zero_are_left_out() -> None:
+    local = np.delete(local_of_utc(AUTUMN + HOUR * np.arange(-6, 6), ZoneInfo("Europe/Berlin")), 5)
+    reading = intake(
+        table({IMPORT: [1] * 11}, at=local.tolist(), local=True, omitted="zero"), zone="Europe/Berlin"
+    )
+    assert reading.data is not None
+    assert np.flatnonzero(reading.data.quality[:, 0] == MISSING).tolist() == [5, 6]
