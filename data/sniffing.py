@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from data.errors import MissingFile
 from data.formats import FORMATS, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Hints
+from data.outside import recognised
 from data.recipes.infer import NoTable
 from data.recipes.infer_file import glimpse, head_of, inferred
 from data.recipes.infer_text import Grid, grid_of
@@ -55,6 +57,7 @@ class Sniffed:
         needs: What has to be answered before it can be read.
         candidates: The nearest other formats, of a file that is not recognised.
         advice: What to do instead, such as to name the folder; "" where the file is recognised.
+        holds: Readings of meters, prices or weather.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class Sniffed:
     needs: tuple[Question, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     advice: str = ""
+    holds: Literal["meter", "price", "weather"] = "meter"
 
     @property
     def recognised(self) -> bool:
@@ -84,6 +88,9 @@ def sniff(path: Path) -> Sniffed:
     claims = claims_on(file)
     best = max(claims, key=lambda name: claims[name].confidence)
     claim = claims[best]
+    if claim.confidence < RECOGNISED and (outside := recognised(file)) is not None:
+        holds, name, claim = outside
+        return Sniffed(path, name, claim.confidence, claim.why, claim.assumed, holds=holds)
     sure = [name for name in claims if claims[name].confidence == claim.confidence]
     if claim.confidence >= RECOGNISED and len(sure) == 1:
         return Sniffed(

@@ -128,6 +128,30 @@ KINDS: dict[str, Kind] = {
             ),
         ),
     ),
+    "price-formats": Kind(
+        "A price format reads price files of one layout into rows of time and price. What follows is shared: local"
+        " time, lengths of intervals, gaps, and exact prices.",
+        "data.prices:PriceFormat",
+        (
+            Example(
+                "cents.py",
+                files=("cents.txt",),
+                commands=("wattswap data check cents.txt --module cents.py",),
+            ),
+        ),
+    ),
+    "weather-formats": Kind(
+        "A weather format reads weather files of one layout into columns of temperature and irradiance, of measured"
+        " intervals or of a typical year. What follows is shared: plausible values, and the grid of a run.",
+        "data.weather:WeatherFormat",
+        (
+            Example(
+                "thermometer.py",
+                files=("june.txt",),
+                commands=("wattswap data check june.txt --module thermometer.py",),
+            ),
+        ),
+    ),
     "grid-formats": Kind(
         "A grid format reads network files of one layout into buses, branches in ohm and loads. What follows is shared:"
         " closed switches and parallel lines, base voltages and per-unit values, and the checks.",

@@ -18,6 +18,8 @@ from wattswap.errors import ExitCode, Problem, WattswapError
 REGISTRIES: tuple[tuple[str, str], ...] = (
     ("mechanisms", "market.mechanism:MECHANISMS"),
     ("formats", "data.formats:FORMATS"),
+    ("price-formats", "data.prices:PRICE_FORMATS"),
+    ("weather-formats", "data.weather:WEATHER_FORMATS"),
     ("grid-formats", "data.grids.network:GRID_FORMATS"),
     ("strategies", "agents.bidding:STRATEGIES"),
     ("forecasters", "agents.forecast:FORECASTERS"),

@@ -23,7 +23,7 @@ from data.weather.rows import RANGES, TYPICAL_HOURS, WeatherRows
 from market.registry import Registry
 from market.units import IntArray
 
-__all__ = ["RANGES", "WEATHER_FORMATS", "WeatherFormat", "claims_on", "load_weather"]
+__all__ = ["RANGES", "WEATHER_FORMATS", "WeatherFormat", "claims_on", "load_weather", "read_weather"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,20 @@ def _rows(where: Path, zone: str | None, log: IntakeLog) -> WeatherRows | None:
         rows = layout.parse(file, zone, log)
     if rows is not None:
         _check_values(rows, log)
+    return rows
+
+
+def read_weather(path: str | Path, *, zone: str | None = None) -> WeatherRows:
+    """All rows of a weather file of any known layout.
+
+    Raises:
+        InvalidWeatherFile: Holds every error by line.
+        MissingFile, MissingPackage, UnknownZone: As their names say.
+    """
+    where, log = Path(path), IntakeLog()
+    rows = _rows(where, zone, log)
+    if rows is None or log.has_errors:
+        raise InvalidWeatherFile(where, errors_of(log.findings()))
     return rows
 
 

@@ -85,6 +85,7 @@ def sniff(
 def _as_json(one: Sniffed) -> dict[str, Any]:
     return {
         "file": str(one.path),
+        "holds": one.holds,
         "format": one.format,
         "confidence": one.confidence,
         "why": list(one.why),
@@ -111,6 +112,8 @@ def _question(question: Question) -> dict[str, Any]:
 
 def _print(one: Sniffed) -> None:
     _line("file", str(one.path))
+    if one.holds != "meter":
+        _line("holds", "prices" if one.holds == "price" else one.holds)
     _line("format", one.format or "unknown")
     if one.format is not None:
         _line("confidence", f"{one.confidence:.2f}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from wattswap.cli import _data_outside
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 if TYPE_CHECKING:
@@ -87,10 +88,14 @@ def import_files(
     fuse_kw: Annotated[
         float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
     ] = 43.0,
+    column: _data_outside.ColumnOption = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Import meter files into a store: all of them, or none where anything is wrong or open."""
+    """Import meter files into a store: all of them, or none where anything is wrong or open.
+
+    A price or weather file becomes a plain one.
+    """
     from data.errors import DataError
     from data.formats.tables import format_of_file
     from data.intake.raw import Hints
@@ -101,6 +106,9 @@ def import_files(
     from wattswap.errors import UsageError
 
     import_modules(module)
+    if format is None and recipe is None and any(_data_outside.is_outside(path) for path in files):
+        _data_outside.convert(files, out, column, zone, json)
+        return
     chosen: str | Format | None = format
     if recipe is not None:
         if format is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wattswap.cli import _data_assemble, _data_repair, _data_show, _data_sniff, _data_store
+from wattswap.cli import _data_assemble, _data_outside, _data_repair, _data_show, _data_sniff, _data_store
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
@@ -41,10 +41,11 @@ def check(
     encoding: _data_sniff.EncodingOption = None,
     channel: _data_sniff.ChannelOption = None,
     yes: _data_sniff.YesOption = False,
+    column: _data_outside.ColumnOption = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Report what a meter file holds and its errors, line by line."""
+    """Report what a file of readings, prices or weather holds and its errors, line by line."""
     from dataclasses import asdict
 
     from data.formats import check as check_file
@@ -52,6 +53,9 @@ def check(
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
+    if format is None and recipe is None and _data_outside.is_outside(path):
+        _data_outside.check(path, column, zone, json)
+        return
     chosen = _recipe(recipe, format) if recipe is not None else format
     answers = Hints(
         zone=zone,
