@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from data.errors import MissingFile
-from data.formats import FORMATS, Format, claims_on
+from data.formats import FORMATS, GENERIC, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Hints
@@ -19,7 +19,6 @@ from data.recipes.infer_file import glimpse, head_of, inferred
 from data.recipes.infer_text import Grid, grid_of
 from data.recipes.infer_words import plain
 
-GENERIC = "generic"
 NEAREST = 3
 
 MOST_BESIDE = 200

@@ -14,7 +14,7 @@ from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, Unrecognis
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid, registers_of
 from data.intake.checks import check as check_data
-from data.intake.claims import Claim, Question
+from data.intake.claims import NO_CLAIM, RECOGNISED, Claim, Question
 from data.intake.counters import as_said
 from data.intake.file import MeterFile
 from data.intake.join import joined
@@ -64,6 +64,9 @@ class Format:
     sample: str = ""
     source: str = ""
 
+
+PLAIN, GENERIC = "plain", "generic"
+"""The format that people write themselves, and the one of tables that no other format knows."""
 
 FORMATS: Registry[Format] = Registry(
     "meter format",
@@ -154,6 +157,8 @@ def recognise(path: Path) -> Format:
     names = [name for name, claim in claims.items() if claim.confidence == best]
     if best == 0:
         raise UnrecognisedFile(path, claims)
+    if best < RECOGNISED and names != [PLAIN] and claims.get(GENERIC, NO_CLAIM).confidence:
+        return FORMATS.get(GENERIC)  # a layout that is almost known is not read as if it were
     if len(names) > 1:
         raise AmbiguousFile(path, names)
     return FORMATS.get(names[0])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.formats import FORMATS, Format
+from data.formats import FORMATS, GENERIC, Format
 from data.intake.claims import Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, Numbers, RawReadings
@@ -167,7 +167,7 @@ def _look(numbers: Numbers, line: np.ndarray[tuple[int], np.dtype[np.int64]], se
 
 FORMATS.register(
     Format(
-        name="generic",
+        name=GENERIC,
         summary="any other table of times and numbers: what it does not say is asked",
         unit="as the file says, or asked",
         sniff=sniff,

@@ -166,10 +166,10 @@ class Matcher:
                 groups[at] = {key: text for key, text in again.groupdict().items() if text is not None}
             if role is None:
                 continue
-            if any(groups.get(other, {}) == groups.get(at, {}) for other in columns.get(role, ())):
-                unknown.append(
-                    " ".join(shown.split())
-                )  # a second column of one thing: which is meant is not known
+            if (
+                name in self._exact and role in columns
+            ):  # which of two names of one thing is meant is not known
+                unknown.append(" ".join(shown.split()))
             else:
                 columns[role] = (*columns.get(role, ()), at)
         lacking = tuple(role for role in self._needed if role not in columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Mutant:
 
 def unchanged(fixture: Fixture, data: MeterData) -> bool:
     """The change has no meaning: the reading is that of the file before."""
+    homes = tuple(fixture.said["expected"]["homes"])
+    numbered = tuple(f"home-{number}" for number in range(1, len(homes) + 1))
+    if data.households == numbered or [*map(str.casefold, data.households)] == [*map(str.casefold, homes)]:
+        data = replace(data, households=homes)  # energy counts, and not how its home is called
     try:
         fixture.assert_holds(data)
     except AssertionError:
