@@ -374,5 +374,7 @@ FORMATS.register(
         unit="kWh per interval; Wh, MWh, mean kW or W where a column's name says so",
         sniff=sniff,
         parse=parse,
+        sample="timestamp,household,import_kwh,export_kwh\n2026-06-13T00:00:00Z,house-1,0.263,0\n",
+        source="docs/reference/meter-files.md",
     )
 )
