@@ -210,11 +210,13 @@ def _without_copies(
     for row in rows:
         by_stamp.setdefault(int(local_s[row]), []).append(row)
     copy_of: dict[int, int] = {}
+    single = sum(len(same) == copies for same in by_stamp.values())
+    once = 2 * single > len(by_stamp)  # most stamps come once: equal rows are one that is repeated
     for same in by_stamp.values():
         first: dict[tuple[str, ...], int] = {}
         for row in same:
             first.setdefault(keys[row], row)
-        if len(first) == 1 and (len(same) == 1 or len(same) == copies):
+        if len(first) == 1 and (once or len(same) in (1, copies)):
             copy_of |= dict.fromkeys(same, same[0])
         elif len(first) == 1:  # equal values in both passes
             half = (len(same) + 1) // 2 if copies > 1 else 1
