@@ -29,6 +29,7 @@ def test_a_file_gives_what_it_holds(fixture: Fixture) -> None:
     if "expected" in said:
         assert reading.data is not None, [str(error) for error in errors]
         fixture.assert_holds(reading.data)
+        assert set(said.get("warns", ())) <= {finding.code for finding in reading.findings}
         return
     assert reading.data is None
     if "refused" in said:
