@@ -110,7 +110,7 @@ CLOCKS: dict[str, dict[str, str]] = {
     "NEM12: UTC+10": {"nem12_quality_ranges": "300,20040417"},
     "Home Assistant and OPSD: UTC": {
         "opsd_cossmic": "2016-03-27T01:00:00Z",
-        "home_assistant_csv_day": "2026-01-05T10:00:00.000Z",
+        "home_assistant_csv_day": "T10:00:00.000Z",
     },
     "a clock of one offset all year": {"plain_standard_time": "2024-03-31 02:"},
 }
