@@ -49,7 +49,7 @@ def sure_of(path: Path) -> list[str]:
 def test_a_sample_is_claimed_by_its_own_format_alone(name: str, tmp_path: Path) -> None:
     sample = PLAIN if name == "plain" else FORMATS.get(name).sample
     assert sample, "a format shows the first lines of a file"
-    path = tmp_path / "file.txt"
+    path = tmp_path / "file.csv"
     path.write_text(sample.lstrip("\n"), encoding="utf-8")
     assert sure_of(path) == [name]
 
@@ -63,6 +63,6 @@ def test_a_meter_file_is_no_price_and_no_weather(fixture: Fixture) -> None:
 def test_a_price_or_weather_sample_is_no_meter_file(sample: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
     path.write_text(sample, encoding="utf-8")
-    assert sure_of(path) == ([] if name == "weather epw" else [name])  # the sample of EPW is cut in its width
+    assert sure_of(path) == ([] if name == "weather epw" else [name])  # one line of EPW is not enough
     if any(claim.confidence > 0 for claim in claims_on(MeterFile(path)).values()):
         assert read(path, recognise(path), Hints(yes=True, zone="UTC")).data is None
