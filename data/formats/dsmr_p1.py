@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -56,11 +57,12 @@ Parse = Callable[[str, bool], Mapping[str, float] | str]
 
 def sniff(file: MeterFile) -> Claim:
     """Whether a telegram begins with its identification and has registers of energy; or is encrypted."""
-    if file.head[:2] in (b"\xdb\x08", b"\xdb\x09") or _HEX.match(file.head):
+    head = file.head.removeprefix(BOM_UTF8)
+    if head[:2] in (b"\xdb\x08", b"\xdb\x09") or _HEX.match(head):
         return Claim(0.9, ("an encrypted frame of a P1 port",))
-    begin = _BEGIN.search(file.head)
-    if begin and _REGISTER.search(file.head):
-        first = not file.head[: begin.start()].strip()
+    begin = _BEGIN.search(head)
+    if begin and _REGISTER.search(head):
+        first = not head[: begin.start()].strip()
         why = "a telegram with its identification and registers of energy"
         return Claim(1.0 if first else 0.9, (why,), {"zone": "S is UTC+2, W is UTC+1"})
     return NO_CLAIM
@@ -120,7 +122,7 @@ def _telegrams(lines: Iterator[bytes], log: IntakeLog) -> Iterator[_Telegram]:
                 "error", "encrypted", "the frame is encrypted; log the telegrams after decryption", line=line
             )
             return
-        text = raw.decode("latin-1").rstrip("\r\n")
+        text = raw.removeprefix(BOM_UTF8).decode("latin-1").rstrip("\r\n")
         if text.startswith("/"):
             if kept:
                 lost("has no end")
@@ -254,6 +256,8 @@ class _Reader:
             meter.past.clear()
             meter.done_s = -1
         start_s = now_s - now_s % self._step_s
+        if now_s == meter.done_s:
+            self._compare(meter, telegram)
         if start_s != meter.done_s and (now_s == start_s or meter.past):
             registers = self._read(telegram)
             if registers is None:
@@ -264,6 +268,13 @@ class _Reader:
             else:
                 self._bridge(meter, telegram, now_s, start_s, registers)
         meter.past.append((now_s, telegram))
+
+    def _compare(self, meter: _Meter, telegram: _Telegram) -> None:
+        """A telegram of a second that gave a reading has to give the same."""
+        before, again = self._read(meter.past[-1][1]), self._read(telegram)
+        if before is not None and again is not None and before != again:
+            told = f"the telegram has other registers than that of the same second in line {meter.past[-1][1].line}"
+            self._log.add("error", "conflict", f"{told}; remove the wrong one", line=telegram.line)
 
     def _bridge(
         self, meter: _Meter, telegram: _Telegram, now_s: int, start_s: int, registers: Mapping[str, float]

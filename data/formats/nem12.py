@@ -242,6 +242,12 @@ class _Reader:
         if not self._seen and not self._log.has_errors:
             message = "the file has no day of energy: no 300 record of an E or B channel; choose the export that has"
             self._log.add("error", "no_register", message)
+        refused = self._log.has_errors
+        for (nmi, suffix), (_, line) in self._units.items():
+            if self._seen and not refused and (nmi, suffix) not in self._seen:
+                told = f"{suffix} has a 200 record but no day, so its energy is not in the file"
+                cure = f"export the file again, or say --channel {suffix}=ignore"
+                self._log.add("error", "empty_register", f"{told}; {cure}", line=line)
         for suffix, what in sorted(self._left_out.items()):
             self._log.notes.append(f"{suffix} is left out: {what}")
 

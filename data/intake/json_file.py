@@ -12,6 +12,20 @@ LARGEST_BYTES = 256 << 20
 """A year of readings has some megabytes; what is larger is not what it seems to be."""
 
 
+class _RepeatedKey(Exception):
+    """The key that an object has twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of its keys; of a key that is there twice the json module would take the last value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for n, (key, value) in enumerate(pairs):
+            if any(key == earlier and value != other for earlier, other in pairs[:n]):
+                raise _RepeatedKey(repr(key[:40]))
+    return found
+
+
 def load_json(file: MeterFile, log: FindingLog) -> Any | None:
     """Return what a file holds, None after an error."""
     if file.path.is_dir():
@@ -21,7 +35,10 @@ def load_json(file: MeterFile, log: FindingLog) -> Any | None:
         log.add("error", "unreadable", f"the file has more than {LARGEST_BYTES >> 20} MB; split it by year")
         return None
     try:
-        value = json.loads(file.path.read_text(encoding="utf-8-sig"))
+        value = json.loads(file.path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    except _RepeatedKey as repeated:
+        message = f"an object of the JSON has {repeated} twice, with two values; download the file again"
+        log.add("error", "conflict", message)
     except json.JSONDecodeError as problem:
         message = f"the JSON cannot be read to its end ({problem.msg}); download the file again"
         log.add("error", "unreadable", message, line=problem.lineno)

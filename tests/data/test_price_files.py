@@ -47,32 +47,6 @@ def test_smard_gives_the_prices_of_each_zone() -> None:
     assert codes(path, "Polen") == {"not_a_number"}, "a zone without prices is no zone of zeros"
 
 
-@needs_shared
-def test_agile_gives_pounds() -> None:
-    path = next(SHARED.glob("octopus*"))
-    rows = list(csv.reader(path.read_text().splitlines()))
-    start_s, minutes, micro = load_price_series(path)
-    assert (start_s, minutes, len(micro)) == (at("2018-02-19T00:00Z"), 30, 32_688)
-    assert micro.tolist() == [Decimal(row[4]) * 10_000 for row in rows]
-
-
-@needs_shared
-def test_aemo_gives_starts_in_utc() -> None:
-    path = next(SHARED.glob("aemo*"))
-    rows = list(csv.reader(path.read_text().splitlines()))[1:]
-    start_s, minutes, micro = load_price_series(path)
-    assert (start_s, minutes) == (at("2025-01-01T00:00+10:00"), 5)
-    assert micro.tolist() == [Decimal(row[3]) * 1000 for row in rows]
-    assert int((micro < 0).sum()) == 1_355
-
-
-@needs_shared
-def test_entsoe_repeats_the_price_before_to_the_end() -> None:
-    start_s, minutes, micro = load_price_series(next(SHARED.glob("entsoe*")))
-    assert (start_s, minutes) == (at("2026-02-16T23:00Z"), 15)
-    assert micro.tolist() == [73_240, 69_790, 65_840, *[65_050] * 93]
-
-
 def smard(*rows: str, header: str = "Datum von;Datum bis;Belgien [€/MWh] Originalauflösungen") -> str:
     return "\ufeff" + "\n".join([header, *rows]) + "\n"
 

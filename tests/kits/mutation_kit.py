@@ -262,12 +262,17 @@ def _of_columns(table: _Table) -> Iterator[Mutant]:
                 if other.lower() != unit[1].lower():
                     changed = [*names[:i], name[: unit.start()] + other + name[unit.end() :], *names[i + 1 :]]
                     text = table.with_line(table.header, table.separator.join(changed))
-                    yield Mutant(f"column {i + 1} in {other or 'no unit'}", text.encode(), _in_other_unit)
+                    yield Mutant(f"column {i + 1} in {other or 'no unit'}", text.encode(), in_other_unit)
     upper = table.with_line(table.header, table.lines[table.header].upper())
-    yield Mutant("the header in capitals", upper.encode(), unchanged)
+    yield Mutant("the header in capitals", upper.encode(), _but_for_capitals)
 
 
-def _in_other_unit(fixture: Fixture, data: MeterData) -> bool:
+def _but_for_capitals(fixture: Fixture, data: MeterData) -> bool:
+    """As before, but that a header may hold the names of homes."""
+    return unchanged(fixture, replace(data, households=tuple(name.lower() for name in data.households)))
+
+
+def in_other_unit(fixture: Fixture, data: MeterData) -> bool:
     """Some columns count otherwise now; those read in another unit differ by a power of 10 or by the interval."""
     hour = 60 / data.minutes
     factors = {f * p for f in (1e-6, 1e-3, 1.0, 1e3, 1e6) for p in (1.0, hour, 1 / hour)} - {1.0}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.formats import FORMATS, FileReading, read, recognise
+from data.formats import FORMATS, FileReading, read
 from data.intake.raw import Hints
 from data.readings import MEASURED, MISSING
-from tests.kits.espi_kit import ESPI, Meter, entries, feed, second_reading
+from tests.kits.espi_kit import Meter, entries, feed, second_reading
 
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "greenbutton_espi"
 START_S = 1_767_258_000
 
 energy = st.integers(0, 3_500)  # 42 kW in five minutes
@@ -139,30 +137,3 @@ def test_without_the_extra_one_sentence_says_so(tmp_path: Path, monkeypatch: pyt
     (finding,) = reading.findings
     assert finding.code == "missing_package"
     assert "wattswap[meters]" in finding.message
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
-@pytest.mark.parametrize(
-    ("pattern", "readings"), [("Coastal*.xml", 8_760), ("*Hourly*.xml", 216), ("electric*.xml", 8)]
-)
-def test_shared_samples_have_their_totals(pattern: str, readings: int) -> None:
-    (path,) = SHARED.glob(pattern)
-    values = [
-        int(element.findtext(f"{ESPI}value") or "")
-        for element in ET.parse(path).getroot().iter(f"{ESPI}IntervalReading")
-    ]
-    assert len(values) == readings
-    reading = read(path, recognise(path), Hints())
-    assert reading.data is not None
-    assert int(reading.data.import_wh.sum()) == sum(values)
-    assert reading.data.minutes == 60
-    assert not reading.data.export_wh.any()
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
-@pytest.mark.parametrize(
-    ("name", "code"), [("gas_direct.xml", "gas"), ("TestGBDataOneYearDailyBinnedMonthly.xml", "too_coarse")]
-)
-def test_shared_samples_of_no_interval_energy_are_refused(name: str, code: str) -> None:
-    path = SHARED / name
-    assert [finding.code for finding in read(path, recognise(path), Hints()).findings] == [code]

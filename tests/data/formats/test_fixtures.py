@@ -7,6 +7,7 @@ import pytest
 from data.formats import claims_on, read, recognise
 from data.intake.claims import RECOGNISED
 from data.intake.file import MeterFile
+from tests.kits.first_try import OUTCOMES, counted, counts, tried
 from tests.kits.fixture_kit import Fixture, fixtures
 
 ALL = [pytest.param(fixture, id=fixture.folder.name) for fixture in fixtures()]
@@ -29,6 +30,7 @@ def test_a_file_gives_what_it_holds(fixture: Fixture) -> None:
     if "expected" in said:
         assert reading.data is not None, [str(error) for error in errors]
         fixture.assert_holds(reading.data)
+        assert set(said.get("warns", ())) <= {finding.code for finding in reading.findings}
         return
     assert reading.data is None
     if "refused" in said:
@@ -36,3 +38,11 @@ def test_a_file_gives_what_it_holds(fixture: Fixture) -> None:
     else:
         asked = {question.option.split()[0] for question in reading.questions}
         assert asked == set(said["asked"]["options"])
+
+
+def test_layouts_found_by_search_name_their_source_and_first_try() -> None:
+    """Ten or more of them, none of which was read wrong before its recipe was there."""
+    assert counts().total() >= 10
+    assert counts()["wrong"] == 0
+    assert set(counts()) <= set(OUTCOMES)
+    assert all("github.com/" in fixture.said["source"] for fixture in tried() if counted(fixture))

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from data.formats import FORMATS, FileReading, read, recognise
 from data.intake.raw import Hints
 
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "home_assistant"
 START_S = 1_767_258_000
 IMPORT, EXPORT = "sensor.p1_meter_energy_import", "sensor.p1_meter_energy_export"
 
@@ -279,18 +278,3 @@ def test_a_view_in_place_of_a_table_is_not_run(tmp_path: Path) -> None:
         database.execute(f"CREATE VIEW statistics AS {endless}")
         database.commit()
     assert [finding.code for finding in read_file(path).findings] == ["unreadable"]
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
-def test_the_shared_sample_has_its_totals() -> None:
-    (path,) = SHARED.glob("*.db")
-    query = (
-        "SELECT round(1000 * sum(last)) FROM (SELECT max(sum) - min(sum) AS last FROM statistics JOIN statistics_meta"
-        " ON metadata_id = statistics_meta.id WHERE statistic_id LIKE ? GROUP BY metadata_id)"
-    )
-    data = read_file(path).data
-    assert data is not None
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-        for pattern, column in (("%import%", data.import_wh), ("%export%", data.export_wh)):
-            ((total,),) = database.execute(query, (pattern,))
-            assert int(column.sum()) == int(total)

@@ -281,21 +281,6 @@ def test_a_market_file_that_is_cut_off_anywhere_says_so(name: str, tmp_path: Pat
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the folder ../shared/data is not there")
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("v2_2", "no_time"),
-        ("v4_2", "single_reading"),
-        ("v5", "single_reading"),
-        ("fluvius_v171", "single_reading"),
-    ],
-)
-def test_a_single_telegram_is_refused_in_words(name: str, code: str) -> None:
-    report = formats.check(SHARED / f"telegram_{name}.txt")
-    assert (report.format, [finding.code for finding in report.findings]) == ("dsmr_p1", [code])
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder ../shared/data is not there")
 @pytest.mark.parametrize("name", ["v4_2", "v5", "fluvius_v171"])
 def test_real_telegrams_of_each_version_make_a_log(name: str, tmp_path: Path) -> None:
     """The telegram as it is, and twice with a later time and register, without its checksum."""

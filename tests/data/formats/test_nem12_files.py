@@ -20,7 +20,6 @@ from data.intake.raw import Hints
 from data.readings import ESTIMATED, MEASURED, MISSING
 from tests.kits.fixture_kit import METERS
 
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "nem12_nem13"
 FLAG = {"A": MEASURED, "S14": ESTIMATED, "F52": ESTIMATED, "E52": ESTIMATED, "N": MISSING}
 BEGIN = datetime(2024, 3, 30)
 
@@ -173,47 +172,3 @@ def test_a_record_that_contradicts_the_format_is_refused_by_line(
     reading = loaded(f"100,NEM12,202404010000,MDP1,RET1\n{begin}{line}\n900\n", tmp_path)
     assert code in {finding.code for finding in reading.findings if finding.severity == "error"}
     assert reading.data is None
-
-
-def totals(path: Path) -> dict[str, Decimal]:
-    """kWh by suffix, added up from the cells with `csv` alone."""
-    found: dict[str, Decimal] = defaultdict(Decimal)
-    with path.open(newline="") as file:
-        for row in csv.reader(file):
-            if row[0] == "200":
-                suffix, count = row[4], 1440 // int(row[8])
-            elif row[0] == "300":
-                found[suffix] += sum((Decimal(cell) for cell in row[2 : 2 + count]), Decimal())
-    return found
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder ../shared/data is not there")
-@pytest.mark.parametrize(
-    ("name", "minutes", "first", "intervals", "estimated"),
-    [
-        ("Example_NEM12_actual_interval", 30, "2004-01-31T14:00Z", 48, 0.0),
-        ("Example_NEM12_different_interval_length", 30, "2004-04-01T14:00Z", 48, 0.0),
-        ("Example_NEM12_month_solar", 5, "2023-02-28T14:00Z", 31 * 288, 0.0),
-        ("Example_NEM12_multiple_quality", 30, "2004-04-16T14:00Z", 48, 44 / 48),
-        ("Example_NEM12_substituted_interval", 30, "2003-07-31T14:00Z", 48, 1.0),
-    ],
-)
-def test_the_examples_of_the_market_give_their_totals(
-    name: str, minutes: int, first: str, intervals: int, estimated: float
-) -> None:
-    path = SHARED / f"{name}.csv"
-    fuse_w = 60_000  # one of them is of a shop
-    data, report = formats.load(path, fuse_w=fuse_w), formats.check(path, fuse_w=fuse_w)
-    assert (report.format, report.minutes, report.first) == ("nem12", minutes, first)
-    assert data.intervals == intervals
-    wanted = totals(path)
-    assert data.import_wh.sum() == 1000 * sum(kwh for suffix, kwh in wanted.items() if suffix.startswith("E"))
-    assert data.export_wh.sum() == 1000 * wanted.get("B1", 0)
-    assert (data.quality == ESTIMATED).mean() == pytest.approx(estimated)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder ../shared/data is not there")
-@pytest.mark.parametrize("name", ["Example_NEM13_consumption_data", "Example_NEM13_forward_estimate"])
-def test_accumulated_readings_are_refused_in_words(name: str) -> None:
-    report = formats.check(SHARED / f"{name}.csv")
-    assert (report.format, [finding.code for finding in report.findings]) == ("nem13", ["too_coarse"])
