@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -71,7 +70,6 @@ class Hints:
             (part of a channel), "-net" (sign turned), or "ignore"; by what the file calls it.
         homes: Names of homes, by what the file calls them: a name, or the number of a meter or customer. Several may be
             one home.
-        recipe: A recipe of the user's own; None for those that are known.
         yes: Take proposed answers of confidence `PROPOSED` or more.
         partial: The file may hold a part of its homes, such as their export or production; others hold the rest.
     """
@@ -86,7 +84,6 @@ class Hints:
     encoding: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
     homes: Mapping[str, str] = field(default_factory=dict)
-    recipe: Path | None = None
     yes: bool = False
     partial: bool = False
 
