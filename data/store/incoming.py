@@ -172,7 +172,7 @@ def _is_known(one: Incoming, manifest: Manifest) -> bool:
 
 def answers_of(hints: Hints) -> dict[str, str]:
     """What the user states on the command line, by option."""
-    said = {name: str(getattr(hints, name)) for name in _ASKED if getattr(hints, name, None) is not None}
+    said = {name: str(getattr(hints, name)) for name in _ASKED if getattr(hints, name) is not None}
     return said | {f"channel {column}": channel for column, channel in hints.channels.items()}
 
 
@@ -185,7 +185,7 @@ def _earlier(manifest: Manifest, format: str, said: Mapping[str, str]) -> dict[s
 
 
 def _answered(hints: Hints, answers: Mapping[str, str]) -> Hints:
-    fields = {name: value for name, value in answers.items() if name in _ASKED and hasattr(hints, name)}
+    fields = {name: value for name, value in answers.items() if name in _ASKED}
     channels = {
         name.removeprefix("channel "): value for name, value in answers.items() if name.startswith("channel ")
     }

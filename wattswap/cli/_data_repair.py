@@ -157,7 +157,7 @@ def resample(
     from data import clock
     from data.store.read import read_store
     from data.store.resample import resampled
-    from data.store.write import making, refuse_taken, whole
+    from data.store.write import making, refuse_taken, rows_of_all
     from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
 
@@ -171,7 +171,7 @@ def resample(
     meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
     with making(out, content.manifest.zone, content.manifest.salt) as writer:
         writer.append(
-            whole(series),
+            rows_of_all(series),
             homes,
             says,
             meters=meters,
