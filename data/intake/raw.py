@@ -36,6 +36,9 @@ UNITS: dict[str, tuple[int, bool]] = {
 }
 """Micro-Wh of one unit of energy; or micro-W of one unit of mean power, and True."""
 
+SAID_UNITS = ("Wh", "kWh", "MWh", "W", "kW", "MW")
+"""Units that a file, or its owner, may name."""
+
 _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 
 
@@ -44,6 +47,9 @@ Kind = Literal["interval", "counter"]
 
 SaidKind = Literal["energy", "power", "counter"]
 """What the user says that numbers are: energy of each interval, mean power in it, or a meter's counter."""
+
+DateOrder = Literal["dmy", "mdy", "ymd"]
+"""Order of day, month and year in a date."""
 
 StampEnd = Literal["start", "end"]
 """Which end of its interval a stamp names."""
@@ -80,7 +86,7 @@ class Hints:
     kind: SaidKind | None = None
     unit: str | None = None
     stamp: StampEnd | None = None
-    dates: Literal["dmy", "mdy", "ymd"] | None = None
+    dates: DateOrder | None = None
     encoding: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
     homes: Mapping[str, str] = field(default_factory=dict)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from data.intake.claims import Question
-from data.intake.raw import UNITS, Hints
+from data.intake.raw import UNITS, DateOrder, Hints
 from data.recipes.infer_asks import Asker
 from data.recipes.infer_columns import Decimal, Texts, calendar, decimal_of, numeric, texts_of, values_of
 from data.recipes.infer_layout import Layout, layout_of, times_of
-from data.recipes.infer_stamps import DAY_S, Order
 from data.recipes.infer_table import Table, is_empty, table_of
 from data.recipes.infer_text import Conclusion, Grid
 from data.recipes.infer_values import (
@@ -27,10 +26,11 @@ from data.recipes.infer_values import (
 )
 from data.recipes.infer_words import meaning_of, plain, says_never, unit_in
 from data.recipes.plan import VALUES
+from data.recipes.stamps import DAY_S
 
 MOST_COLUMNS = 200
 MOST_VALUES = 60
-"""Columns of numbers beyond which nobody can be asked of each."""
+"""With more columns of numbers, a question about each would be too many."""
 
 LEAST_BREAKS = 2
 """An order of day and month in which days do not follow each other at least so often is not proposed."""
@@ -73,7 +73,7 @@ class Inferred:
     grid: Grid
     table: Table
     layout: Layout
-    order: Order | None
+    order: DateOrder | None
     ends: Conclusion[str | None]
     zone: Conclusion[str | None]
     decimal: Decimal
@@ -169,7 +169,7 @@ def _may_hold(table: Table, index: int) -> bool:
     return meaning_of(table.header[index]).channel != "ignore" and unit_in(table.header[index]).name != ""
 
 
-def _order(layout: Layout, asker: Asker) -> Order | None:
+def _order(layout: Layout, asker: Asker) -> DateOrder | None:
     if len(layout.orders) == 1:
         return layout.orders[0]
     breaks = {order: layout.breaks(order) for order in layout.orders}
@@ -186,7 +186,7 @@ def _order(layout: Layout, asker: Asker) -> Order | None:
     return answer if answer in layout.orders else None
 
 
-def _too_coarse(layout: Layout, order: Order) -> tuple[NoTable, ...]:
+def _too_coarse(layout: Layout, order: DateOrder) -> tuple[NoTable, ...]:
     step = layout.step_s(order)
     if layout.minutes is not None or step < DAY_S * 0.9:
         return ()

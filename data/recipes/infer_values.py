@@ -25,9 +25,6 @@ from data.recipes.infer_words import (
 Measures = Literal["energy", "power", "counter"]
 Numbers = Sequence[float | None]
 
-CHANNELS = ("import", "export", "net", "pv", "load", "ignore")
-"""What a column may be said to hold; any name of a sub-meter can be given too."""
-
 CERTAIN = 0.97
 """A conclusion of this confidence stands without a question."""
 
