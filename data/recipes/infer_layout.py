@@ -15,6 +15,8 @@ from data.recipes.infer_text import Conclusion
 from data.recipes.infer_words import has_word, plain
 from data.recipes.stamps import DAY_S
 
+NO_TIMES = "its rows have a date and no time: daily totals or registers"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -99,7 +101,7 @@ def layout_of(table: Table, times: Mapping[int, TimeColumn]) -> Layout | str:
         )
     if clocks:
         return _of_dates_and_clocks(table, dates, clocks)
-    return _of_positions(table, dates) or "its rows have a date and no time: daily totals or registers"
+    return _of_positions(table, dates) or NO_TIMES
 
 
 def _base(table: Table, columns: tuple[TimeColumn, ...], others: Sequence[TimeColumn] = ()) -> Layout:
