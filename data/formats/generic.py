@@ -94,7 +94,7 @@ def reasons(found: Inferred) -> tuple[str, ...]:
 
 
 def assumed(found: Inferred) -> dict[str, str]:
-    """What was concluded without the file saying it in so many words."""
+    """What was concluded although the file does not state it."""
     said = {}
     powers = [value.name for value in found.read if value.measures.value == "power"]
     if powers:

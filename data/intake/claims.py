@@ -50,8 +50,12 @@ class Question:
     confidence: float = 0.0
     why: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def answer(self) -> str:
+        """The option with the answers that it takes, as in "--stamp {start|end}"."""
         between = "=" if self.option.startswith("--channel ") else " "
-        choices = f"{between}{{{'|'.join(self.choices)}}}" if self.choices else ""
+        return self.option + (f"{between}{{{'|'.join(self.choices)}}}" if self.choices else "")
+
+    def __str__(self) -> str:
         likely = f" (probably {self.proposal}: {self.why})" if self.proposal is not None else ""
-        return f"{self.asks}: say {self.option}{choices}{likely}"
+        return f"{self.asks}: say {self.answer}{likely}"

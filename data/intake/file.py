@@ -60,13 +60,14 @@ class MeterFile:
     def sha256(self) -> str:
         """Hash of the file; where members were opened, of the lines `sha256 name` of these, sorted by name."""
         if not self._opened:
-            return _sha256(self.path)
+            return sha256_of(self.path)
         lines = [
-            f"{_sha256(path)} {path.name}\n" for path in sorted(self._opened, key=lambda path: path.name)
+            f"{sha256_of(path)} {path.name}\n" for path in sorted(self._opened, key=lambda path: path.name)
         ]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The hash of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

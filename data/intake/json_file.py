@@ -1,4 +1,4 @@
-"""JSON of strangers: loaded whole, with what is wrong as a finding."""
+"""JSON from unknown sources, loaded whole; each error is a finding."""
 
 from __future__ import annotations
 

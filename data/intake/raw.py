@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +36,9 @@ UNITS: dict[str, tuple[int, bool]] = {
 }
 """Micro-Wh of one unit of energy; or micro-W of one unit of mean power, and True."""
 
+SAID_UNITS = ("Wh", "kWh", "MWh", "W", "kW", "MW")
+"""Units that a file, or its owner, may name."""
+
 _NUMBER = r"^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[Nn][Aa][Nn])$"
 
 
@@ -45,6 +47,9 @@ Kind = Literal["interval", "counter"]
 
 SaidKind = Literal["energy", "power", "counter"]
 """What the user says that numbers are: energy of each interval, mean power in it, or a meter's counter."""
+
+DateOrder = Literal["dmy", "mdy", "ymd"]
+"""Order of day, month and year in a date."""
 
 StampEnd = Literal["start", "end"]
 """Which end of its interval a stamp names."""
@@ -71,7 +76,6 @@ class Hints:
             (part of a channel), "-net" (sign turned), or "ignore"; by what the file calls it.
         homes: Names of homes, by what the file calls them: a name, or the number of a meter or customer. Several may be
             one home.
-        recipe: A recipe of the user's own; None for those that are known.
         yes: Take proposed answers of confidence `PROPOSED` or more.
         partial: The file may hold a part of its homes, such as their export or production; others hold the rest.
     """
@@ -82,11 +86,10 @@ class Hints:
     kind: SaidKind | None = None
     unit: str | None = None
     stamp: StampEnd | None = None
-    dates: Literal["dmy", "mdy", "ymd"] | None = None
+    dates: DateOrder | None = None
     encoding: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
     homes: Mapping[str, str] = field(default_factory=dict)
-    recipe: Path | None = None
     yes: bool = False
     partial: bool = False
 

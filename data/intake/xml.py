@@ -1,4 +1,4 @@
-"""Streaming XML of strangers: any namespace prefix, no entities and no DTD, and what is wrong goes into the log."""
+"""XML from unknown sources as a stream: any namespace prefix, no entities and no DTD; errors go into the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A draft of a recipe for a file that nobody knows: what was concluded and why as comments, and what is open."""
+"""A draft of a recipe for a file of unknown layout: what was concluded and why as comments, and what is open."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from data.intake.claims import Question
 from data.recipes.infer import Inferred
+from data.recipes.infer_asks import quoted
 from data.recipes.infer_recipe import recipe_of
 from data.recipes.infer_values import Value
 from data.recipes.toml import recipe_to_toml
@@ -158,8 +159,7 @@ def _of_value(found: Inferred, value: Value, lines: Sequence[str]) -> tuple[list
 
 
 def _about(question: Question, name: str) -> bool:
-    rest = question.option.removeprefix("--channel ")
-    return rest in (name, json.dumps(name, ensure_ascii=False))
+    return question.option == f"--channel {quoted(name)}"
 
 
 _COMMENTS = {

@@ -76,11 +76,17 @@ def normal(name: str) -> str:
 @lru_cache(maxsize=2048)
 def numbered(names: tuple[str, ...]) -> tuple[str, ...]:
     """Normal names, of which the second and later ones of a kind get a number: "usage", "usage (2)"."""
+    return with_numbers([normal(name) for name in names])
+
+
+def with_numbers(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as written, the second and later ones of a kind with a number: "Usage", "Usage (2)"."""
     seen: dict[str, int] = {}
     found = []
-    for name in map(normal, names):
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 or not name else f"{name} ({seen[name]})")
+    for name in names:
+        key = normal(name)
+        seen[key] = seen.get(key, 0) + 1
+        found.append(name if seen[key] == 1 or not key else f"{name} ({seen[key]})")
     return tuple(found)
 
 
@@ -166,9 +172,8 @@ class Matcher:
                 groups[at] = {key: text for key, text in again.groupdict().items() if text is not None}
             if role is None:
                 continue
-            if (
-                name in self._exact and role in columns
-            ):  # which of two names of one thing is meant is not known
+            # Which of two names of one thing is meant is not known.
+            if name in self._exact and role in columns:
                 unknown.append(" ".join(shown.split()))
             else:
                 columns[role] = (*columns.get(role, ()), at)

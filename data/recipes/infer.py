@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from data.intake.claims import Question
-from data.intake.raw import UNITS, Hints
+from data.intake.raw import UNITS, DateOrder, Hints
 from data.recipes.infer_asks import Asker
 from data.recipes.infer_columns import Decimal, Texts, calendar, decimal_of, numeric, texts_of, values_of
-from data.recipes.infer_layout import Layout, layout_of, times_of
-from data.recipes.infer_stamps import DAY_S, Order
+from data.recipes.infer_layout import NO_TIMES, Layout, layout_of, times_of
 from data.recipes.infer_table import Table, is_empty, table_of
 from data.recipes.infer_text import Conclusion, Grid
 from data.recipes.infer_values import (
@@ -27,10 +26,11 @@ from data.recipes.infer_values import (
 )
 from data.recipes.infer_words import meaning_of, plain, says_never, unit_in
 from data.recipes.plan import VALUES
+from data.recipes.stamps import DAY_S
 
 MOST_COLUMNS = 200
 MOST_VALUES = 60
-"""Columns of numbers beyond which nobody can be asked of each."""
+"""With more columns of numbers, a question about each would be too many."""
 
 LEAST_BREAKS = 2
 """An order of day and month in which days do not follow each other at least so often is not proposed."""
@@ -73,7 +73,7 @@ class Inferred:
     grid: Grid
     table: Table
     layout: Layout
-    order: Order | None
+    order: DateOrder | None
     ends: Conclusion[str | None]
     zone: Conclusion[str | None]
     decimal: Decimal
@@ -102,7 +102,7 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     layout = layout_of(table, times)
     asker = Asker(hints)
     if isinstance(layout, str):
-        if "daily" in layout:
+        if layout == NO_TIMES:
             return NoTable("daily", f"{layout}; ask for the readings of each hour or quarter of an hour")
         return NoTable("no_stamp", layout)
     order = _order(layout, asker)
@@ -169,7 +169,7 @@ def _may_hold(table: Table, index: int) -> bool:
     return meaning_of(table.header[index]).channel != "ignore" and unit_in(table.header[index]).name != ""
 
 
-def _order(layout: Layout, asker: Asker) -> Order | None:
+def _order(layout: Layout, asker: Asker) -> DateOrder | None:
     if len(layout.orders) == 1:
         return layout.orders[0]
     breaks = {order: layout.breaks(order) for order in layout.orders}
@@ -186,7 +186,7 @@ def _order(layout: Layout, asker: Asker) -> Order | None:
     return answer if answer in layout.orders else None
 
 
-def _too_coarse(layout: Layout, order: Order) -> tuple[NoTable, ...]:
+def _too_coarse(layout: Layout, order: DateOrder) -> tuple[NoTable, ...]:
     step = layout.step_s(order)
     if layout.minutes is not None or step < DAY_S * 0.9:
         return ()
@@ -225,17 +225,17 @@ def _values(
         }
         series = [[value for r in group for value in cells[r]] for group in groups]
         there = [value for numbers_ in series for value in numbers_]
-        unit = _unit(table, texts, None)
+        unit, in_rows = _unit(table, texts, None)
         name_words = table.preamble[-1][0] if table.preamble and table.preamble[-1] else ""
         channel = channel_of("", there, unit, name_words)
-        found.append(Value(VALUES, None, channel, unit, measure_of("", series, unit.value)))
+        found.append(Value(VALUES, None, channel, unit, measure_of("", series, unit.value), in_rows))
     for i in sorted(numbers):
         name = table.header[i]
-        unit = _unit(table, texts, i)
+        unit, in_rows = _unit(table, texts, i)
         alone = title if len(numbers) == 1 else ""
         channel = channel_of(name, columns[i], unit, alone)
         series = [[columns[i][r] for r in group] for group in groups]
-        found.append(Value(name, i, channel, unit, measure_of(name, series, unit.value)))
+        found.append(Value(name, i, channel, unit, measure_of(name, series, unit.value), in_rows))
     by_name = {value.name: columns[value.index] for value in found if value.index is not None}
     found = balanced(without_totals(found, by_name), by_name)
     if texts.mixed and not texts.apart:
@@ -263,19 +263,20 @@ def _about(values: Sequence[Value], title: str) -> list[Value]:
     return [replace(v, channel=doubt) if v.is_read else v for v in values]
 
 
-def _unit(table: Table, texts: Texts, index: int | None) -> Conclusion[str | None]:
+def _unit(table: Table, texts: Texts, index: int | None) -> tuple[Conclusion[str | None], bool]:
+    """The unit of a column, and whether another column says it in each row."""
     name = table.header[index] if index is not None else ""
     below = table.units[index] if table.units and index is not None and index < len(table.units) else None
     unit = unit_of(name, below, table.preamble)
     if texts.unit is None or unit.value is not None:
-        return unit
+        return unit, False
     words = {unit_in(cell).name for cell in table.column(texts.unit) if cell} - {None}
     energy = {word for word in words if word in UNITS}
     if not energy:
-        return Conclusion("", 0.98, f"{table.header[texts.unit]!r} says {table.column(texts.unit)[0]!r}")
-    one = energy.pop() if len(energy) == 1 else None
-    why = f"{table.header[texts.unit]!r} says it in each row"
-    return Conclusion(one, 0.98, why) if one else Conclusion("kWh", 0.98, why)
+        why = f"{table.header[texts.unit]!r} says {table.column(texts.unit)[0]!r}"
+        return Conclusion("", 0.98, why), False
+    one = energy.pop() if len(energy) == 1 else "kWh"  # the engine turns several units into kWh
+    return Conclusion(one, 0.98, f"{table.header[texts.unit]!r} says it in each row"), True
 
 
 def _series(table: Table, texts: Texts, seconds: Sequence[int | None]) -> list[list[int]]:

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from data.intake.claims import PROPOSED, Question
-from data.intake.raw import UNITS, Hints
+from data.intake.raw import SAID_UNITS, UNITS, Hints
+from data.recipes.header import normal
 from data.recipes.infer_columns import Decimal, Texts
 from data.recipes.infer_layout import Layout
-from data.recipes.infer_stamps import DAY_S
 from data.recipes.infer_table import Table
-from data.recipes.infer_text import CODE_PAGES, Conclusion, Grid
-from data.recipes.infer_values import CERTAIN, CHANNELS, Measures, Value, with_pairs, with_parts
-from data.recipes.model import holds
+from data.recipes.infer_text import Conclusion, Grid
+from data.recipes.infer_values import CERTAIN, Measures, Value, with_pairs, with_parts
+from data.recipes.model import CHANNELS, holds
+from data.recipes.stamps import DAY_S
+from data.recipes.text import asks_encoding
 
 
 class Asker:
@@ -64,7 +66,7 @@ class Asker:
 
     def _channel(self, name: str, concluded: Conclusion[str | None]) -> Conclusion[str | None] | None:
         """What the user says of a column."""
-        said = next((c for key, c in self.hints.channels.items() if _same(key, name)), None)
+        said = next((c for key, c in self.hints.channels.items() if normal(key) == normal(name)), None)
         if said is None or holds(said) is None:
             return None
         self.answers[f"channel {name}"] = said
@@ -110,10 +112,10 @@ class Asker:
         likely = {v.unit.value for v in without}
         one = likely.pop() if len(likely) == 1 else None
         question = Question(
-            "--unit", f"the unit of {names} is not stated", tuple(UNITS), one,
+            "--unit", f"the unit of {names} is not stated", SAID_UNITS, one,
             without[0].unit.confidence if one else 0.0, without[0].unit.why if one else "",
         )  # fmt: skip
-        answer = self.settle("unit", question, self.hints.unit if self.hints.unit in UNITS else None)
+        answer = self.settle("unit", question, self.hints.unit if self.hints.unit in SAID_UNITS else None)
         if answer is None:
             return list(values)
         given = Conclusion(answer, 1.0, "you said so")
@@ -199,10 +201,7 @@ class Asker:
     def whole(self, grid: Grid, table: Table, decimal: Decimal, texts: Texts) -> None:
         """Ask for what no option but a recipe, or leaving a column out, can answer."""
         if grid.encoding is not None and grid.encoding.confidence == 0.0:
-            self.questions.append(
-                Question("--encoding", "the text is not UTF-8, and nothing says what it is", CODE_PAGES, "cp1252", 0.8,
-                         "most exports of Windows programs")
-            )  # fmt: skip
+            self.questions.append(asks_encoding())
         if decimal.open:
             self.questions.append(
                 _by_recipe(
@@ -217,7 +216,7 @@ class Asker:
     def _unknown_quality(self, table: Table, texts: Texts) -> None:
         assert texts.quality is not None, "there are words of flags"
         name = table.header[texts.quality]
-        if any(_same(key, name) and c == "ignore" for key, c in self.hints.channels.items()):
+        if any(normal(key) == normal(name) and c == "ignore" for key, c in self.hints.channels.items()):
             self.answers[f"channel {name}"] = "ignore"
             return
         words = ", ".join(map(repr, texts.unknown_quality[:4]))
@@ -258,7 +257,3 @@ def _likely_end(layout: Layout, seconds: Sequence[int | None]) -> tuple[str | No
 def quoted(name: str) -> str:
     """A name as an argument of a command line."""
     return name if re.fullmatch(r"[\w./:-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _same(a: str, b: str) -> bool:
-    return " ".join(a.split()).casefold() == " ".join(b.split()).casefold()

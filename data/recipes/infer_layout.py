@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
-from data.intake.raw import StampEnd
-from data.recipes.infer_stamps import DAY_S, Order, TimeColumn, is_iso, time_column
+from data.intake.raw import DateOrder, StampEnd
+from data.recipes.infer_stamps import TimeColumn, is_iso, time_column
 from data.recipes.infer_table import Table, step_of_positions
 from data.recipes.infer_text import Conclusion
 from data.recipes.infer_words import has_word, plain
+from data.recipes.stamps import DAY_S
 
-CLOCK_WORDS = ("utc", "gmt", "local", "lokal", "cet", "cest", "mez", "mesz", "est", "pst", "zulu")
-HOUR_WORDS = ("hour", "stunde", "uur", "heure", "ora", "hora", "h", "time", "timme", "tunti", "godzina")
+NO_TIMES = "its rows have a date and no time: daily totals or registers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,9 @@ class Layout:
     """
 
     columns: tuple[int, ...]
-    formats: Mapping[Order, tuple[str, ...]]
+    formats: Mapping[DateOrder, tuple[str, ...]]
     instants: bool
-    seconds: Mapping[Order, Sequence[int | None]]
+    seconds: Mapping[DateOrder, Sequence[int | None]]
     until: tuple[int, ...] = ()
     position: int | None = None
     minutes: int | None = None
@@ -52,25 +51,21 @@ class Layout:
     why: str = ""
 
     @property
-    def orders(self) -> tuple[Order, ...]:
+    def orders(self) -> tuple[DateOrder, ...]:
         """Orders of day, month and year that all rows of the head allow."""
         return tuple(self.formats)
 
-    def step_s(self, order: Order) -> int:
+    def step_s(self, order: DateOrder) -> int:
         """The most frequent distance of stamps, 0 where there are fewer than two. [s]"""
         known = sorted({second for second in self.seconds[order] if second is not None})
         steps = Counter(b - a for a, b in pairwise(known))
         return max(steps.items(), key=lambda pair: (pair[1], -pair[0]))[0] if steps else 0
 
-    def breaks(self, order: Order) -> int:
+    def breaks(self, order: DateOrder) -> int:
         """How often a stamp is not one step after the one before."""
         known = sorted({second for second in self.seconds[order] if second is not None})
         step = self.step_s(order)
         return sum(b - a != step for a, b in pairwise(known))
-
-
-def _says(name: str, words: Sequence[str]) -> bool:
-    return any(f" {word} " in f" {name} " for word in words)
 
 
 def times_of(table: Table) -> dict[int, TimeColumn]:
@@ -106,14 +101,14 @@ def layout_of(table: Table, times: Mapping[int, TimeColumn]) -> Layout | str:
         )
     if clocks:
         return _of_dates_and_clocks(table, dates, clocks)
-    return _of_positions(table, dates) or "its rows have a date and no time: daily totals or registers"
+    return _of_positions(table, dates) or NO_TIMES
 
 
 def _base(table: Table, columns: tuple[TimeColumn, ...], others: Sequence[TimeColumn] = ()) -> Layout:
     first = columns[0]
     clock = columns[1] if len(columns) > 1 else None
-    formats: dict[Order, tuple[str, ...]] = {}
-    seconds: dict[Order, Sequence[int | None]] = {}
+    formats: dict[DateOrder, tuple[str, ...]] = {}
+    seconds: dict[DateOrder, Sequence[int | None]] = {}
     for order in first.orders:
         layouts = first.formats(order)
         seconds[order] = first.at(order)
@@ -134,7 +129,7 @@ def _base(table: Table, columns: tuple[TimeColumn, ...], others: Sequence[TimeCo
     return Layout(
         tuple(column.index for column in columns), formats, instants, seconds,
         ends=_ends(table, columns),
-        utc=_says(names, ("utc", "zulu")),
+        utc=has_word(names, "utc") is not None,
         language=first.language,
         others=tuple(column.index for column in others),
         why=f"the times are in {' and '.join(repr(table.header[c.index]) for c in columns)}",
@@ -169,7 +164,7 @@ def _of_stamps(table: Table, stamps: Sequence[TimeColumn], rest: Sequence[TimeCo
         used = {first[0].index, last[0].index}
         return _as_pair(table, first, last, [c for c in (*stamps, *rest) if c.index not in used])
     if len(chosen) > 1 and _differ(chosen):
-        utc = [column for column in chosen if _says(plain(table.header[column.index]), ("utc", "zulu"))]
+        utc = [column for column in chosen if has_word(plain(table.header[column.index]), "utc")]
         if len(utc) != 1:
             names = ", ".join(repr(table.header[column.index]) for column in chosen)
             return f"{names} all hold times, and nothing says which is that of the reading"
@@ -190,7 +185,7 @@ def _pair(
         return None
     layouts = [_base(table, columns) for columns in candidates]
     names = [" ".join(plain(table.header[c.index]) for c in columns) for columns in candidates]
-    if any(_says(name, CLOCK_WORDS) for name in names) and names[0] != names[1]:
+    if any(has_word(name, "clock") for name in names) and names[0] != names[1]:
         return None
     order = layouts[0].orders[0]
     if order not in layouts[1].orders:
@@ -204,9 +199,8 @@ def _pair(
     if not apart:
         return None
     length, count = apart.most_common(1)[0]
-    if all(
-        length > 0.9 * DAY_S for length in apart
-    ):  # days or months: refused, and why is easier to see as a pair
+    # Days or months: refused, and why is easier to see as a pair.
+    if all(length > 0.9 * DAY_S for length in apart):
         return candidates[0], candidates[1]
     said = any(has_word(name, "start") or has_word(name, "end") for name in names)
     step = layouts[0].step_s(order)
@@ -292,7 +286,7 @@ def _of_positions(table: Table, dates: Sequence[TimeColumn]) -> Layout | None:
                 ends=Conclusion("start", 1.0, why),
                 why=why,
             )
-        if _says(plain(name), HOUR_WORDS) and min(numbers) == 0 and max(numbers) == 23:
+        if has_word(plain(name), "hour") and min(numbers) == 0 and max(numbers) == 23:
             formats = {
                 order: tuple(f"{text} %H" for text in texts) for order, texts in layout.formats.items()
             }
@@ -323,5 +317,5 @@ def _counts(numbers: Sequence[int], days: Sequence[str]) -> int | None:
         lowest[day] = min(lowest.get(day, 999), number)
     inner = list(highest)[: max(len(highest) - 1, 1)]  # the head of a file may cut its last day
     steps = {step_of_positions(highest[day]) for day in inner}
-    step: Literal[5, 15, 30, 60] | int | None = steps.pop() if len(steps) == 1 else None
+    step = steps.pop() if len(steps) == 1 else None
     return step if step and all(lowest[day] == 1 for day in inner) else None

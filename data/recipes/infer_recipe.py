@@ -55,18 +55,12 @@ def _roles(found: Inferred) -> dict[int, str]:
         roles |= dict(zip(columns, names, strict=False))
     single = (layout.position, "position"), (texts.meter, "meter"), (texts.register, "register")
     roles |= {i: name for i, name in single if i is not None}
-    if texts.unit is not None and _by_unit_column(found):
+    if texts.unit is not None and any(value.unit_in_rows for value in found.read):
         roles[texts.unit] = "unit"
     if texts.quality is not None and not texts.unknown_quality:
         roles[texts.quality] = "quality"
     indexes = [value.index for value in found.read if value.index is not None]
     return roles | {index: f"value_{n}" for n, index in enumerate(indexes, 1)}
-
-
-def _by_unit_column(found: Inferred) -> bool:
-    return any(
-        f"{found.table.header[found.texts.unit or 0]!r} says it in each row" in v.unit.why for v in found.read
-    )
 
 
 def _file(found: Inferred) -> FileRule:
@@ -127,7 +121,7 @@ def _stamp(found: Inferred, roles: Mapping[int, str]) -> StampRule:
 def _value(found: Inferred, value: Value, roles: Mapping[int, str]) -> ValueRule:
     by = found.texts.register is not None and value.channel.value == "by"
     unit = value.unit.value if value.unit.confidence else None
-    by_column = found.texts.unit is not None and "unit" in roles.values() and "in each row" in value.unit.why
+    by_column = value.unit_in_rows and "unit" in roles.values()
     if value.measures.value == "power" and unit is not None:
         unit = POWER_OF.get(unit, unit)
     indexes = (

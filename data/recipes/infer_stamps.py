@@ -9,11 +9,16 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
 
-Order = Literal["dmy", "mdy", "ymd"]
+from data.intake.raw import DateOrder
+from data.recipes.months import MONTHS, numbers_by_name
+from data.recipes.stamps import DAY_S, EXCEL_EPOCH_S
+
 What = Literal["stamp", "date", "time", "epoch_s", "epoch_ms", "excel", "range"]
 
-DAY_S = 86_400
 EPOCHS: tuple[tuple[Literal["epoch_s", "epoch_ms"], float], ...] = (("epoch_s", 1.0), ("epoch_ms", 1000.0))
+MOST_LAYOUTS = 4
+"""A column of times in more layouts is one of texts."""
+
 _SLASHED = re.compile(
     r"(?P<a>\d{1,4})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<c>\d{4}|\d{1,2})(?P<dot>\.?)(?:(?P<gap>T|,? )(?P<rest>\S.*))?"
 )
@@ -35,16 +40,6 @@ _TIME = re.compile(
 _RANGE = re.compile(
     r"(?P<a>.+?)\s*(?: - | – | to | bis | tot | a | til |–|/|(?<=\d)-(?=\d{1,2}:))\s*(?P<b>.+)"
 )
-
-MONTHS: dict[str, tuple[str, ...]] = {
-    "en": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    "de": ("jan", "feb", "mär", "apr", "mai", "jun", "jul", "aug", "sep", "okt", "nov", "dez"),
-    "nl": ("jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"),
-    "fr": ("janv", "févr", "mars", "avr", "mai", "juin", "juil", "août", "sept", "oct", "nov", "déc"),
-    "it": ("gen", "feb", "mar", "apr", "mag", "giu", "lug", "ago", "set", "ott", "nov", "dic"),
-    "es": ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"),
-    "pt": ("jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"),
-}
 
 
 @lru_cache(maxsize=4096)
@@ -73,12 +68,12 @@ class Reading:
     what: Literal["stamp", "date", "time"]
     layout: str
     parts: tuple[int, int, int] = (0, 0, 0)
-    dates: Mapping[Order, str] = field(default_factory=dict)
+    dates: Mapping[DateOrder, str] = field(default_factory=dict)
     second: int = 0
     offset_s: int | None = None
     language: str | None = None
 
-    def at(self, order: Order) -> int | None:
+    def at(self, order: DateOrder) -> int | None:
         """Seconds since 1970, UTC where there is an offset and else on the clock of the file. [s]"""
         a, b, c = self.parts
         year, month, day = {"dmy": (c, b, a), "mdy": (c, a, b), "ymd": (a, b, c)}[order]
@@ -108,7 +103,7 @@ def _slashed(found: re.Match[str]) -> Reading | None:
     a, b, c = found["a"], found["b"], found["c"]
     sign = found["s"]
     if len(a) == 4:
-        orders: dict[Order, str] = {"ymd": f"%Y{sign}%m{sign}%d"}
+        orders: dict[DateOrder, str] = {"ymd": f"%Y{sign}%m{sign}%d"}
     elif len(a) == 3:
         return None
     elif len(c) == 4:
@@ -121,7 +116,7 @@ def _slashed(found: re.Match[str]) -> Reading | None:
 def _with_time(
     found: re.Match[str],
     parts: tuple[int, int, int],
-    orders: dict[Order, str],
+    orders: dict[DateOrder, str],
     dot: str,
     language: str | None = None,
 ) -> Reading | None:
@@ -160,10 +155,9 @@ def _compact(found: re.Match[str]) -> Reading | None:
 def _named(found: re.Match[str]) -> Reading | None:
     word = found["b"].casefold()
     found_in = [
-        (language, number)
-        for language, months in MONTHS.items()
-        for number, month in enumerate(months, 1)
-        if word.startswith(month)
+        (language, int(numbers[word]))
+        for language in MONTHS
+        if word in (numbers := numbers_by_name(language))
     ]
     if not found_in:
         return None
@@ -226,15 +220,13 @@ class TimeColumn:
         what: What its cells are.
         orders: Orders of day, month and year that all of its rows allow.
         readings: Of each row; None where a cell is empty.
-        layouts: Layouts of its cells, most frequent first.
         seconds: Since 1970 of each row, for numbers that count them. [s]
     """
 
     index: int
     what: What
-    orders: tuple[Order, ...] = ()
+    orders: tuple[DateOrder, ...] = ()
     readings: Sequence[Reading | None] = ()
-    layouts: tuple[str, ...] = ()
     seconds: Sequence[int | None] = ()
 
     @property
@@ -249,13 +241,13 @@ class TimeColumn:
         """Language of its names of months, where they are not English."""
         return next((r.language for r in self.readings if r and r.language), None)
 
-    def at(self, order: Order) -> list[int | None]:
+    def at(self, order: DateOrder) -> list[int | None]:
         """Seconds since 1970 of each row. [s]"""
         if self.seconds:
             return list(self.seconds)
         return [None if reading is None else reading.at(order) for reading in self.readings]
 
-    def formats(self, order: Order) -> tuple[str, ...]:
+    def formats(self, order: DateOrder) -> tuple[str, ...]:
         """Layouts for `datetime.strptime` in one order, or the word that the recipe has for it."""
         if self.what in ("epoch_s", "epoch_ms", "excel"):
             return (self.what,)
@@ -299,13 +291,13 @@ def _of_readings(
     if len(kinds) > 1 and kinds != {"stamp", "date"}:
         return None
     what: What = "stamp" if "stamp" in kinds else known[0].what
-    orders: list[Order] = (
+    orders: list[DateOrder] = (
         [o for o in ("dmy", "mdy", "ymd") if all(o in r.dates for r in known)] if what != "time" else []
     )
     if what != "time" and not orders:
         return None
-    layouts = tuple(dict.fromkeys(reading.layout for reading in known))
-    return TimeColumn(index, what, tuple(orders), readings, layouts) if len(layouts) <= 4 else None
+    layouts = {reading.layout for reading in known}
+    return TimeColumn(index, what, tuple(orders), readings) if len(layouts) <= MOST_LAYOUTS else None
 
 
 def _of_numbers(index: int, cells: Sequence[str], filled: Sequence[str], named: bool) -> TimeColumn | None:
@@ -320,7 +312,7 @@ def _of_numbers(index: int, cells: Sequence[str], filled: Sequence[str], named: 
             seconds = [None if n is None else round(n / scale) for n in numbers]
             return TimeColumn(index, what, ("ymd",), seconds=seconds)
     if named and low >= 36_526 and high <= 62_091:
-        seconds = [None if n is None else round((n - 25_569) * DAY_S) for n in numbers]
+        seconds = [None if n is None else round(n * DAY_S) + EXCEL_EPOCH_S for n in numbers]
         return TimeColumn(index, "excel", ("ymd",), seconds=seconds)
     return None
 

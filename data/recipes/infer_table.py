@@ -10,9 +10,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
+from data.recipes.header import with_numbers
 from data.recipes.infer_stamps import ends_of, reading_of
 from data.recipes.infer_text import Conclusion, Grid
 from data.recipes.infer_words import EMPTY_WORDS, unit_in
+from data.recipes.stamps import DAY_S
 
 _NUMBER = re.compile(r"[+-]?(\d[\d.,'\u00a0\u202f ]*|[.,]\d+)([eE][+-]?\d+)?")
 _POSITION = re.compile(
@@ -139,7 +141,7 @@ def table_of(grid: Grid) -> Table | None:
             break
         count -= 1
         names = names[:count]
-    names = tuple(numbered(names))
+    names = with_numbers(names)
     last = max(i for i, data in enumerate(good) if data)
     numbers = [i for i in range(begin, last + 1) if good[i]]
     skipped = [i for i in range(begin, last + 1) if not good[i] and any(rows[i])]
@@ -164,17 +166,6 @@ def table_of(grid: Grid) -> Table | None:
         _wide(names) if header else None,
         why,
     )
-
-
-def numbered(names: Sequence[str]) -> list[str]:
-    """Names of which the second and later ones of a kind have a number, as recipes know them: "Usage (2)"."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        key = " ".join(name.split()).casefold()
-        seen[key] += 1
-        found.append(name if seen[key] == 1 or not key else f"{name} ({seen[key]})")
-    return found
 
 
 def _first(good: Sequence[bool]) -> int | None:
@@ -244,9 +235,9 @@ def _seconds(cell: str) -> int | None:
 
 def _evenly(seconds: Sequence[int]) -> int | None:
     """Step of times that follow each other through a day, 0:00 at the end being 24:00. [s]"""
-    steps = {(b - a) % 86_400 for a, b in pairwise(seconds)}
+    steps = {(b - a) % DAY_S for a, b in pairwise(seconds)}
     step = steps.pop() if len(steps) == 1 else 0
-    return step if step and len(seconds) * step == 86_400 else None
+    return step if step and len(seconds) * step == DAY_S else None
 
 
 def _wide_ranges(header: tuple[str, ...]) -> Wide | None:
@@ -258,7 +249,7 @@ def _wide_ranges(header: tuple[str, ...]) -> Wide | None:
     if len(found) < LEAST_TIMES:
         return None
     step = _evenly([ends[0].second for _, ends in found])
-    if step is None or any((ends[1].second - ends[0].second) % 86_400 != step for _, ends in found):
+    if step is None or any((ends[1].second - ends[0].second) % DAY_S != step for _, ends in found):
         return None
     pattern = re.escape(header[found[0][0]])
     pattern = _one_time(pattern, group=True)
@@ -288,8 +279,8 @@ def _wide_times(header: tuple[str, ...]) -> Wide | None:
         return None
     columns = tuple(i for i, _ in found)
     pattern = r"(?P<time>\d{1,2}[:.h]\d\d(?:[:.]\d\d)?)"
-    if seconds[0] % 86_400 == step and seconds[-1] % 86_400 == 0:
-        sure = 1.0 if seconds[-1] == 86_400 else 0.97
+    if seconds[0] % DAY_S == step and seconds[-1] % DAY_S == 0:
+        sure = 1.0 if seconds[-1] == DAY_S else 0.97
         return Wide(
             columns,
             pattern,

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from data.recipes.text import MARKS
+
 Value = TypeVar("Value", covariant=True)
 
 SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar", ",": "comma"}
 """Signs between cells in the order in which they are tried: a comma may be a decimal sign too."""
 
-CODE_PAGES = ("cp1252", "iso8859-15", "cp1250", "cp850", "mac_roman", "utf-16")
 LONGEST_LINE = 100_000
 """A head without an end of line within so many characters is no table."""
 
@@ -60,11 +61,7 @@ class Grid:
 
 def encoding_of(head: bytes, stated: str | None = None) -> Conclusion[str] | None:
     """Find the encoding: a byte order mark, then UTF-8, then what the user states; None where it must be asked."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
+    for mark, name in MARKS:
         if head.startswith(mark):
             return Conclusion(name, 1.0, "a byte order mark says so")
     try:

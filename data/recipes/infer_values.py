@@ -25,9 +25,6 @@ from data.recipes.infer_words import (
 Measures = Literal["energy", "power", "counter"]
 Numbers = Sequence[float | None]
 
-CHANNELS = ("import", "export", "net", "pv", "load", "ignore")
-"""What a column may be said to hold; any name of a sub-meter can be given too."""
-
 CERTAIN = 0.97
 """A conclusion of this confidence stands without a question."""
 
@@ -37,6 +34,11 @@ LEAST_OF_A_COUNTER = 20
 
 LEAST_SUMS = 6
 """Rows in which a column must be the sum of others before it is called their total."""
+
+
+ALL_ZERO = "all its numbers are 0"
+STILL = "its numbers are all the same"
+"""Why a column whose numbers do not move is energy, or cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Value:
         channel: What it holds, as a recipe writes it; None where nothing says so.
         unit: Key of `UNITS`; None where the file does not say it.
         measures: Energy or mean power of an interval, or a counter; None where the numbers do not show it.
+        unit_in_rows: Whether another column says the unit in each row.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Value:
     channel: Conclusion[str | None]
     unit: Conclusion[str | None]
     measures: Conclusion[Measures | None]
+    unit_in_rows: bool = False
 
     @property
     def is_read(self) -> bool:
@@ -155,9 +159,9 @@ def measure_of(name: str, series: Sequence[Numbers], unit: str | None) -> Conclu
     if rises >= LEAST_RISES and falls * 50 <= rises:
         return Conclusion("counter", 0.9, f"its numbers rise {rises} times and fall {falls} times")
     if not rises and not falls and highest == 0:
-        return Conclusion("energy", 0.97, "all its numbers are 0")
+        return Conclusion("energy", 0.97, ALL_ZERO)
     if not rises and not falls:
-        return Conclusion(None, 0.0, "its numbers are all the same")
+        return Conclusion(None, 0.0, STILL)
     return Conclusion(None, 0.0, f"its numbers rise {rises} and fall {falls} times, too few to be certain")
 
 
@@ -169,12 +173,12 @@ def like_the_others(values: Sequence[Value]) -> list[Value]:
             other.measures.value
             for other in values
             if other is not value and other.unit.value == value.unit.value and other.measures.confidence >= CERTAIN
-            and "are 0" not in other.measures.why
+            and other.measures.why != ALL_ZERO
         }  # fmt: skip
         if len(sure) == 1 and value.is_read:
             (kind,) = sure
-            still = value.measures.why.endswith(("all the same", "are 0"))
-            if (still and kind == "counter") or value.measures.why.endswith("are 0"):
+            zero = value.measures.why == ALL_ZERO
+            if zero or (value.measures.why == STILL and kind == "counter"):
                 found.append(
                     replace(value, measures=Conclusion(kind, 0.97, "as the other columns of its unit"))
                 )

@@ -11,6 +11,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from data.intake.raw import SAID_UNITS
+
 _FILE: Mapping[str, Any] = tomllib.loads(files("data.recipes").joinpath("words.toml").read_text("utf-8"))
 WORDS: Mapping[str, tuple[str, ...]] = {
     name: tuple(some) for name, some in _FILE.items() if isinstance(some, list)
@@ -21,7 +23,7 @@ NEVER: Mapping[str, tuple[str, ...]] = {what: tuple(stems) for what, stems in _F
 EMPTY_WORDS = frozenset(WORDS["empty"])
 """Texts in a column of numbers that are no reading, in lower case."""
 
-UNIT_NAMES = {"mwh": "MWh", "kwh": "kWh", "wh": "Wh", "mw": "MW", "kw": "kW", "w": "W"}
+UNIT_NAMES = {unit.casefold(): unit for unit in SAID_UNITS}
 """Our name of a unit by its letters; "mWh" and "mW" could be thousandths and are none."""
 
 _UNIT = re.compile(

@@ -14,8 +14,6 @@ CONTRACT = 1
 Role = str
 """Our name for a column, a key of `Recipe.columns`."""
 
-Empty = Literal["missing", "zero"]
-
 
 @dataclass(frozen=True, slots=True)
 class FileRule:
@@ -241,6 +239,9 @@ class Holds:
 
 
 IGNORE = "ignore"
+
+CHANNELS = ("import", "export", "net", "pv", "load", IGNORE)
+"""What a column may be said to hold; any name of a sub-meter can be given too."""
 
 _CHANNEL = re.compile(r"(-?)([a-z][a-z0-9_]{0,63})(?:\.([A-Za-z0-9][\w+-]{0,63}))?")
 

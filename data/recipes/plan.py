@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from data.intake.claims import Question
-from data.intake.raw import UNITS, Hints, Kind
+from data.intake.raw import SAID_UNITS, UNITS, Hints, Kind
 from data.recipes.header import Header, normal
-from data.recipes.model import IGNORE, Holds, PreambleRule, Recipe, ValueRule, holds
+from data.recipes.model import CHANNELS, IGNORE, Holds, PreambleRule, Recipe, ValueRule, holds
 
 VALUES = "values"
 """What the columns of times of a wide file are called in questions."""
 
-IN_ANY_CASE = {unit.casefold(): unit for unit in ("Wh", "kWh", "MWh", "W", "kW")}
+IN_ANY_CASE = {unit.casefold(): unit for unit in SAID_UNITS if unit != "MW"}
+"""Not of "MW": "mw" may be thousandths of a watt."""
 
 
 def unit_named(text: str) -> str | None:
@@ -211,13 +212,11 @@ def _asks_twice(columns: Sequence[Column]) -> list[Question]:
 
 def _asks_channel(label: str) -> Question:
     asks = f"the file does not say what {label!r} holds: energy taken from the grid, or fed into it"
-    return Question(f"--channel {label}", asks, ("import", "export", "load", "pv", "net", "ignore"))
+    return Question(f"--channel {label}", asks, CHANNELS)
 
 
 def _asks_unit(label: str) -> Question:
-    return Question(
-        "--unit", f"the file does not say in which unit {label!r} is", tuple(IN_ANY_CASE.values())
-    )
+    return Question("--unit", f"the file does not say in which unit {label!r} is", SAID_UNITS)
 
 
 def _asks_stamp(header: Header, recipe: Recipe) -> Question:

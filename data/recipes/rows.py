@@ -24,7 +24,7 @@ from data.intake.raw import (
 )
 from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
 from data.recipes.header import Header, normal
-from data.recipes.model import IGNORE, Holds, Recipe
+from data.recipes.model import CHANNELS, IGNORE, Holds, Recipe
 from data.recipes.plan import Column, Facts, Plan, unit_named
 from data.recipes.stamps import StampReader
 from data.recipes.text import Chunk, Wanted
@@ -130,10 +130,9 @@ class RowReader:
         stamp, minutes, there = self.times.read(texts)
         frame = Frame(chunk.line, texts, stamp, minutes, there)
         columns = self._read_values(frame, values)
+        # Energy in an hour that the clock jumps over is an error, and is not left out.
         for _, found in columns if not there.all() else ():
-            there |= ~found.empty & (
-                found.values != 0
-            )  # energy in an hour that is none is an error, not left out
+            there |= ~found.empty & (found.values != 0)
         quality = self._quality(frame)
         yield from self._together(frame, columns, quality)
         yield from self._by_word(frame, columns, quality)
@@ -315,8 +314,7 @@ class RowReader:
 
     def _ask_about(self, word: str, line: int) -> None:
         asks = f"the recipe does not know what rows of {word!r} hold"
-        choices = ("import", "export", "load", "pv", "net", "ignore")
-        self.log.ask(Question(f"--channel {word}", asks, choices), line=int(line))
+        self.log.ask(Question(f"--channel {word}", asks, CHANNELS), line=int(line))
 
     def _channel(
         self, frame: Frame, column: Column, what: Holds, found: Numbers, rows: IntArray | None

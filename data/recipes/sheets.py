@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
@@ -15,15 +16,13 @@ from data.errors import MissingPackage
 from data.intake.raw import IntakeLog
 from data.recipes.header import SEARCHED, Header, Line
 from data.recipes.model import FileRule
+from data.recipes.stamps import EXCEL_ROUNDED_S
 from data.recipes.text import Chunk, Wanted
 
 LARGEST_BYTES = 1 << 28
 """Most bytes of a workbook when unpacked: a sheet is read whole. [bytes]"""
 
 ROWS = 200_000
-ROUNDED_S = 0.05
-"""A time is this near to a whole second; what a spreadsheet computes is not exact. [s]"""
-
 CURE = "save the sheet as CSV"
 
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -138,12 +137,10 @@ def text(cell: Any, decimal: str) -> str:
 def _rounded(moment: datetime) -> datetime:
     """The whole second that a time is next to; the time itself where it is not near one."""
     whole = (moment + timedelta(seconds=0.5)).replace(microsecond=0)
-    return whole if abs((whole - moment).total_seconds()) <= ROUNDED_S else moment
+    return whole if abs((whole - moment).total_seconds()) <= EXCEL_ROUNDED_S else moment
 
 
 def _matches(pattern: str | None, cells: Sequence[Any]) -> bool:
-    import re
-
     return pattern is not None and re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
 
 
@@ -155,9 +152,8 @@ def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
     except (OSError, ValueError, OverflowError, python_calamine.CalamineError) as problem:
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be read ({problem}); {CURE}") from problem
     except BaseException as problem:
-        if (
-            type(problem).__name__ != "PanicException"
-        ):  # of the reader's own language; no class that could be named
+        # Of the reader's own language; no class that could be named.
+        if type(problem).__name__ != "PanicException":
             raise
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be read; {CURE}") from problem
     return rows
@@ -179,6 +175,4 @@ def _open(path: Path) -> Any:
             raise UnreadableSheets(f"the workbook holds {sizes}; {CURE}")
         return python_calamine.CalamineWorkbook.from_path(str(path))
     except (zipfile.BadZipFile, OSError, ValueError, python_calamine.CalamineError) as problem:
-        raise UnreadableSheets(
-            f"the workbook cannot be opened ({problem}); save the sheet as CSV"
-        ) from problem
+        raise UnreadableSheets(f"the workbook cannot be opened ({problem}); {CURE}") from problem

@@ -26,7 +26,7 @@ BLOCK_CHARS = 1 << 24
 CSV_ROWS = 200_000
 """Rows of a chunk where cells hold line breaks, so that the end of a row is found by reading all before it."""
 
-ENCODINGS = ("cp1252", "cp1250", "iso-8859-15", "cp437", "cp850")
+ENCODINGS = ("cp1252", "cp1250", "iso-8859-15", "cp437", "cp850", "mac_roman", "utf-16")
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 

@@ -315,8 +315,7 @@ def _one_sign(value: Any) -> str:
 
 def _channel(value: Any) -> str:
     if not isinstance(value, str) or model.holds(value) is None:
-        known = ("import", "export", "net", "load", "pv", "battery", IGNORE)
-        hint = did_you_mean(value, known) if isinstance(value, str) else ""
+        hint = did_you_mean(value, (*model.CHANNELS, "battery")) if isinstance(value, str) else ""
         raise ValueError(f'write a channel as in "import", "export.night", "-net" or "ignore".{hint}')
     return value
 

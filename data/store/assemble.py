@@ -12,7 +12,7 @@ from data.store.errors import Mismatch
 from data.store.manifest import Home, Manifest, Origin
 from data.store.read import Content, read_store
 from data.store.series import HomeSeries
-from data.store.write import making, refuse_taken, whole
+from data.store.write import making, refuse_taken, rows_of_all
 
 EFFICIENCY_PPM = 950_000
 """Of a battery of which only the size is given, each way: 0.95 in, 0.95 out."""
@@ -150,5 +150,10 @@ def write_assembled(found: Assembled, out: Path, says: str) -> None:
     refuse_taken(out)
     with making(out, found.zone) as writer:
         writer.append(
-            whole(found.series), found.homes, says, sources=found.sources, zone=found.zone, command="assemble"
+            rows_of_all(found.series),
+            found.homes,
+            says,
+            sources=found.sources,
+            zone=found.zone,
+            command="assemble",
         )

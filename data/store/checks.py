@@ -29,9 +29,8 @@ def check_store(path: Path, hints: Hints) -> Checked:
     Raises:
         NoStore, NewerStore, DamagedStore: As their names say.
     """
-    hints = replace(
-        hints, kind="energy"
-    )  # what it holds is energy: counters were differenced when they were imported
+    # What a store holds is energy: counters were differenced when they were imported.
+    hints = replace(hints, kind="energy")
     content = read_store(path)
     zone_name = hints.zone or content.manifest.zone
     zone = clock.zone_named(zone_name) if zone_name else None

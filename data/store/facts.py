@@ -10,7 +10,7 @@ import numpy as np
 from data.clock import local_of_utc
 from data.findings import runs
 from data.readings import ESTIMATED, MISSING
-from data.store.series import HomeSeries
+from data.store.series import HomeSeries, computed_load_wh
 from market.units import FloatArray, IntArray
 
 DAY_MINUTES = 1_440
@@ -97,11 +97,9 @@ def load_wh(series: HomeSeries) -> IntArray | None:
     """What a home consumes; None where it cannot be known. [Wh]"""
     if "load" in series.energy:
         return series.energy["load"]
-    zero = np.zeros(series.intervals, dtype=np.int64)
-    given = series.energy.get("export", zero)
-    if "import" not in series.energy or ("pv" not in series.energy and given.any()):
+    if "import" not in series.energy or ("pv" not in series.energy and series.total_wh("export")):
         return None
-    return series.energy["import"] - given + series.energy.get("pv", zero)
+    return computed_load_wh(series)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

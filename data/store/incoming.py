@@ -84,13 +84,14 @@ class Incoming:
         """What the manifest keeps of it."""
         data = self.reading.data
         assert data is not None, "a file with errors is not imported"
+        answers = {**data.source.answers, **self.said}  # one about a column may have the number of a meter
         return Origin(
             file=self.shown_name,
             sha256=data.source.sha256,
             format=self.format.name,
             homes=tuple(homes),
             rows=self.reading.rows,
-            answers={**data.source.answers, **self.said},
+            answers={clean_name(name, self.identities): answer for name, answer in answers.items()},
             assumed=dict(self.assumed),
             notes=data.source.notes,
             named=self.named,
@@ -98,7 +99,7 @@ class Incoming:
 
 
 def clean_name(name: str, identities: Sequence[str]) -> str:
-    """The name of a file without what identifies a home, and without numbers that are long enough to do so."""
+    """The name of a file or a column without what identifies a home, and without numbers long enough to do so."""
     for identity in identities:
         name = name.replace(identity, "#") if identity else name
     return _NUMBERS.sub("#", name)
@@ -172,7 +173,7 @@ def _is_known(one: Incoming, manifest: Manifest) -> bool:
 
 def answers_of(hints: Hints) -> dict[str, str]:
     """What the user states on the command line, by option."""
-    said = {name: str(getattr(hints, name)) for name in _ASKED if getattr(hints, name, None) is not None}
+    said = {name: str(getattr(hints, name)) for name in _ASKED if getattr(hints, name) is not None}
     return said | {f"channel {column}": channel for column, channel in hints.channels.items()}
 
 
@@ -185,7 +186,7 @@ def _earlier(manifest: Manifest, format: str, said: Mapping[str, str]) -> dict[s
 
 
 def _answered(hints: Hints, answers: Mapping[str, str]) -> Hints:
-    fields = {name: value for name, value in answers.items() if name in _ASKED and hasattr(hints, name)}
+    fields = {name: value for name, value in answers.items() if name in _ASKED}
     channels = {
         name.removeprefix("channel "): value for name, value in answers.items() if name.startswith("channel ")
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from data.intake.file import sha256_of
 from data.readings import QualityArray
 from data.store import disk
 from data.store.errors import DamagedStore
@@ -79,7 +80,7 @@ def write_layer(folder: Path, number: int, patches: Sequence[Patch], policy: str
             added[channel] = added.get(channel, 0) + energy
     return Layer(
         name=name,
-        sha256=disk.sha256_of(folder / name),
+        sha256=sha256_of(folder / name),
         rows=sum(len(patch.time_s) * len(patch.after) for patch in patches),
         policy=policy,
         homes=tuple(patch.home for patch in patches),

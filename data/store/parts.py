@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data.intake.file import sha256_of
 from data.store import disk
 from data.store.errors import DamagedStore
 from data.store.manifest import PARTS, Part
@@ -39,7 +40,7 @@ def write_part(
     disk.write_whole(folder / name, lambda path: _write(path, homes, channels))
     return Part(
         name=name,
-        sha256=disk.sha256_of(folder / name),
+        sha256=sha256_of(folder / name),
         rows=sum(len(one.time_s) for one in homes),
         homes=tuple(one.home for one in homes),
         start_s=min(int(one.time_s[0]) for one in homes),
@@ -137,7 +138,7 @@ def checked(folder: Path, name: str, sha256: str) -> Path:
     """
     path = folder / name
     try:
-        found = disk.sha256_of(path)
+        found = sha256_of(path)
     except (FileNotFoundError, IsADirectoryError):
         raise DamagedStore(folder, f"{name} is missing") from None
     if found != sha256:

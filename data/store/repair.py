@@ -6,7 +6,7 @@ only gives the shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -188,8 +188,3 @@ def shared_out(shape: IntArray, total: int) -> IntArray:
         shape = np.ones(len(shape), dtype=np.int64)
     reached = [0, *(total * int(so_far) // int(shape.sum()) for so_far in np.cumsum(shape))]
     return np.array([after - before for before, after in pairwise(reached)], dtype=np.int64)
-
-
-def homes_of(series: Sequence[HomeSeries], homes: Collection[str] | None) -> list[HomeSeries]:
-    """Those of some homes."""
-    return [one for one in series if homes is None or one.home in homes]

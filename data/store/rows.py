@@ -74,9 +74,8 @@ def placed(parts: Sequence[HomeRows], minutes: int) -> HomeSeries:
         for name, column in one.energy.items():
             energy[name][at] = column
             absent[name][at] = False
-    nowhere = np.logical_and.reduce(
-        list(absent.values())
-    )  # nothing is read there: that is said by the quality
+    # Where no channel was read, the quality says so.
+    nowhere = np.logical_and.reduce(list(absent.values()))
     absent = {name: mask & ~nowhere for name, mask in absent.items()}
     absent = {name: mask for name, mask in absent.items() if mask.any()}
     return HomeSeries(parts[0].home, start_s, minutes, energy, quality, absent)

@@ -165,7 +165,7 @@ def _with_loads(series: Sequence[HomeSeries]) -> tuple[Sequence[HomeSeries], lis
     lacking = [one for one in series if "load" not in one.energy]
     if not lacking or len(lacking) == len(series):
         return series, []
-    computed = {one.home: _load_wh(one) for one in lacking}
+    computed = {one.home: computed_load_wh(one) for one in lacking}
     if all((load >= 0).all() for load in computed.values()):
         filled = [
             replace(one, energy={**one.energy, "load": computed[one.home]}) if one.home in computed else one
@@ -183,7 +183,8 @@ def _with_loads(series: Sequence[HomeSeries]) -> tuple[Sequence[HomeSeries], lis
     return kept, [note]
 
 
-def _load_wh(one: HomeSeries) -> IntArray:
+def computed_load_wh(one: HomeSeries) -> IntArray:
+    """Import - export + production: the consumption where all of these are metered. [Wh]"""
     zero = np.zeros(one.intervals, dtype=np.int64)
     return one.energy.get("import", zero) - one.energy.get("export", zero) + one.energy.get("pv", zero)
 

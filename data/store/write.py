@@ -107,12 +107,6 @@ class Writer:
         self._commit(replace(before, layers=tuple(layers), changes=(*before.changes, change("undo", says))))
         return last
 
-    def facts(self, homes: Sequence[Home], says: str, command: str = "assemble") -> None:
-        """Say something else of homes, and change no reading."""
-        known = {**self.manifest.homes, **{home.name: home for home in homes}}
-        changes = (*self.manifest.changes, change(command, says))
-        self._commit(replace(self.manifest, homes=known, changes=changes))
-
     def _commit(self, manifest: Manifest) -> None:
         write_manifest(self.path, manifest)
         self.manifest = manifest
@@ -214,6 +208,6 @@ def _clean(path: Path, manifest: Manifest) -> None:
     (path / (MANIFEST + disk.PARTIAL)).unlink(missing_ok=True)
 
 
-def whole(series: Sequence[HomeSeries]) -> list[HomeRows]:
+def rows_of_all(series: Sequence[HomeSeries]) -> list[HomeRows]:
     """All intervals of all homes, as rows to append."""
     return [rows for one in series for rows in rows_of(one)]

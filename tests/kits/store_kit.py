@@ -139,7 +139,7 @@ def files_of(store: Path) -> dict[str, bytes]:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from data.store import disk, manifest, write
+from data.store import layers, manifest, parts, write
 from data.store.imports import Options, import_files
 
 steps, at = [0], int(sys.argv[3])
@@ -156,7 +156,8 @@ os.fsync = counted(os.fsync)
 Path.replace = counted(Path.replace)
 Path.mkdir = counted(Path.mkdir)
 Path.unlink = counted(Path.unlink)
-disk.sha256_of = counted(disk.sha256_of)
+parts.sha256_of = counted(parts.sha256_of)
+layers.sha256_of = counted(layers.sha256_of)
 import_files([Path(sys.argv[1])], Path(sys.argv[2]), Options())
 print(steps[0])
 """

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wattswap.cli._data_repair import _wh
-from wattswap.cli._data_store import pairs
+from wattswap.cli._data_options import pairs, thousandths
 from wattswap.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def assemble(
     said = Said(
         names=pairs("--map", map),
         nodes=pairs("--node", node),
-        pv_w={home: _wh("--pv", value) for home, value in pairs("--pv", pv).items()},
+        pv_w={home: thousandths("--pv", value, "kW") for home, value in pairs("--pv", pv).items()},
         batteries={home: _battery(value) for home, value in pairs("--battery", battery).items()},
     )
     place = out / STORE if scenario else out
@@ -95,5 +94,5 @@ def _battery(text: str) -> BatterySpec:
     capacity, slash, power = text.partition("/")
     if not slash:
         raise UsageError.of("--battery", f"{text!r} names no power", "write HOME=KWH/KW, as in anna=10/5")
-    wh, w = _wh("--battery", capacity), _wh("--battery", power)
+    wh, w = thousandths("--battery", capacity, "kWh"), thousandths("--battery", power, "kW")
     return BatterySpec(wh, w, w, EFFICIENCY_PPM, EFFICIENCY_PPM)

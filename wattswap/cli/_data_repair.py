@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from wattswap.cli._data_store import SHOWN, HomeOption, StoreArgument, pairs
+from wattswap.cli._data_options import HomeOption, StoreArgument, pairs, thousandths
+from wattswap.cli._data_words import SHOWN
 from wattswap.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def repair(
     from data.store.write import writing
     from wattswap.cli.output import note
 
-    known_wh = {name: _wh("--known-kwh", value) for name, value in pairs("--known-kwh", known_kwh).items()}
+    known_wh = {
+        name: thousandths("--known-kwh", value, "kWh")
+        for name, value in pairs("--known-kwh", known_kwh).items()
+    }
     content = read_store(store, home)
     zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
     window = (_seconds("--from", start, content.manifest.zone), _seconds("--to", end, content.manifest.zone))
@@ -153,7 +157,7 @@ def resample(
     from data import clock
     from data.store.read import read_store
     from data.store.resample import resampled
-    from data.store.write import making, refuse_taken, whole
+    from data.store.write import making, refuse_taken, rows_of_all
     from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
 
@@ -167,7 +171,7 @@ def resample(
     meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
     with making(out, content.manifest.zone, content.manifest.salt) as writer:
         writer.append(
-            whole(series),
+            rows_of_all(series),
             homes,
             says,
             meters=meters,
@@ -192,21 +196,6 @@ def resample(
                 f"{out}: {len(series)} homes in intervals of {minutes} minutes; {kwh}, the same to the Wh"
             )
         )
-
-
-def _wh(option: str, text: str) -> int:
-    """Whole Wh of a text in kWh."""
-    from decimal import Decimal, InvalidOperation
-
-    from wattswap.errors import UsageError
-
-    try:
-        wh = Decimal(text) * 1000
-        if wh >= 0 and wh == int(wh):
-            return int(wh)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    raise UsageError.of(option, f"{text!r} is no energy in kWh with up to three decimals", "write 12.345")
 
 
 def _seconds(option: str, text: str | None, zone: str | None) -> int | None:

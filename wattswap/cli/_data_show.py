@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wattswap.cli._data_store import HomeOption
+from wattswap.cli._data_options import FormatOption, HomeOption
 from wattswap.cli.options import JsonOption, ModuleOption, WideOption, import_modules
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def show(
         Path | None,
         typer.Option("--html", help="Write the same as a page that needs no network.", metavar="FILE"),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option("--format", help="Format of a file; default: recognised.")
-    ] = None,
+    format: FormatOption = None,
     zone: Annotated[
         str | None, typer.Option("--zone", help="Time zone of local stamps, and of the times that are shown.")
     ] = None,

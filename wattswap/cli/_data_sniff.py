@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,49 +11,9 @@ from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 from wattswap.errors import ExitCode
 
 if TYPE_CHECKING:
-    from data.intake.claims import Question
     from data.sniffing import Sniffed
 
 INDENT = 12
-
-UnitOption = Annotated[
-    Literal["Wh", "kWh", "MWh", "W", "kW", "MW"] | None,
-    typer.Option("--unit", help="Unit of the values, where the file does not say it."),
-]
-StampOption = Annotated[
-    Literal["start", "end"] | None,
-    typer.Option("--stamp", help="Which end of its interval a stamp names."),
-]
-DatesOption = Annotated[
-    Literal["dmy", "mdy", "ymd"] | None, typer.Option("--dates", help="Order of day, month and year.")
-]
-EncodingOption = Annotated[
-    str | None, typer.Option("--encoding", help="Code page of a text that is not UTF-8.")
-]
-ChannelOption = Annotated[
-    list[str] | None,
-    typer.Option("--channel", help="What a column holds, as in Usage=import.", metavar="COLUMN=CHANNEL"),
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Take proposed answers that are nearly certain.")]
-
-
-def channels_of(pairs: list[str] | None) -> dict[str, str]:
-    """Channels by column, as `--channel` gives them.
-
-    Raises:
-        UsageError: One of them is no pair, or names no channel.
-    """
-    from data.recipes.model import holds
-    from wattswap.errors import UsageError
-
-    found = {}
-    for pair in pairs or []:
-        name, sign, channel = pair.rpartition("=")
-        if not sign or not name or holds(channel) is None:
-            cure = "write a column and a channel, as in Usage=import, Power=-net or Cost=ignore"
-            raise UsageError.of("--channel", f"{pair!r} is no answer", cure)
-        found[name] = channel
-    return found
 
 
 def sniff(
@@ -83,6 +43,8 @@ def sniff(
 
 
 def _as_json(one: Sniffed) -> dict[str, Any]:
+    from dataclasses import asdict
+
     return {
         "file": str(one.path),
         "holds": one.holds,
@@ -90,23 +52,12 @@ def _as_json(one: Sniffed) -> dict[str, Any]:
         "confidence": one.confidence,
         "why": list(one.why),
         "assumed": dict(one.assumed),
-        "needs": [_question(question) for question in one.needs],
+        "needs": [asdict(question) for question in one.needs],
         "candidates": [
             {"format": near.format, "confidence": near.confidence, "keeps": list(near.keeps)}
             for near in one.candidates
         ],
         "advice": one.advice,
-    }
-
-
-def _question(question: Question) -> dict[str, Any]:
-    return {
-        "option": question.option,
-        "asks": question.asks,
-        "choices": list(question.choices),
-        "proposal": question.proposal,
-        "confidence": question.confidence,
-        "why": question.why,
     }
 
 

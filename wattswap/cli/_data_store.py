@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from wattswap.cli import _data_outside
+from wattswap.cli._data_options import (
+    ChannelOption,
+    DatesOption,
+    EncodingOption,
+    FormatOption,
+    FuseOption,
+    HomeOption,
+    KindOption,
+    RecipeOption,
+    StampOption,
+    StoreArgument,
+    UnitOption,
+    YesOption,
+    ZoneOption,
+    channels_of,
+    format_of,
+    pairs,
+)
+from wattswap.cli._data_words import SHOWN
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 if TYPE_CHECKING:
-    from data.formats import Format
-    from data.intake.raw import Hints
-    from data.store.checks import Checked
     from data.store.imports import Imported, ImportedHome
 
-StoreArgument = Annotated[Path, typer.Argument(help="A store of readings.", metavar="STORE")]
-HomeOption = Annotated[
-    list[str] | None, typer.Option("--home", help="One home; may be given several times.", metavar="HOME")
-]
-ZoneOption = Annotated[
-    str | None, typer.Option("--zone", help="Time zone of the times that are shown; default: the store's.")
-]
-SHOWN = ("import", "export", "pv")
-"""Channels of tables that have to fit 80 letters; `--json` has all."""
 HOW = {
     "continued": "one after the other in time",
     "beside": "channels beside each other",
@@ -44,30 +51,14 @@ def import_files(
             "--out", help="The store; made where it is not there, else appended to.", metavar="STORE"
         ),
     ],
-    format: Annotated[str | None, typer.Option("--format", help="Format; default: recognised.")] = None,
-    zone: Annotated[
-        str | None, typer.Option("--zone", help="Time zone of local stamps, as in Europe/Berlin.")
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option("--unit", help="Unit of the values: Wh, kWh, MWh, W or kW.")
-    ] = None,
-    stamp: Annotated[
-        Literal["start", "end"] | None,
-        typer.Option("--stamp", help="Which end of its interval a stamp names."),
-    ] = None,
-    kind: Annotated[
-        Literal["energy", "power", "counter"] | None, typer.Option("--kind", help="What the numbers are.")
-    ] = None,
-    dates: Annotated[
-        Literal["dmy", "mdy", "ymd"] | None, typer.Option("--dates", help="Order of day, month and year.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option("--encoding", help="Code page of a text file.")] = None,
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--channel", help="What a column holds, as in Usage=import or Cost=ignore.", metavar="COL=CH"
-        ),
-    ] = None,
+    format: FormatOption = None,
+    zone: ZoneOption = None,
+    unit: UnitOption = None,
+    stamp: StampOption = None,
+    kind: KindOption = None,
+    dates: DatesOption = None,
+    encoding: EncodingOption = None,
+    channel: ChannelOption = None,
     map: Annotated[
         list[str] | None,
         typer.Option("--map", help="Name of a home, by its id, its name or its file.", metavar="ID=HOME"),
@@ -79,15 +70,9 @@ def import_files(
     prefer: Annotated[
         Literal["new", "old"] | None, typer.Option("--prefer", help="Which of two different readings counts.")
     ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="A recipe of your own for these files.", metavar="FILE")
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Take answers that the file makes all but certain.")
-    ] = False,
-    fuse_kw: Annotated[
-        float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
-    ] = 43.0,
+    recipe: RecipeOption = None,
+    yes: YesOption = False,
+    fuse_kw: FuseOption = 43.0,
     column: _data_outside.ColumnOption = None,
     module: ModuleOption = None,
     json: JsonOption = False,
@@ -97,23 +82,16 @@ def import_files(
     A price or weather file becomes a plain one.
     """
     from data.errors import DataError
-    from data.formats.tables import format_of_file
     from data.intake.raw import Hints
     from data.store.imports import Options
     from data.store.imports import import_files as import_all
     from wattswap.cli._data_words import as_problems
     from wattswap.cli.output import print_json
-    from wattswap.errors import UsageError
 
     import_modules(module)
     if format is None and recipe is None and any(_data_outside.is_outside(path) for path in files):
         _data_outside.convert(files, out, column, zone, json)
         return
-    chosen: str | Format | None = format
-    if recipe is not None:
-        if format is not None:
-            raise UsageError.of("--recipe", "and --format name two formats", "leave one of them out")
-        chosen = format_of_file(recipe)
     hints = Hints(
         zone=zone,
         fuse_w=round(fuse_kw * 1_000),
@@ -122,11 +100,10 @@ def import_files(
         stamp=stamp,
         dates=dates,
         encoding=encoding,
-        channels=pairs("--channel", channel),
-        recipe=recipe,
+        channels=channels_of(channel),
         yes=yes,
     )
-    options = Options(chosen, hints, pairs("--map", map), combine, prefer)
+    options = Options(format_of(recipe, format), hints, pairs("--map", map), combine, prefer)
     try:
         found = import_all(files, out, options)
     except DataError as error:
@@ -137,33 +114,6 @@ def import_files(
         print_json(_as_json(found))
     else:
         _print_imported(found)
-
-
-def check(path: Path, answers: Hints) -> Checked | None:
-    """The report of a store with the numbers of its homes; None for a file."""
-    from data.store.checks import check_store
-    from data.store.read import is_store
-
-    return check_store(path, answers) if is_store(path) else None
-
-
-def pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    """The values of an option that is given as KEY=VALUE, by key.
-
-    Raises:
-        UsageError: One of them is not, or a key is given twice.
-    """
-    from wattswap.errors import UsageError
-
-    found: dict[str, str] = {}
-    for one in given or ():
-        key, equals, value = one.rpartition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise UsageError.of(option, f"{one!r} is not of the form KEY=VALUE", f"write {option} KEY=VALUE")
-        if key.strip() in found:
-            raise UsageError.of(option, f"{key.strip()!r} is given twice", "give each once")
-        found[key.strip()] = value.strip()
-    return found
 
 
 def _as_json(found: Imported) -> dict[str, Any]:

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from data.errors import DataError
-    from data.intake.claims import Question
     from wattswap.errors import InvalidData
+
+
+SHOWN = ("import", "export", "pv")
+"""Channels of tables that have to fit 80 letters; `--json` has all."""
 
 
 def moment_of(seconds: int, zone: str | None) -> str:
@@ -24,8 +27,17 @@ def moment_of(seconds: int, zone: str | None) -> str:
 
 def span(start_s: int, end_s: int, zone: str | None) -> str:
     """A time from the start of its first interval to the end of its last."""
+    from data.clock import iso_utc
+
+    return span_of(iso_utc(start_s), iso_utc(end_s), zone)
+
+
+def span_of(first: str, last: str, zone: str | None) -> str:
+    """The same from one instant to another, both ISO 8601 UTC."""
+    from wattswap.scenario.basis import moment
+
     known = zone or "UTC: no zone is known, and --zone names one"
-    return f"{moment_of(start_s, zone)} to {moment_of(end_s, zone)} ({known})"
+    return f"{moment(first, zone or 'UTC')} to {moment(last, zone or 'UTC')} ({known})"
 
 
 def table_of(title: str, frame: pd.DataFrame, keep: Sequence[str] = (), *, wide: bool = True) -> None:
@@ -52,11 +64,6 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _answer(question: Question) -> str:
-    """What to say, with the answers that can be given."""
-    return f"say {question.option}" + (f" {{{'|'.join(question.choices)}}}" if question.choices else "")
-
-
 def as_problems(error: DataError) -> InvalidData:
     """A refused import with one problem for each error and question, as `--json` lists them."""
     from data.store.errors import Mismatch
@@ -76,7 +83,7 @@ def as_problems(error: DataError) -> InvalidData:
         return InvalidData(*found)
     if isinstance(error, Unanswered):
         return InvalidData(
-            *(Problem(where, one.asks, _answer(one), key=one.option) for where, one in error.questions)
+            *(Problem(where, one.asks, f"say {one.answer}", key=one.option) for where, one in error.questions)
         )
     if isinstance(error, Mismatch):
         return InvalidData(*(Problem("", problem, error.cure) for problem in error.problems))

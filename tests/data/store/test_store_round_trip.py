@@ -17,7 +17,7 @@ from data.store.export import write_plain
 from data.store.manifest import Home
 from data.store.read import load_store, read_store
 from data.store.series import HomeSeries, on_one_grid, series_of
-from data.store.write import making, whole
+from data.store.write import making, rows_of_all
 from tests.kits.store_kit import START, imported, series
 
 
@@ -51,7 +51,7 @@ def homes(draw: st.DrawFn) -> list[HomeSeries]:
 
 def stored(folder: Path, found: list[HomeSeries]) -> Path:
     with making(folder / "s") as writer:
-        writer.append(whole(found), [Home(one.home, one.minutes) for one in found], "of a test")
+        writer.append(rows_of_all(found), [Home(one.home, one.minutes) for one in found], "of a test")
     return folder / "s"
 
 
@@ -133,7 +133,7 @@ def test_batteries_that_a_source_names_stay_with_their_home(tmp_path: Path) -> N
     battery = BatterySpec(10_000, 5_000, 5_000, 950_000, 950_000)
     one = series()
     with making(tmp_path / "s") as writer:
-        writer.append(whole([one]), [Home("anna", 15, battery)], "of a test")
+        writer.append(rows_of_all([one]), [Home("anna", 15, battery)], "of a test")
     assert load_store(tmp_path / "s").batteries == (battery,)
 
 

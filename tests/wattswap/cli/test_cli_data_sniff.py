@@ -111,7 +111,7 @@ def test_the_answers_are_options_of_data_check(german: Path, capsys: Capture) ->
     by_recipe = call(capsys, "data", "check", german, "--recipe", out, *answers)
     assert by_recipe.code == 0, by_recipe.out
     assert "Fri 30 Jan 2026 23:00" in by_recipe.out
-    refused(call(capsys, "data", "check", german, "--channel", "Netzbezug"), 2, "is no answer")
+    refused(call(capsys, "data", "check", german, "--channel", "Netzbezug"), 2, "is not of the form")
 
 
 def test_a_draft_is_printed_or_written_and_overwrites_nothing(german: Path, capsys: Capture) -> None:

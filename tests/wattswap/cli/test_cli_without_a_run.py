@@ -67,6 +67,7 @@ def test_list_names_everything_of_a_kind_with_a_line_on_each(kind: str, capsys: 
             entry["name"],
             entry["summary"],
             entry.get("parameters"),
+            kind == "formats" and entry.get("source") and f"source: {entry['source']}",
             entry.get("from") and f"from {entry['from']}",
         )
         assert words == " ".join(" ".join(part.split()) for part in parts if part)
