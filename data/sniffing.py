@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from data.errors import MissingFile
 from data.formats import FORMATS, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
-from data.intake.file import MeterFile
+from data.intake.file import MeterFile, require
 from data.intake.raw import Hints
 from data.recipes.infer import NoTable
 from data.recipes.infer_file import glimpse, head_of, inferred
@@ -76,10 +75,9 @@ def sniff(path: Path) -> Sniffed:
     """Say what a file is, from its name, its head and its last lines.
 
     Raises:
-        MissingFile: Nothing is there.
+        MissingFile, SpecialFile: Nothing is there, or a pipe or a device.
     """
-    if not path.exists():
-        raise MissingFile(path)
+    require(path)
     file = MeterFile(path)
     claims = claims_on(file)
     best = max(claims, key=lambda name: claims[name].confidence)
