@@ -14,7 +14,7 @@ help:
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
-	@echo "make fuzz   hostile bytes against every reader; SECONDS=... for a long run"
+	@echo "make fuzz   hostile bytes against every reader, then 10,000 hostile files; SECONDS=... and FILES=... for a long run"
 	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
 	@echo "make docs   the pages of docs/ with an API reference and a search, as a site in site/"
@@ -122,8 +122,10 @@ sim: install
 
 # A failing input is saved in fuzz-failures; the printed seed repeats the run.
 SECONDS ?= 60
+FILES ?= 10000
 fuzz: install
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz.meter_files --files $(FILES)
 
 bench: install
 	$(BIN)/python -m benchmarks

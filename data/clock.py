@@ -203,9 +203,16 @@ def shown(seconds: int, zone: ZoneInfo | None) -> str:
     """Write an instant as people read it in their zone, which is named; in UTC where it is not known."""
     if zone is None:
         return iso_utc(seconds)
-    return f"{datetime.fromtimestamp(seconds, zone):%Y-%m-%d %H:%M} ({zone.key})"
+    try:
+        moment = datetime.fromtimestamp(seconds, zone)
+    except ValueError:  # before the year 1 there
+        return iso_utc(seconds)
+    return f"{moment:%Y-%m-%d %H:%M} ({zone.key})"
 
 
 def iso_utc(seconds: int) -> str:
-    """Write an instant in UTC, to the minute."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    """Write an instant in UTC, to the minute; seconds where no year from 1 to 9999 has it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} s since 1970"

@@ -100,6 +100,14 @@ class MissingFile(DataError, FileNotFoundError):
         super().__init__(f"no file or folder {str(path)!r}; check the path")
 
 
+class SpecialFile(DataError, OSError):
+    """A path that is neither a file nor a folder, such as a pipe or a device, whose end may never come."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is neither a file nor a folder; save what it gives as a file")
+
+
 class UnrecognisedFile(DataError, ValueError):
     """A file that no format recognises."""
 

@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from data.errors import MissingFile
 from data.formats import FORMATS, GENERIC, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
-from data.intake.file import MeterFile
+from data.intake.file import MeterFile, require
 from data.intake.raw import Hints
 from data.outside import recognised
 from data.recipes.infer import NoTable
@@ -79,10 +78,9 @@ def sniff(path: Path) -> Sniffed:
     """Say what a file is, from its name, its head and its last lines.
 
     Raises:
-        MissingFile: Nothing is there.
+        MissingFile, SpecialFile: Nothing is there, or a pipe or a device.
     """
-    if not path.exists():
-        raise MissingFile(path)
+    require(path)
     file = MeterFile(path)
     claims = claims_on(file)
     best = max(claims, key=lambda name: claims[name].confidence)

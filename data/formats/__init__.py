@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from data import clock
-from data.errors import AmbiguousFile, InvalidMeterFile, MissingFile, UnrecognisedFile
+from data.errors import AmbiguousFile, InvalidMeterFile, UnrecognisedFile
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid, registers_of
 from data.intake.checks import check as check_data
 from data.intake.claims import NO_CLAIM, RECOGNISED, Claim, Question
 from data.intake.counters import as_said
-from data.intake.file import MeterFile
+from data.intake.file import MeterFile, require
 from data.intake.join import joined
 from data.intake.names import MeterNames, Names
 from data.intake.place import Placed, place
@@ -146,12 +146,11 @@ def recognise(path: Path) -> Format:
     """Return the format that is surest of a path.
 
     Raises:
-        MissingFile: Nothing is there.
+        MissingFile, SpecialFile: Nothing is there, or a pipe or a device.
         AmbiguousFile: Several formats are equally sure.
         UnrecognisedFile: No format claims it.
     """
-    if not path.exists():
-        raise MissingFile(path)
+    require(path)
     claims = claims_on(MeterFile(path))
     best = max(claim.confidence for claim in claims.values())
     names = [name for name, claim in claims.items() if claim.confidence == best]
@@ -183,10 +182,9 @@ def read(path: Path, format: Format, hints: Hints, room: Path | None = None) -> 
         room: Folder for temporary files, which a file of many rows needs; that of the system where left out.
 
     Raises:
-        MissingFile, UnknownZone: As their names say.
+        MissingFile, SpecialFile, UnknownZone: As their names say.
     """
-    if not path.exists():
-        raise MissingFile(path)
+    require(path)
     names = Names(format.meters, hints.homes)
     reading = _read(MeterFile(path), format, hints, names, room)
     data = reading.data
@@ -363,7 +361,7 @@ def load(
 
     Raises:
         InvalidMeterFile: Holds every error by line.
-        MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
+        MissingFile, SpecialFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: As their names say.
     """
     where, _, reading = _chosen(path, format, Hints(zone, minutes, fuse_w, kind))
     if reading.data is None:
@@ -388,7 +386,7 @@ def check(
         answers: All that the user says of the file, in the place of these.
 
     Raises:
-        MissingFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
+        MissingFile, SpecialFile, UnknownName, UnrecognisedFile, AmbiguousFile, UnknownZone: There is nothing to check.
     """
     said = answers or Hints(zone, minutes, fuse_w, kind)
     _, chosen, reading = _chosen(path, format, said)

@@ -82,7 +82,9 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         return
     try:
         header = _header(file)
-    except ValueError as problem:
+    except (OSError, ValueError) as problem:  # a Parquet file that is damaged is an OSError as well
+        if isinstance(problem, OSError) and problem.errno:
+            raise
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV or as Parquet")
         return
     if _check_header(header, log):
@@ -290,28 +292,40 @@ def _read_parquet(path: Path, header: list[str], log: IntakeLog) -> Iterator[Raw
     """The rows of a Parquet file, some at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import parquet
 
     row = 1
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            table = pa.Table.from_batches([batch])
-            lines = np.arange(row, row + len(table), dtype=np.int64)
-            row += len(table)
-            home_column = table.column("household")
-            if not pa.types.is_dictionary(home_column.type):
-                home_column = pc.cast(home_column, pa.string())
-            values = {}
-            for name, channel in _channels(header).items():
-                try:
-                    values[channel] = numbers(table.column(name))
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                    what = f"the column {name!r} holds {table.column(name).type}; store numbers"
-                    log.add("error", "unreadable", what)
-                    return
-            stamp = _parquet_stamps(table.column("timestamp"))
-            quality = _quality(table.column("quality"), lines, log) if "quality" in header else None
-            yield RawReadings(lines, labels(home_column), stamp, values, quality)
+    for batch in _batches(path, log):
+        table = pa.Table.from_batches([batch])
+        lines = np.arange(row, row + len(table), dtype=np.int64)
+        row += len(table)
+        home_column = table.column("household")
+        if not pa.types.is_dictionary(home_column.type):
+            home_column = pc.cast(home_column, pa.string())
+        values = {}
+        for name, channel in _channels(header).items():
+            try:
+                values[channel] = numbers(table.column(name))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                what = f"the column {name!r} holds {table.column(name).type}; store numbers"
+                log.add("error", "unreadable", what)
+                return
+        stamp = _parquet_stamps(table.column("timestamp"))
+        quality = _quality(table.column("quality"), lines, log) if "quality" in header else None
+        yield RawReadings(lines, labels(home_column), stamp, values, quality)
+
+
+def _batches(path: Path, log: IntakeLog) -> Iterator[Any]:
+    """Record batches of a Parquet file, until one is damaged."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(BATCH_ROWS)
+    except (pa.ArrowException, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno:  # of the disk
+            raise
+        log.add("error", "unreadable", f"the Parquet file is damaged ({problem}); export it again")
 
 
 def _parquet_stamps(column: Any) -> Stamps:

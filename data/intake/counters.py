@@ -37,6 +37,11 @@ def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
     Args:
         values: Readings in the order of time, shape (T, H).
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # what no meter reads is refused as impossible, later
+        return _look_like_counters(values)
+
+
+def _look_like_counters(values: IntArray | FloatArray) -> BoolArray:
     step = np.diff(values, axis=0)
     largest = step.max(axis=0, initial=0)
     rises, falls = (step > 0).sum(axis=0), (step * SMALLEST_FALL < -largest).sum(axis=0)

@@ -7,7 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data.errors import MissingFile, SpecialFile
+
 HEAD_BYTES = 65_536
+
+
+def require(path: Path) -> None:
+    """Refuse what cannot be read to an end.
+
+    Raises:
+        MissingFile: Nothing is there.
+        SpecialFile: A pipe, a device or a socket.
+    """
+    if not path.exists():
+        raise MissingFile(path)
+    if not path.is_file() and not path.is_dir():
+        raise SpecialFile(path)
 
 
 class MeterFile:

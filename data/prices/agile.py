@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from decimal import Decimal
@@ -15,7 +13,7 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import IntakeLog, Stamps
 from data.prices import PRICE_FORMATS, PriceFormat
-from data.prices.rows import PriceRows, chosen
+from data.prices.rows import PriceRows, chosen, csv_rows
 
 _DUMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,\d\d:\d\d,[A-P],[A-Za-z_ &]+,-?\d+(\.\d+)?\s*$")
 PENCE = Decimal(100)
@@ -40,7 +38,10 @@ def parse(file: MeterFile, column: str | None, log: IntakeLog) -> PriceRows | No
 
 
 def _of_dump(text: str, column: str | None, log: IntakeLog) -> PriceRows | None:
-    rows = [(line, row) for line, row in enumerate(csv.reader(io.StringIO(text)), start=1) if any(row)]
+    given = csv_rows(text, ",", log)
+    if given is None:
+        return None
+    rows = [(line, row) for line, row in enumerate(given, start=1) if any(row)]
     for line, row in rows:
         if len(row) != 5:
             log.add("error", "wrong_cells", "the row does not have 5 cells", line=line)

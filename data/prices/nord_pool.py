@@ -6,8 +6,6 @@ of the answer have an offset.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from decimal import Decimal
@@ -19,7 +17,7 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import IntakeLog, Stamps
 from data.prices import PRICE_FORMATS, PriceFormat
-from data.prices.rows import PriceRows, chosen
+from data.prices.rows import PriceRows, chosen, csv_rows
 
 START, END = "Delivery Start (CET)", "Delivery End (CET)"
 _PRICE = re.compile(r"(?P<area>.+) Price \((?P<currency>[A-Z]{3})\)")
@@ -45,7 +43,9 @@ def parse(file: MeterFile, column: str | None, log: IntakeLog) -> PriceRows | No
 
 def _of_csv(text: str, column: str | None, log: IntakeLog) -> PriceRows | None:
     separator = ";" if ";" in text.split("\n", 1)[0] else ","
-    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    rows = csv_rows(text, separator, log)
+    if rows is None:
+        return None
     header = [name.strip() for name in rows[0]]
     areas = {match["area"]: at for at, name in enumerate(header) if (match := _PRICE.fullmatch(name))}
     area = chosen(column, areas, log)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -97,6 +99,16 @@ def _in_parts(
         line[row],
         micro[row],
     )
+
+
+def csv_rows(text: str, separator: str, log: IntakeLog) -> list[list[str]] | None:
+    """The rows of a text, the header among them; None after an error."""
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as problem:  # a cell beyond the limit of the module
+        log.add("error", "unreadable", f"the file cannot be read ({problem}); download it again")
+        return None
+    return rows or [[]]
 
 
 def chosen(column: str | None, there: Iterable[str], log: IntakeLog) -> str | None:

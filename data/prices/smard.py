@@ -6,8 +6,6 @@ decimal comma, EUR/MWh, `-` where there is no price. Quarter hours since October
 
 from __future__ import annotations
 
-import csv
-import io
 from decimal import Decimal
 
 import numpy as np
@@ -17,7 +15,7 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import IntakeLog, Stamps
 from data.prices import PRICE_FORMATS, PriceFormat
-from data.prices.rows import PriceRows, chosen
+from data.prices.rows import PriceRows, chosen, csv_rows
 
 OLD, NEW = ("Datum", "Anfang", "Ende"), ("Datum von", "Datum bis")
 UNIT = "[€/MWh]"
@@ -37,7 +35,9 @@ def sniff(file: MeterFile) -> Claim:
 def parse(file: MeterFile, column: str | None, log: IntakeLog) -> PriceRows | None:
     """Read one bidding zone; its name is that of the column up to the unit."""
     text = file.path.read_text(encoding="utf-8-sig", errors="replace")
-    rows = list(csv.reader(io.StringIO(text), delimiter=";"))
+    rows = csv_rows(text, ";", log)
+    if rows is None:
+        return None
     header = [name.strip() for name in rows[0]]
     begin = OLD if tuple(header[: len(OLD)]) == OLD else NEW
     areas = {name.split("[")[0].strip(): at for at, name in enumerate(header) if UNIT in name}

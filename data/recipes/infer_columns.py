@@ -313,7 +313,7 @@ def calendar(name: str, values: Sequence[float | None]) -> Conclusion[str] | Non
     """Whether a column of numbers is of the calendar, a number of the row or a constant, and no reading."""
     there = [value for value in values if value is not None]
     text = plain(name)
-    whole = all(value == int(value) for value in there)
+    whole = all(value.is_integer() for value in there)
     if unit_in(name).name is not None or meaning_of(name).channel not in (None, "ignore"):
         return None
     word = has_word(text, "calendar")

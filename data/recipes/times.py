@@ -21,6 +21,8 @@ HOUR_S = 3_600
 
 UTC_NAMES = ("utc", "gmt", "z")
 
+_POSITION = re.compile(r"[0-9]{1,9}")
+
 
 class Times:
     """Reads the times of one file.
@@ -83,7 +85,8 @@ class Times:
 
     def _at_positions(self, day: Stamps, position: Labels) -> Stamps:
         """Days and numbers of their intervals as instants."""
-        number = np.array([int(text) if text.isdigit() else 0 for text in position.texts])[position.code]
+        counted = [int(text) if _POSITION.fullmatch(text) else 0 for text in position.texts]
+        number = np.array(counted, dtype=np.int64)[position.code]
         return self._instants(
             day, number, lambda row: f"{day.text(row)} {position.texts[position.code[row]]}"
         )

@@ -35,7 +35,9 @@ def recipe_from_toml(text: str) -> Recipe:
     """
     try:
         said = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError as problem:
+        raise InvalidRecipe(["it is nested too deeply; a recipe is a few flat tables"]) from problem
+    except ValueError as problem:  # no TOML, or an integer of more digits than are converted
         raise InvalidRecipe([f"it is no TOML: {problem}"]) from problem
     problems: list[str] = []
     contract = said.pop("contract", None)

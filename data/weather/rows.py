@@ -74,7 +74,14 @@ def typical_year(
         log.add("error", "wrong_length", f"{message}; a typical year has {TYPICAL_HOURS}; download it again")
         return None
     rows = np.array(sorted(hour_of, key=lambda row: hour_of[row]), dtype=np.int64)
-    values = {name: frame[column].to_numpy(dtype=np.float64)[rows] for name, column in names.items()}
+    try:
+        values = {name: frame[column].to_numpy(dtype=np.float64)[rows] for name, column in names.items()}
+    except KeyError as problem:
+        log.add("error", "wrong_header", f"there is no column for {problem}; download it again")
+        return None
+    except (ValueError, TypeError) as problem:
+        log.add("error", "not_a_number", f"a cell is no number ({problem}); download it again")
+        return None
     return WeatherRows(
         line=first_line + rows,
         start_s=-offset_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def _note(log: IntakeLog, note: str) -> None:
 
 def _durations(series: Series) -> FloatArray:
     length = series.type.get("intervalLength", "")
-    known = float(length) if length.isdigit() and int(length) else np.nan
+    known = float(length) if re.fullmatch(r"[0-9]{1,9}", length) and int(length) else np.nan
     return np.where(np.isnan(series.duration), known, series.duration)
 
 

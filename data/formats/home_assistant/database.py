@@ -20,6 +20,8 @@ from market.units import IntArray
 
 WAIT_S = 5.0
 WRITE_AHEAD = b"\2\2"
+LATEST_S = 253_402_300_799
+"""The last second of the year 9999. [s since 1970]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ def _columns(database: sqlite3.Connection, table: str) -> set[str]:
 def _seconds(start_ts: object, start: object) -> int:
     """Instant of a row: the number of newer schemas, or the text of older ones."""
     if isinstance(start_ts, int | float):
+        if not 0 <= start_ts <= LATEST_S:
+            raise sqlite3.DataError(f"a row of the statistics has no time, but {start_ts:g}")
         return round(start_ts)
     try:
         stamp = datetime.fromisoformat(str(start))
