@@ -102,7 +102,8 @@ def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[Ho
     for h, home in enumerate(data.households):
         there = data.quality[:, h] != MISSING
         for name in names:
-            there |= columns[name][:, h] != 0
+            if not (there[0] and there[-1]):
+                there |= columns[name][:, h] != 0
         rows = np.flatnonzero(there)
         if not len(rows):
             continue
