@@ -19,6 +19,8 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _DAY_S = 86_400
+_STRETCH_S = 21_600
+"""Of a local clock, which is looked up at both ends. [s]"""
 _MANY = 1_000
 """Stamps from which on it is worth trying to read them all at once."""
 _ONE_FORM = r"^[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(Z|[+-](0\d|1[0-4]):[0-5]\d)$"
@@ -119,6 +121,25 @@ def local_clock(local_s: IntArray, zone: ZoneInfo) -> LocalClock:
         local_s: Seconds since 1970 on the local clock; best unique, this loops in Python. [s]
         zone: Their zone.
     """
+    stretch = np.unique(local_s // _STRETCH_S)
+    if 4 * len(stretch) > len(local_s):
+        return _one_by_one(local_s, zone)
+    # No clock changes twice within a few hours: where both ends of a stretch are as far from UTC, all of it is.
+    ends = np.union1d(stretch, stretch + 1) * _STRETCH_S
+    at_ends = _one_by_one(ends, zone)
+    first_s, second_s = ends - at_ends.first_utc_s, ends - at_ends.second_utc_s
+    begin = np.searchsorted(ends, local_s // _STRETCH_S * _STRETCH_S)
+    offset = first_s[begin]
+    calm = (second_s[begin] == offset) & (first_s[begin + 1] == offset) & (second_s[begin + 1] == offset)
+    first, second = local_s - offset, local_s - offset
+    rest = np.flatnonzero(~calm)
+    found = _one_by_one(local_s[rest], zone)
+    first[rest], second[rest] = found.first_utc_s, found.second_utc_s
+    return LocalClock(first, second, second >= first)
+
+
+def _one_by_one(local_s: IntArray, zone: ZoneInfo) -> LocalClock:
+    """Look up each stamp; see `local_clock`."""
     first = np.empty(len(local_s), dtype=np.int64)
     second = np.empty(len(local_s), dtype=np.int64)
     for i, seconds in enumerate(local_s.tolist()):

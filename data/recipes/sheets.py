@@ -22,6 +22,7 @@ LARGEST_BYTES = 1 << 28
 
 ROWS = 200_000
 ROUNDED_S = 0.05
+MIDNIGHT = " 00:00:00"
 """A time is this near to a whole second; what a spreadsheet computes is not exact. [s]"""
 
 CURE = "save the sheet as CSV"
@@ -95,11 +96,11 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: Int
         )
 
     for row, cells in enumerate(_rows(_open(path), str(header.line.sheet))):
-        if row < first or not any(cell not in ("", None) for cell in cells):
+        if row < first or cells.count("") + cells.count(None) == len(cells):
             continue
-        if _matches(rule.end, cells):
+        if rule.end is not None and _matches(rule.end, cells):
             break
-        if _matches(rule.skip, cells):
+        if rule.skip is not None and _matches(rule.skip, cells):
             continue
         lines.append(row + 1)
         for at in positions:
@@ -113,18 +114,17 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: Int
 
 def text(cell: Any, decimal: str) -> str:
     """A cell as the same cell of a text file would have it; times as `stamps.FORMATS_OF_CELLS`."""
-    if cell is None:
-        return ""
     if isinstance(cell, str):
         return cell
+    if cell is None:
+        return ""
     if isinstance(cell, bool):
         return str(cell)
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell).replace(".", decimal)
     if isinstance(cell, datetime):
         cell = _rounded(cell)
-        at_midnight = cell.time() == time()
-        return f"{cell:%Y-%m-%d}" if at_midnight else cell.isoformat(sep=" ")
+        return cell.isoformat(sep=" ").removesuffix(MIDNIGHT)
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, time):
@@ -137,14 +137,16 @@ def text(cell: Any, decimal: str) -> str:
 
 def _rounded(moment: datetime) -> datetime:
     """The whole second that a time is next to; the time itself where it is not near one."""
+    if not moment.microsecond:
+        return moment
     whole = (moment + timedelta(seconds=0.5)).replace(microsecond=0)
     return whole if abs((whole - moment).total_seconds()) <= ROUNDED_S else moment
 
 
-def _matches(pattern: str | None, cells: Sequence[Any]) -> bool:
+def _matches(pattern: str, cells: Sequence[Any]) -> bool:
     import re
 
-    return pattern is not None and re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
+    return re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
 
 
 def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from data.intake.join import joined
-from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source
+from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, whole
 from data.store.errors import Mismatch
 from market.units import BoolArray, IntArray
 
@@ -85,6 +86,16 @@ class HomeSeries:
             quality=self.quality[first:last],
             absent={name: mask[first:last] for name, mask in self.absent.items()},
         )
+
+
+def narrowed(series: HomeSeries) -> HomeSeries:
+    """The same readings as int32 where all of a channel fit; sums of them need `data.readings.whole`."""
+    largest = np.iinfo(np.int32).max
+    energy = {
+        name: cast(IntArray, column.astype(np.int32)) if int(column.max(initial=0)) <= largest else column
+        for name, column in series.energy.items()
+    }
+    return replace(series, energy=energy)
 
 
 def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[HomeSeries]:
@@ -186,7 +197,8 @@ def _with_loads(series: Sequence[HomeSeries]) -> tuple[Sequence[HomeSeries], lis
 
 def _load_wh(one: HomeSeries) -> IntArray:
     zero = np.zeros(one.intervals, dtype=np.int64)
-    return one.energy.get("import", zero) - one.energy.get("export", zero) + one.energy.get("pv", zero)
+    imported, exported, pv = (whole(one.energy.get(name, zero)) for name in (*GRID, "pv"))
+    return imported - exported + pv
 
 
 def _beside(
@@ -197,7 +209,10 @@ def _beside(
     step_s = group[0].step_s
     shape = ((end_s - start_s) // step_s, len(group))
     names = dict.fromkeys([*GRID, *(name for one in group for name in one.energy)])
-    columns = {name: np.zeros(shape, dtype=np.int64) for name in names}
+    wide = {
+        name for one in group for name, column in one.energy.items() if column.dtype != np.int32
+    }  # all are where readings were not narrowed
+    columns = {name: np.zeros(shape, dtype=np.int64 if name in wide else np.int32) for name in names}
     quality = np.full(shape, MISSING, dtype=np.uint8)
     for h, one in enumerate(group):
         rows = slice((one.start_s - start_s) // step_s, (one.end_s - start_s) // step_s)

@@ -146,6 +146,22 @@ def test_one_stamp_of_another_form_is_read_by_itself(other: str) -> None:
     assert (kind[:-1] == clock.WITH_OFFSET).all()
 
 
+@pytest.mark.parametrize(
+    "name", ["Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Apia"]
+)
+@pytest.mark.parametrize("first", [-800_000_000, 1_293_000_000, 1_780_272_007])
+def test_stretches_of_a_clock_are_looked_up_as_its_stamps_are(name: str, first: int) -> None:
+    zone = clock.zone_named(name)
+    stamps = np.arange(first, first + 400 * 86_400, 900)
+    found, alone = clock.local_clock(stamps, zone), clock._one_by_one(stamps, zone)
+    for a, b in zip(
+        (found.first_utc_s, found.second_utc_s, found.exists),
+        (alone.first_utc_s, alone.second_utc_s, alone.exists),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_jump_is_ruled_out_only_where_there_is_none() -> None:
     draw = np.random.default_rng(5)
     ruled_out = 0
