@@ -115,24 +115,28 @@ def bare(path: Path) -> float:
     return sum(value for _, _, value in rows)
 
 
-def write_feed(path: Path, days: int) -> None:
-    """Write a feed of one home, indented as utilities do, a day in each block."""
-    own = "/User/1/UsagePoint/1"
-    head = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">\n'
-        f'<entry><link rel="self" href="{own}"/><link rel="related" href="{own}/MeterReading"/><content>'
-        '<UsagePoint xmlns="http://naesb.org/espi"><ServiceCategory><kind>0</kind></ServiceCategory></UsagePoint>'
-        f'</content></entry>\n<entry><link rel="self" href="{own}/MeterReading/1"/>'
-        '<link rel="related" href="/ReadingType/1"/>'
-        '<content><MeterReading xmlns="http://naesb.org/espi"/></content></entry>\n<entry><link rel="self"'
-        ' href="/ReadingType/1"/><content><ReadingType xmlns="http://naesb.org/espi"><accumulationBehaviour>4'
-        "</accumulationBehaviour><flowDirection>1</flowDirection><intervalLength>3600</intervalLength>"
-        "<powerOfTenMultiplier>0</powerOfTenMultiplier><uom>72</uom></ReadingType></content></entry>\n"
-    )
+def write_feed(path: Path, days: int, homes: int = 1) -> None:
+    """Write a feed of homes, indented as utilities do, a day in each block."""
     with path.open("w", encoding="utf-8") as file:
-        file.write(head)
-        for day in range(days):
-            file.write(_block(own, day))
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">\n')
+        for home in range(1, homes + 1):
+            own = f"/User/1/UsagePoint/{home}"
+            file.write(
+                f'<entry><link rel="self" href="{own}"/><link rel="related" href="{own}/MeterReading"/><content>'
+                '<UsagePoint xmlns="http://naesb.org/espi"><ServiceCategory><kind>0</kind></ServiceCategory>'
+                f'</UsagePoint></content></entry>\n<entry><link rel="self" href="{own}/MeterReading/1"/>'
+                '<link rel="related" href="/ReadingType/1"/>'
+                '<content><MeterReading xmlns="http://naesb.org/espi"/></content></entry>\n'
+            )
+        file.write(
+            '<entry><link rel="self" href="/ReadingType/1"/><content><ReadingType xmlns="http://naesb.org/espi">'
+            "<accumulationBehaviour>4</accumulationBehaviour><flowDirection>1</flowDirection>"
+            "<intervalLength>3600</intervalLength><powerOfTenMultiplier>0</powerOfTenMultiplier><uom>72</uom>"
+            "</ReadingType></content></entry>\n"
+        )
+        for home in range(1, homes + 1):
+            for day in range(days):
+                file.write(_block(f"/User/1/UsagePoint/{home}", day))
         file.write("</feed>\n")
 
 

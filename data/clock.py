@@ -23,7 +23,8 @@ _STRETCH_S = 21_600
 """Of a local clock, which is looked up at both ends. [s]"""
 _MANY = 1_000
 """Stamps from which on it is worth trying to read them all at once."""
-_ONE_FORM = r"^[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(Z|[+-](0\d|1[0-4]):[0-5]\d)$"
+_WRITTEN = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_FORMS = {WITH_OFFSET: r"(Z|[+-](0\d|1[0-4]):[0-5]\d)", LOCAL: ""}
 _SHORTEST = len("2026-06-13T00:30")  # a bare date is refused: it does not name an interval
 
 
@@ -59,8 +60,8 @@ def parse_stamps(texts: Sequence[str], layout: str | None = None) -> tuple[IntAr
         Seconds since 1970, in UTC where the text has an offset and on the local clock where it has none; and
         for each text UNREADABLE, WITH_OFFSET or LOCAL. Fractions of a second are unreadable.
     """
-    if layout is None and len(texts) >= _MANY and (known := _seconds_in_bulk(texts)) is not None:
-        return known, np.full(len(texts), WITH_OFFSET, dtype=np.int8)
+    if layout is None and len(texts) >= _MANY and (known := _in_bulk(texts)) is not None:
+        return known
     seconds = np.zeros(len(texts), dtype=np.int64)
     kind = np.zeros(len(texts), dtype=np.int8)
     for i, text in enumerate(texts):
@@ -79,19 +80,28 @@ def parse_stamps(texts: Sequence[str], layout: str | None = None) -> tuple[IntAr
     return seconds, kind
 
 
-def _seconds_in_bulk(texts: Sequence[str]) -> IntArray | None:
-    """Read many stamps that all have one form, with an offset; None where one has another, or is no time."""
+def _in_bulk(texts: Sequence[str]) -> tuple[IntArray, Int8Array] | None:
+    """Read many stamps that all have one form; None where one has another, or is no time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
         column = pa.array(texts, pa.string())
-        if not pc.all(pc.match_substring_regex(column, _ONE_FORM)).as_py():
+        kind = next(
+            (
+                kind
+                for kind, offset in _FORMS.items()
+                if pc.all(pc.match_substring_regex(column, f"^{_WRITTEN}{offset}$")).as_py()
+            ),
+            UNREADABLE,
+        )
+        if kind == UNREADABLE:
             return None
-        found: IntArray = pc.cast(column, pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
+        type_ = pa.timestamp("s", "UTC" if kind == WITH_OFFSET else None)
+        found: IntArray = pc.cast(column, type_).cast(pa.int64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeEncodeError):
         return None
-    return found
+    return found, np.full(len(found), kind, dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -118,10 +118,10 @@ def text(cell: Any, decimal: str) -> str:
         return cell
     if cell is None:
         return ""
-    if isinstance(cell, bool):
-        return str(cell)
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell).replace(".", decimal)
+        if cell.is_integer() and abs(cell) < 2**53:
+            return str(int(cell))
+        return repr(cell) if decimal == "." else repr(cell).replace(".", decimal)
     if isinstance(cell, datetime):
         cell = _rounded(cell)
         return cell.isoformat(sep=" ").removesuffix(MIDNIGHT)

@@ -107,14 +107,16 @@ def test_placing_at_once_gives_what_placing_in_steps_gives(
         assert taken == 0
 
 
-def test_stamps_read_in_bulk_are_those_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [("Z", "+00:00", "-05:30", "+14:00", "-14:59"), ("",)])
+def test_stamps_read_in_bulk_are_those_read_one_by_one(
+    ends: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw = Random(3)
     instants = [
         datetime(1000, 1, 1) + timedelta(seconds=draw.randrange(60_000_000_000)) for _ in range(4_000)
     ]
-    ends = ("Z", "+00:00", "-05:30", "+14:00", "-14:59")
     texts = [f"{one:%Y-%m-%d}{draw.choice('T ')}{one:%H:%M:%S}{draw.choice(ends)}" for one in instants]
-    assert clock._seconds_in_bulk(texts) is not None
+    assert clock._in_bulk(texts) is not None
     bulk = clock.parse_stamps(texts)
     monkeypatch.setattr(clock, "_MANY", len(texts) + 1)
     for a, b in zip(bulk, clock.parse_stamps(texts), strict=True):
