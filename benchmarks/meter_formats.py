@@ -112,22 +112,27 @@ def parsed(path: Path) -> int:
     return sum(len(chunk.line) for chunk in chunks if isinstance(chunk, RawReadings))
 
 
-def feed(days: int = FEED_DAYS) -> Iterator[str]:
-    """A Green Button feed of one home by the hour, indented as utilities do, a day in each block."""
-    own = "/User/1/UsagePoint/1"
+def feed(days: int = FEED_DAYS, homes: int = 1) -> Iterator[str]:
+    """A Green Button feed of homes by the hour, indented as utilities do, a day in each block."""
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">\n'
+    points = [f"/User/1/UsagePoint/{home}" for home in range(1, homes + 1)]
+    for own in points:
+        yield (
+            f'<entry><link rel="self" href="{own}"/><link rel="related" href="{own}/MeterReading"/><content>'
+            '<UsagePoint xmlns="http://naesb.org/espi"><ServiceCategory><kind>0</kind></ServiceCategory></UsagePoint>'
+            f'</content></entry>\n<entry><link rel="self" href="{own}/MeterReading/1"/>'
+            '<link rel="related" href="/ReadingType/1"/>'
+            '<content><MeterReading xmlns="http://naesb.org/espi"/></content></entry>\n'
+        )
     yield (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">\n'
-        f'<entry><link rel="self" href="{own}"/><link rel="related" href="{own}/MeterReading"/><content>'
-        '<UsagePoint xmlns="http://naesb.org/espi"><ServiceCategory><kind>0</kind></ServiceCategory></UsagePoint>'
-        f'</content></entry>\n<entry><link rel="self" href="{own}/MeterReading/1"/>'
-        '<link rel="related" href="/ReadingType/1"/>'
-        '<content><MeterReading xmlns="http://naesb.org/espi"/></content></entry>\n<entry><link rel="self"'
-        ' href="/ReadingType/1"/><content><ReadingType xmlns="http://naesb.org/espi"><accumulationBehaviour>4'
-        "</accumulationBehaviour><flowDirection>1</flowDirection><intervalLength>3600</intervalLength>"
-        "<powerOfTenMultiplier>0</powerOfTenMultiplier><uom>72</uom></ReadingType></content></entry>\n"
+        '<entry><link rel="self" href="/ReadingType/1"/><content><ReadingType xmlns="http://naesb.org/espi">'
+        "<accumulationBehaviour>4</accumulationBehaviour><flowDirection>1</flowDirection>"
+        "<intervalLength>3600</intervalLength><powerOfTenMultiplier>0</powerOfTenMultiplier><uom>72</uom>"
+        "</ReadingType></content></entry>\n"
     )
-    for day in range(days):
-        yield _block(own, day)
+    for own in points:
+        for day in range(days):
+            yield _block(own, day)
     yield "</feed>\n"
 
 

@@ -1,10 +1,10 @@
-"""Reading large CSV files: peak memory over three sizes, and CPU time beside the same read by hand with pyarrow.
+"""Importing large files into a store: peak memory over three sizes, of plain CSV and of Green Button feeds.
 
-The files hold homes drawn from the bundled village for a year in quarters of an hour, in the plain format, ordered by
-time (or by home with `--by-home`). Each is read in a process of its own, with every check. By hand is: pyarrow reads
-the cells, stamps become int64 and kWh whole Wh, and they are scattered into (intervals, homes); nothing is checked.
+The CSV holds homes drawn from the bundled village for a year in quarters of an hour, ordered by time (or by home with
+`--by-home`); the feed has a usage point for each home, and a year of hours in blocks of a day. Each is imported in a
+process of its own, with every check.
 
-Usage: python -m benchmarks.meter_memory [--json] [--by-home] [--sizes MB ...] [--homes N]
+Usage: python -m benchmarks.meter_memory [--json] [--by-home] [--sizes MB ...] [--kinds KIND ...]
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.large_year import drawn
+from benchmarks.meter_formats import feed
 
 SIZES_MB = (60, 250, 1_000)
-TARGETS = {"peak_mb": 700, "speed": 0.7}
+TARGET_MB = 700
 ROW_BYTES = 46
 DAYS = 365
 FUSE_W = 1_000_000
 """Of the farms and shops of the village. [W]"""
-COMPARED_HOMES = 100
-"""Homes of the file that is read by hand too: 3.5 million rows."""
+HOME_BYTES = DAYS * 5_510
+"""Of a home in the feed, whose readings are of hours."""
 
 
 def write_csv(path: Path, homes: int, *, by_home: bool) -> int:
@@ -76,11 +77,14 @@ def _floats(*names: str) -> list[tuple[str, Any]]:
     return [(name, pa.float64()) for name in names]
 
 
-def by_reader(path: Path) -> int:
-    """Read a file with every check; the import of all homes. [Wh]"""
-    from data import formats
+def by_import(path: Path) -> int:
+    """Import a file with every check into a new store; the import of all homes. [Wh]"""
+    from data.intake.raw import Hints
+    from data.store.imports import Options, import_files
 
-    return int(formats.load(path, format="plain", fuse_w=FUSE_W).import_wh.sum(dtype=np.int64))
+    with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as folder:
+        done = import_files([path], Path(folder) / "store", Options(hints=Hints(fuse_w=FUSE_W)))
+        return sum(home.series.total_wh("import") for home in done.homes)
 
 
 def by_hand(path: Path) -> int:
@@ -135,30 +139,26 @@ def main(arguments: list[str]) -> None:
     """Measure and print, each size as it comes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.meter_memory", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES_MB, metavar="MB")
-    parser.add_argument(
-        "--homes", type=int, default=COMPARED_HOMES, help="of the file that is read by hand too"
-    )
+    parser.add_argument("--kinds", nargs="*", choices=["csv", "espi"], default=["csv", "espi"])
     parser.add_argument("--by-home", action="store_true", help="rows ordered by home instead of by time")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as folder:
-        path = Path(folder) / "meter.csv"
+    for kind in given.kinds:
         for size in given.sizes:
-            rows = write_csv(path, max(size * 1_000_000 // (DAYS * 96 * ROW_BYTES), 1), by_home=given.by_home)
-            row = {"mb": path.stat().st_size / 1e6, "rows": rows, **in_own_process(by_reader, path)}
-            _show(row, given.json, f"{row['mb']:,.0f} MB, {rows:,} rows", f"target {TARGETS['peak_mb']} MB")
-        if given.homes:
-            rows = write_csv(path, given.homes, by_home=given.by_home)
-            hand, ours = in_own_process(by_hand, path), in_own_process(by_reader, path)
-            assert hand["import_wh"] == ours["import_wh"]
-            speed = hand["cpu_s"] / ours["cpu_s"]
-            _show({"what": "by hand", "rows": rows, **hand}, given.json, f"by hand, {rows:,} rows", "")
-            _show(
-                {"what": "read", "rows": rows, "speed": speed, **ours},
-                given.json,
-                f"read, {rows:,} rows",
-                f"{speed:.2f}x of the speed by hand (target {TARGETS['speed']}x)",
-            )
+            with tempfile.TemporaryDirectory(prefix="wattswap-bench-") as folder:
+                path = Path(folder) / ("feed.xml" if kind == "espi" else "meter.csv")
+                if kind == "espi":
+                    homes = max(size * 1_000_000 // HOME_BYTES, 1)
+                    with path.open("w", encoding="utf-8") as file:
+                        file.writelines(feed(DAYS, homes))
+                    rows = homes * DAYS * 24
+                else:
+                    homes = max(size * 1_000_000 // (DAYS * 96 * ROW_BYTES), 1)
+                    rows = write_csv(path, homes, by_home=given.by_home)
+                row = {"kind": kind, "mb": path.stat().st_size / 1e6, "rows": rows}
+                row |= in_own_process(by_import, path)
+                what = f"{kind}, {row['mb']:,.0f} MB, {rows:,} rows"
+                _show(row, given.json, what, f"target {TARGET_MB} MB")
 
 
 def _show(row: dict[str, Any], as_json: bool, what: str, more: str) -> None:

@@ -190,7 +190,8 @@ def read(path: Path, format: Format, hints: Hints, room: Path | None = None) -> 
     data = reading.data
     if data is not None:
         notes = tuple(map(names.hide_in, data.source.notes))
-        data = replace(data, source=replace(data.source, notes=notes))
+        if notes != data.source.notes:  # else mapped readings would be read to be checked again
+            data = replace(data, source=replace(data.source, notes=notes))
     return replace(
         reading,
         data=data,

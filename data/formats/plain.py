@@ -186,8 +186,8 @@ def _csv_rows(table: Any, lines: IntArray, header: list[str], log: IntakeLog) ->
 
     channels = _channels(header)
     home, when = labels(table.column("household")), labels(table.column("timestamp"))
-    blank = _is_empty(home) & _is_empty(when)
-    if blank.any():  # blank lines are no rows, but count as lines
+    blank = _is_empty(home) & _is_empty(when) if "" in home.texts and "" in when.texts else None
+    if blank is not None and blank.any():  # blank lines are no rows, but count as lines
         for name in channels:
             blank &= numbers(table.column(name)).empty
         if "quality" in header:

@@ -135,10 +135,13 @@ def _empty_cells(cells: Cells, channel: Channel, column: Numbers) -> BoolArray:
 
 def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray:
     """Return micro-Wh, or micro-W, by cell."""
-    amount = np.nan_to_num(column.values[cells.row], nan=0.0)
+    amount = column.values[cells.row]
+    if np.isnan(amount.min(initial=0)):
+        np.nan_to_num(amount, copy=False, nan=0.0)
+    amount *= UNITS[channel.unit][0]
     energy = np.zeros(shape, dtype=np.int64)
     # Two roundings of 2^-53 each on a value below 10^4 kWh: far less than half a micro-Wh, so rint is exact.
-    energy.ravel()[cells.cell] = np.rint(amount * UNITS[channel.unit][0]).astype(np.int64)
+    energy.ravel()[cells.cell] = np.rint(amount, out=amount).astype(np.int64)
     return energy
 
 

@@ -125,6 +125,8 @@ def _check_power(
     log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe_power)
 
     rank = max(0, int(np.ceil(0.999 * len(energy_wh))) - 1)
+    if not _may_jump(energy_wh, rank).any():
+        return
     usual = np.partition(energy_wh, rank, axis=0)[rank]
     jump = (energy_wh > JUMP_FACTOR * usual) & (usual > 0) & (energy_wh <= limit_wh)
 
@@ -134,6 +136,16 @@ def _check_power(
         return line_of(cell), data.households[h], f"{message} ({int(usual[h])} Wh); check the reading"
 
     log.add_rows("warning", "jump", np.flatnonzero(jump), describe_jump)
+
+
+def _may_jump(energy_wh: IntArray, rank: int) -> BoolArray:
+    """Whether a column can have a reading `JUMP_FACTOR` times that of a rank, as its sum and its largest show.
+
+    Readings up to the rank are no larger than that of the rank, and those above it no larger than the largest.
+    """
+    largest = energy_wh.max(axis=0, initial=0)
+    rest = energy_wh.sum(axis=0, dtype=np.int64) - (len(energy_wh) - rank - 1) * largest.astype(np.int64)
+    return np.asarray((largest > 0) & (JUMP_FACTOR * rest < largest * (rank + 1)), dtype=np.bool_)
 
 
 def _check_sub_meter(

@@ -45,6 +45,9 @@ def _look_like_counters(values: IntArray | FloatArray) -> BoolArray:
     step = np.diff(values, axis=0)
     largest = step.max(axis=0, initial=0)
     rises, falls = (step > 0).sum(axis=0), (step * SMALLEST_FALL < -largest).sum(axis=0)
+    possible = (falls * RISES_PER_CHANGE <= rises + ONE_FALL) | (falls * RISES_PER_RESET <= rises)
+    if not (possible & (rises >= LEAST_RISES)).any():
+        return np.zeros(values.shape[1], dtype=np.bool_)
     resets = falls_to_zero(values).sum(axis=0)
     sums = values.max(axis=0) >= LEAST_STEPS * largest
     begins_again = sums & (falls == resets) & (falls * RISES_PER_RESET <= rises)

@@ -36,8 +36,11 @@ class Names:
 
     def of(self, chunk: RawReadings) -> RawReadings:
         """The same rows with the names of their homes."""
-        codes, first = np.unique(chunk.meter.code, return_index=True)
-        for code in codes[np.argsort(first)].tolist():
+        rows = len(chunk.meter.code)
+        first = np.full(len(chunk.meter.texts), rows, dtype=np.int64)
+        first[chunk.meter.code[::-1]] = np.arange(rows - 1, -1, -1)  # of rows with one code the first stays
+        order = np.argsort(first, kind="stable")
+        for code in order[first[order] < rows].tolist():
             self._add(chunk.meter.texts[code])
         # A text that no row has is not named: it would count as a home, and could be an id.
         texts = [self.homes.get(home_id(text), "") for text in chunk.meter.texts]

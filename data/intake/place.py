@@ -10,6 +10,7 @@ import numpy as np
 from data import clock
 from data.intake.differences import differenced
 from data.intake.raw import Hints, IntakeLog
+from data.intake.regular import regular
 from data.intake.rows import Rows
 from data.intake.steps import lengths_of, shortest_allowed
 from data.intake.sums import summed
@@ -120,10 +121,41 @@ def place(
         A grid for each length of interval, the shortest first, of the homes that have it; none after errors that hide
         them. And whether stamps are local.
     """
+    if len(tables) != 1:
+        return _placed_in_steps(tables, zone, hints, log)
+    good = check_values(tables[0], hints, log)
+    if good.all() and (placed := placed_at_once(tables[0], zone)) is not None:
+        return [placed], False
+    return _placed_in_steps(tables, zone, hints, log, good)
+
+
+def placed_at_once(rows: Rows, zone: ZoneInfo | None) -> Placed | None:
+    """Place rows that are regular; None where they are not. Their values must be sound."""
+    found = regular(rows)
+    if found is None:
+        return None
+    cells = Cells(rows, np.arange(rows.count, dtype=np.int64), found.cell)
+    homes = tuple(rows.homes)
+    return Placed(found.start_s, found.minutes, found.intervals, homes, (cells,), zone, (found.minutes,))
+
+
+def _placed_in_steps(
+    tables: list[Rows],
+    zone: ZoneInfo | None,
+    hints: Hints,
+    log: IntakeLog,
+    checked: BoolArray | None = None,
+) -> tuple[list[Placed], bool]:
+    """Place rows of any kind; see `place`.
+
+    Args:
+        tables, zone, hints, log: As there.
+        checked: Rows of the only table whose values are sound, where that is known.
+    """
     spans: list[_Span] = []
     local, sound = False, True
     for rows in tables:
-        good = check_values(rows, hints, log)
+        good = check_values(rows, hints, log) if checked is None else checked
         table, is_local = timed(rows, good, zone, log)
         local |= is_local
         if table is None:

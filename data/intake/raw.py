@@ -272,6 +272,9 @@ def numbers(column: Any) -> Numbers:
         empty = pc.equal(trimmed, "").to_numpy(zero_copy_only=False)
     else:
         column = pc.cast(column, pa.float64())
+        if not column.null_count:
+            values = column.to_numpy(zero_copy_only=False)
+            return Numbers(values, np.zeros(len(values), dtype=np.bool_))
         empty = column.is_null().to_numpy(zero_copy_only=False)
     values = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
     return Numbers(values, empty, bad)

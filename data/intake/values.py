@@ -42,6 +42,12 @@ def check_values(rows: Rows, hints: Hints, log: IntakeLog) -> BoolArray:
 
 def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, log: IntakeLog) -> BoolArray:
     values, texts = column.values, column.bad
+    unit = channel.unit
+    largest = LARGEST_COUNTER_KWH if channel.kind == "counter" else LARGEST_KWH
+    limit = largest * UNITS["kWh"][0] / UNITS[unit][0]
+    least = -limit if channel.name in SIGNED else 0
+    if rows.count and not texts and values.min() >= least and values.max() <= limit:  # nor is one NaN
+        return np.ones(rows.count, dtype=np.bool_)
     comma = np.zeros(rows.count, dtype=np.bool_)
     comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
     point = "has a decimal comma; write a point"
@@ -61,9 +67,7 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, l
     )
     runs_back = f"a register never runs backwards; {cure_of_import}"
     report(rows, log, "negative", negative, lambda row: f"{channel} is {values[row]:g}; {runs_back}")
-    unit = channel.unit
-    largest = LARGEST_COUNTER_KWH if channel.kind == "counter" else LARGEST_KWH
-    huge = np.abs(values) > largest * UNITS["kWh"][0] / UNITS[unit][0]
+    huge = np.abs(values) > limit
     counted = _counted(rows, values, huge) if hints.kind is None and channel.kind != "counter" else []
     if counted:
         report_counters(channel, [rows.homes[h] for h in counted], log)

@@ -23,6 +23,8 @@ LARGEST_BYTES = 1 << 28
 """Most bytes of a workbook when unpacked: a sheet is read whole. [bytes]"""
 
 ROWS = 200_000
+MIDNIGHT = " 00:00:00"
+
 CURE = "save the sheet as CSV"
 
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -94,11 +96,11 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: Int
         )
 
     for row, cells in enumerate(_rows(_open(path), str(header.line.sheet))):
-        if row < first or not any(cell not in ("", None) for cell in cells):
+        if row < first or cells.count("") + cells.count(None) == len(cells):
             continue
-        if _matches(rule.end, cells):
+        if rule.end is not None and _matches(rule.end, cells):
             break
-        if _matches(rule.skip, cells):
+        if rule.skip is not None and _matches(rule.skip, cells):
             continue
         lines.append(row + 1)
         for at in positions:
@@ -112,18 +114,17 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: Int
 
 def text(cell: Any, decimal: str) -> str:
     """A cell as the same cell of a text file would have it; times as `stamps.FORMATS_OF_CELLS`."""
-    if cell is None:
-        return ""
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, bool):
-        return str(cell)
+    if cell is None:
+        return ""
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell).replace(".", decimal)
+        if cell.is_integer() and abs(cell) < 2**53:
+            return str(int(cell))
+        return repr(cell) if decimal == "." else repr(cell).replace(".", decimal)
     if isinstance(cell, datetime):
         cell = _rounded(cell)
-        at_midnight = cell.time() == time()
-        return f"{cell:%Y-%m-%d}" if at_midnight else cell.isoformat(sep=" ")
+        return cell.isoformat(sep=" ").removesuffix(MIDNIGHT)
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, time):
@@ -136,12 +137,14 @@ def text(cell: Any, decimal: str) -> str:
 
 def _rounded(moment: datetime) -> datetime:
     """The whole second that a time is next to; the time itself where it is not near one."""
+    if not moment.microsecond:
+        return moment
     whole = (moment + timedelta(seconds=0.5)).replace(microsecond=0)
     return whole if abs((whole - moment).total_seconds()) <= EXCEL_ROUNDED_S else moment
 
 
-def _matches(pattern: str | None, cells: Sequence[Any]) -> bool:
-    return pattern is not None and re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
+def _matches(pattern: str, cells: Sequence[Any]) -> bool:
+    return re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
 
 
 def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:

@@ -24,6 +24,8 @@ LEAST_READINGS: Final = 2_000_000
 LEAST_BYTES: Final = 1_000_000
 """Size of a file or folder below which it cannot hold so many. [byte]"""
 FOLDER: Final = ".wattswap-columns"
+STORE: Final = "store"
+"""The format whose columns are in its own folder, see `data.store.mapped`."""
 _TOP: Final = Path(__file__).resolve().parents[1]
 
 
@@ -33,11 +35,12 @@ def load(path: str | Path, *, format: str | None = None, **options: Any) -> Mete
     if not where.exists():
         raise MissingFile(where)
     chosen = formats.recognise(where) if format is None else formats.FORMATS.get(format)
-    if not formats.FORMATS.is_ours(chosen) or _size(where) < LEAST_BYTES:
+    keeps_its_own = chosen.name == STORE
+    if keeps_its_own or not formats.FORMATS.is_ours(chosen) or _size(where) < LEAST_BYTES:
         return formats.load(where, format=chosen.name, **options)
     source = _sha256(where)
     said = {name: _content(value) for name, value in sorted(options.items()) if value is not None}
-    key = columns.key_of(source, chosen.name, said, _code_sha256())
+    key = columns.key_of(source, chosen.name, said, code_sha256())
     places = list(_places(where))
     for folder in places:
         if (kept := columns.open(folder, key)) is not None:
@@ -85,7 +88,7 @@ def _content(value: Any) -> Any:
 
 
 @cache
-def _code_sha256() -> str:
+def code_sha256() -> str:
     """SHA-256 over the code that reads meter files, so that columns of an earlier reader are not used."""
     paths = sorted(path for path in _TOP.rglob("*") if path.suffix in (".py", ".toml"))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.relative_to(_TOP)}\n" for path in paths]
@@ -95,6 +98,11 @@ def _code_sha256() -> str:
 def _places(where: Path) -> Iterator[Path]:
     """Folders where columns of a file can be, the first that can be written being used."""
     yield where.resolve().parent / FOLDER
+    yield from cache_folders()
+
+
+def cache_folders() -> Iterator[Path]:
+    """The folder of columns in the user's cache folder, where there is one."""
     cache_home = os.environ.get("XDG_CACHE_HOME", "")
     try:
         base = Path(cache_home) if Path(cache_home).is_absolute() else Path.home() / ".cache"

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, cast
@@ -38,6 +39,12 @@ _checked: dict[str, str] = {}
 """What this process, or the one that started it, has hashed: a mark of the file and its SHA-256."""
 
 
+_used: dict[str, str] = {}
+_pinned: dict[str, str] = {}
+"""Sets of stores by folder: which this process uses, and which the one that started it does."""
+_STORE: Final = "store "
+
+
 def key_of(*parts: object) -> str:
     """The name of the set of columns that follows from these parts."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
@@ -45,13 +52,25 @@ def key_of(*parts: object) -> str:
 
 
 def checked() -> dict[str, str]:
-    """What need not be hashed again in a process that is given it by `trust`."""
-    return dict(_checked)
+    """What need not be hashed again, and which versions of stores are used, for a process that takes it by `trust`."""
+    return _checked | {f"{_STORE}{store}": key for store, key in _used.items()}
 
 
 def trust(marks: Mapping[str, str]) -> None:
-    """Take over what another process of the same program has hashed."""
-    _checked.update(marks)
+    """Take over what another process of the same program has hashed, and the versions of stores that it uses."""
+    for mark, found in marks.items():
+        known, name = (_pinned, mark.removeprefix(_STORE)) if mark.startswith(_STORE) else (_checked, mark)
+        known[name] = found
+
+
+def note_use(store: Path, key: str) -> None:
+    """Note which set of a store this process uses."""
+    _used[str(store.resolve())] = key
+
+
+def pinned(store: Path) -> str | None:
+    """The set of a store that the process which started this one uses, whatever the store has become since."""
+    return _pinned.get(str(store.resolve()))
 
 
 def file_sha256(path: Path) -> str:
@@ -131,7 +150,7 @@ def _mapped(where: Path, entry: Mapping[str, str], shape: tuple[int, int]) -> In
 
 
 def write(
-    folder: Path, key: str, data: MeterData, made_from: Mapping[str, str] | None = None
+    folder: Path, key: str, data: MeterData, made_from: Mapping[str, str] | None = None, *, keep: int = 0
 ) -> MeterData | None:
     """Write a set of columns and map it; one that is there already is taken if it is whole.
 
@@ -141,6 +160,7 @@ def write(
         data: The readings.
         made_from: Name and hash of the source. Sets that were made from a source of the same name with another hash
             are removed; processes that have mapped them keep their pages.
+        keep: How many of those, the newest, stay.
 
     Returns:
         The readings as they are mapped; None where the disk has no room or may not be written.
@@ -159,7 +179,7 @@ def write(
         (own / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _put(own, folder / key)
         if made_from is not None:
-            _remove_outdated(folder, key, made_from)
+            _remove_outdated(folder, key, made_from, keep)
     except OSError:
         return open(folder, key)
     finally:
@@ -242,8 +262,9 @@ def _remove_abandoned(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _remove_outdated(folder: Path, key: str, made_from: Mapping[str, str]) -> None:
-    """Remove sets that were made from an earlier state of the same source."""
+def _remove_outdated(folder: Path, key: str, made_from: Mapping[str, str], keep: int) -> None:
+    """Remove sets that were made from an earlier state of the same source, but for the newest."""
+    outdated: list[tuple[int, Path]] = []
     for path in folder.iterdir():
         if path.name == key or path.name.startswith("."):
             continue
@@ -252,7 +273,10 @@ def _remove_outdated(folder: Path, key: str, made_from: Mapping[str, str]) -> No
         except (OSError, ValueError, LookupError):
             continue
         if other.get("name") == made_from.get("name") and other != dict(made_from):
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process removes it
+                outdated.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(outdated)[: max(len(outdated) - keep, 0)]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def release(data: MeterData) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from data.errors import UnknownHousehold
 from data.readings import MeterData, Source, home_id
+from data.store import mapped
 from data.store.errors import DamagedStore
 from data.store.layers import patched, read_layer
 from data.store.manifest import MANIFEST, Manifest, read_manifest
 from data.store.parts import read_part
 from data.store.rows import HomeRows, placed, whole
-from data.store.series import HomeSeries, on_one_grid
+from data.store.series import HomeSeries, narrowed, on_one_grid
 
 FORMAT = "store"
 _TRIES = 5
@@ -53,11 +54,16 @@ def read_store(path: Path, homes: Collection[str] | None = None, *, repaired: bo
         NoStore, NewerStore, DamagedStore: As their names say.
         UnknownHousehold: A home that it does not have.
     """
+    return _read_store(path, homes, repaired=repaired, narrow=False)
+
+
+def _read_store(path: Path, homes: Collection[str] | None, *, repaired: bool, narrow: bool) -> Content:
+    """See `read_store`; where `narrow`, energy is int32 where it fits and no repair is to be laid over it."""
     for last in range(_TRIES):
         manifest = read_manifest(path)
         wanted = _known(manifest, homes)
         try:
-            return Content(manifest, _series(path, manifest, wanted, repaired=repaired))
+            return Content(manifest, _series(path, manifest, wanted, repaired=repaired, narrow=narrow))
         except DamagedStore:
             # A writer removes files that no longer count: then the manifest is another one by now.
             if read_manifest(path) == manifest or last == _TRIES - 1:
@@ -76,22 +82,33 @@ def _known(manifest: Manifest, homes: Collection[str] | None) -> Sequence[str]:
 
 
 def _series(
-    path: Path, manifest: Manifest, homes: Sequence[str], *, repaired: bool
+    path: Path, manifest: Manifest, homes: Sequence[str], *, repaired: bool, narrow: bool
 ) -> tuple[HomeSeries, ...]:
     rows: dict[str, list[HomeRows]] = {home: [] for home in homes}
-    for part in manifest.parts:
+    last = {home: number for number, part in enumerate(manifest.parts) for home in part.homes}
+    found: dict[str, HomeSeries] = {}
+    for number, part in enumerate(manifest.parts):
         if not rows.keys().isdisjoint(part.homes):
             for one in read_part(path, part, rows):
                 rows[one.home].append(one)
-    series = {home: placed(parts, manifest.homes[home].minutes) for home, parts in rows.items() if parts}
+            # A home is joined as soon as all of it is there: its rows have a time each, which takes much memory.
+            for home in {home for home in part.homes if home in rows and last[home] == number}:
+                if parts := rows.pop(home):
+                    found[home] = _joined(parts, manifest, repaired=repaired, narrow=narrow)
+    series = {home: found[home] for home in homes if home in found}
     if not repaired:
         return tuple(series.values())
-    series = {home: whole(one) for home, one in series.items()}
     for layer in manifest.layers:
         for patch in read_layer(path, layer):
             if patch.home in series:
                 series[patch.home] = patched(series[patch.home], patch)
     return tuple(series.values())
+
+
+def _joined(parts: Sequence[HomeRows], manifest: Manifest, *, repaired: bool, narrow: bool) -> HomeSeries:
+    one = placed(parts, manifest.homes[parts[0].home].minutes)
+    one = whole(one) if repaired else one
+    return narrowed(one) if narrow and not manifest.layers else one
 
 
 def load_store(path: Path | str, homes: Collection[str] | None = None) -> MeterData:
@@ -108,8 +125,15 @@ def load_store(path: Path | str, homes: Collection[str] | None = None) -> MeterD
         UnknownHousehold: A home that it does not have.
         Mismatch: The store is empty, or intervals of one length do not begin together.
     """
-    content = read_store(Path(path), homes)
-    return meter_data_of(content)
+    store = Path(path)
+    if homes is not None:
+        return meter_data_of(read_store(store, homes))
+    manifest = read_manifest(store)
+    if (data := mapped.opened(store, manifest, source_of(manifest))) is not None:
+        return data
+    content = _read_store(store, None, repaired=True, narrow=True)
+    data = meter_data_of(content)
+    return mapped.kept(store, content.manifest, source_of(content.manifest), data)
 
 
 def meter_data_of(content: Content) -> MeterData:

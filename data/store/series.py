@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from data.intake.join import joined
-from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source
+from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, whole
 from data.store.errors import Mismatch
 from market.units import BoolArray, IntArray
 
@@ -87,6 +88,16 @@ class HomeSeries:
         )
 
 
+def narrowed(series: HomeSeries) -> HomeSeries:
+    """The same readings as int32 where all of a channel fit; sums of them need `data.readings.whole`."""
+    largest = np.iinfo(np.int32).max
+    energy = {
+        name: cast(IntArray, column.astype(np.int32)) if int(column.max(initial=0)) <= largest else column
+        for name, column in series.energy.items()
+    }
+    return replace(series, energy=energy)
+
+
 def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[HomeSeries]:
     """Each home on its own span: intervals before its first and after its last reading are no part of it.
 
@@ -102,7 +113,8 @@ def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[Ho
     for h, home in enumerate(data.households):
         there = data.quality[:, h] != MISSING
         for name in names:
-            there |= columns[name][:, h] != 0
+            if not (there[0] and there[-1]):
+                there |= columns[name][:, h] != 0
         rows = np.flatnonzero(there)
         if not len(rows):
             continue
@@ -186,7 +198,8 @@ def _with_loads(series: Sequence[HomeSeries]) -> tuple[Sequence[HomeSeries], lis
 def computed_load_wh(one: HomeSeries) -> IntArray:
     """Import - export + production: the consumption where all of these are metered. [Wh]"""
     zero = np.zeros(one.intervals, dtype=np.int64)
-    return one.energy.get("import", zero) - one.energy.get("export", zero) + one.energy.get("pv", zero)
+    imported, exported, pv = (whole(one.energy.get(name, zero)) for name in (*GRID, "pv"))
+    return imported - exported + pv
 
 
 def _beside(
@@ -197,7 +210,10 @@ def _beside(
     step_s = group[0].step_s
     shape = ((end_s - start_s) // step_s, len(group))
     names = dict.fromkeys([*GRID, *(name for one in group for name in one.energy)])
-    columns = {name: np.zeros(shape, dtype=np.int64) for name in names}
+    wide = {
+        name for one in group for name, column in one.energy.items() if column.dtype != np.int32
+    }  # all are where readings were not narrowed
+    columns = {name: np.zeros(shape, dtype=np.int64 if name in wide else np.int32) for name in names}
     quality = np.full(shape, MISSING, dtype=np.uint8)
     for h, one in enumerate(group):
         rows = slice((one.start_s - start_s) // step_s, (one.end_s - start_s) // step_s)

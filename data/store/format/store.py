@@ -13,8 +13,8 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog
 from data.readings import MeterData
-from data.store.manifest import MANIFEST
-from data.store.read import FORMAT, is_store, meter_data_of, read_store
+from data.store.manifest import MANIFEST, read_manifest
+from data.store.read import FORMAT, is_store, load_store
 
 
 def sniff(file: MeterFile) -> Claim:
@@ -25,13 +25,13 @@ def sniff(file: MeterFile) -> Claim:
 def parse(file: MeterFile, _hints: Hints, log: IntakeLog) -> Iterator[MeterData]:
     """Read all homes, on one grid; what is wrong with the store is one error."""
     try:
-        content = read_store(file.path)
-        data = meter_data_of(content)
+        data = load_store(file.path)
+        manifest = read_manifest(file.path)
     except DataError as problem:
         log.add("error", "damaged_store", str(problem))
         return
-    log.zone = content.manifest.zone or "UTC"
-    log.rows = sum(part.rows for part in content.manifest.parts)
+    log.zone = manifest.zone or "UTC"
+    log.rows = sum(part.rows for part in manifest.parts)
     yield data
 
 

@@ -206,7 +206,7 @@ def test_a_file_option_or_reader_that_changed_is_read_again(
     assert int(again.import_wh.sum()) == int(berlin.import_wh.sum()) + 100
     (kept,) = {path for path in (tmp_path / beside.FOLDER).iterdir() if path.is_dir()}
     assert kept not in there, "the sets of the file as it was are removed"
-    monkeypatch.setattr(beside, "_code_sha256", lambda: "mended")
+    monkeypatch.setattr(beside, "code_sha256", lambda: "mended")
     beside.load(path, zone="Europe/Berlin")
     assert len(list((tmp_path / beside.FOLDER).iterdir())) == 3
 

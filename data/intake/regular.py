@@ -1,0 +1,75 @@
+"""Rows that are regular beyond doubt, which most files are: placed at once, without the questions for other rows.
+
+Regular are rows with exact stamps of which each home has one for each interval of its span, in the order of time. For
+such rows nothing that `times`, `steps` and `place` look for can be there, which a few sums over the rows prove.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data import clock
+from data.intake.rows import Rows
+from data.intake.steps import divides_hour
+from market.interval import ALLOWED_MINUTES, OFFSET_S
+from market.units import IntArray
+
+LARGEST_SPAN = 2
+"""The grid has no more than so many cells a row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regular:
+    """Where regular rows lie.
+
+    Args:
+        start_s: Start of the first interval. [s since 1970]
+        minutes: Interval length. [min]
+        intervals: Number of intervals.
+        cell: Cell of each row, t x H + h.
+    """
+
+    start_s: int
+    minutes: int
+    intervals: int
+    cell: IntArray
+
+
+def regular(rows: Rows) -> Regular | None:
+    """Place rows whose values are sound; None where they are not regular."""
+    homes, seconds = len(rows.homes), rows.stamp.seconds
+    plain = rows.revision is None and rows.minutes is None and not (rows.omitted or rows.idle)
+    intervals_only = all(channel.kind == "interval" for channel in rows.values)
+    if not plain or not intervals_only or rows.count <= homes:
+        return None
+    if not (rows.stamp.kind == clock.WITH_OFFSET).all():
+        return None
+    first = int(seconds.min())
+    after = seconds - first
+    step_s = int(after.min(where=after > 0, initial=np.iinfo(np.int64).max))
+    if not divides_hour(step_s) or step_s // 60 not in ALLOWED_MINUTES:
+        return None
+    start_s = first - step_s if rows.ends else first
+    intervals = int(after.max()) // step_s + 1
+    if start_s % step_s % min(step_s, OFFSET_S) or intervals * homes > LARGEST_SPAN * rows.count:
+        return None
+    t = after // step_s
+    if not np.array_equal(t * step_s, after):
+        return None
+    cell = t * homes + rows.home
+    return Regular(start_s, step_s // 60, intervals, cell) if _is_whole(cell, intervals, homes) else None
+
+
+def _is_whole(cell: IntArray, intervals: int, homes: int) -> bool:
+    """Whether no cell has two rows, and each home has rows without a gap, in the order of time."""
+    place = np.full((intervals, homes), -1, dtype=np.int32)
+    place.ravel()[cell] = np.arange(len(cell), dtype=np.int32)
+    there = place >= 0
+    count = there.sum(axis=0)
+    if int(count.sum()) != len(cell) or not count.all():
+        return False
+    both = there[1:] & there[:-1]
+    # A home without gaps has one pair of neighbours less than rows.
+    return bool((both.sum(axis=0) == count - 1).all() and ((np.diff(place, axis=0) > 0) | ~both).all())
