@@ -123,8 +123,7 @@ def text(cell: Any, decimal: str) -> str:
             return str(int(cell))
         return repr(cell) if decimal == "." else repr(cell).replace(".", decimal)
     if isinstance(cell, datetime):
-        cell = _rounded(cell)
-        return cell.isoformat(sep=" ").removesuffix(MIDNIGHT)
+        return _rounded(cell).isoformat(sep=" ").removesuffix(MIDNIGHT)
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, time):
