@@ -6,7 +6,7 @@ from data.intake.file import MeterFile
 
 _EXPORT = "ask for the export as CSV, spreadsheet or XML"
 _MARKS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", f"it is a PDF, a page to look at and no table; {_EXPORT}"),
+    (b"%PDF", f"it is a PDF, a printed page and no table; {_EXPORT}"),
     (b"\x89PNG", f"it is a picture; {_EXPORT}"),
     (b"\xff\xd8\xff", f"it is a picture; {_EXPORT}"),
     (b"GIF8", f"it is a picture; {_EXPORT}"),

@@ -70,9 +70,9 @@ def _differ(one: FileReading, other: FileReading) -> bool:
 
 
 def foreign_zones(files: Sequence[Incoming], hints: Hints) -> list[str]:
-    """Files that `--zone` would move in time, because it was said for others that are read with them.
+    """Files that `--zone` would move in time, because it was given for others that are read with them.
 
-    A zone that is said for files of one kind may overrule that of their format, as for an island. Said for several
+    A zone that is given for files of one kind may overrule that of their format, as for an island. Given for several
     kinds, it answers those that leave it open.
     """
     if hints.zone is None:
