@@ -109,14 +109,21 @@ class SpecialFile(DataError, OSError):
 
 
 class UnrecognisedFile(DataError, ValueError):
-    """A file that no format recognises."""
+    """A file that no format recognises.
 
-    def __init__(self, path: Path, known: Iterable[str]) -> None:
+    Args:
+        path: The file.
+        known: Names of all formats.
+        why: What keeps it from being read, and what to do, in a clause.
+    """
+
+    def __init__(self, path: Path, known: Iterable[str], why: str = "") -> None:
         self.path = path
         self.known = sorted(known)
+        self.why = why
         super().__init__(
-            f"{path} is in no format known here ({', '.join(self.known)});"
-            " name the format, or convert it to the plain CSV of docs/reference/meter-files.md"
+            f"{path} is in no format known here{': ' * bool(why)}{why};"
+            " `wattswap data sniff` names what is nearest, `wattswap list formats` has all, and --format chooses one"
         )
 
 
@@ -126,7 +133,7 @@ class NoRecipe(DataError, ValueError):
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
         self.why = why
-        super().__init__(f"{path}: no recipe can be drafted: {why}; ask for another export of the readings")
+        super().__init__(f"{path}: no recipe can be drafted: {why}")
 
 
 class UnrecognisedGrid(UnrecognisedFile):

@@ -12,6 +12,7 @@ from data.formats import FORMATS, GENERIC, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
 from data.intake.file import MeterFile, require
 from data.intake.raw import Hints
+from data.intake.strangers import stranger
 from data.outside import recognised
 from data.recipes.infer import NoTable
 from data.recipes.infer_file import glimpse, head_of, inferred
@@ -104,6 +105,9 @@ def sniff(path: Path) -> Sniffed:
 
 
 def _unknown(file: MeterFile, claims: Mapping[str, Claim]) -> Sniffed:
+    if strange := stranger(file):
+        what, _, advice = strange.partition("; ")
+        return Sniffed(file.path, None, 0.0, (what,), advice=advice)
     generic = claims.get(GENERIC, Claim(0.0))
     candidates = _nearest(file, claims)
     if folder := _folder_format(file):
@@ -112,9 +116,9 @@ def _unknown(file: MeterFile, claims: Mapping[str, Claim]) -> Sniffed:
     found = inferred(file, Hints())
     if isinstance(found, NoTable) or found.refusals:
         why = (found.why,) if isinstance(found, NoTable) else tuple(refusal.why for refusal in found.refusals)
-        return Sniffed(
-            file.path, None, 0.0, why, candidates=candidates, advice="ask for another export of the readings"
-        )
+        is_folder = file.path.is_dir()
+        advice = "give the files in it" if is_folder else "ask for another export of the readings"
+        return Sniffed(file.path, None, 0.0, why, candidates=candidates, advice=advice)
     advice = f"answer what it needs; or write a recipe: wattswap data recipe {file.name} --out mine.toml"
     return Sniffed(
         file.path,
@@ -164,6 +168,8 @@ def _nearest(file: MeterFile, claims: Mapping[str, Claim]) -> tuple[Candidate, .
         wanted, header = _header(FORMATS.get(name).sample)
         shared = len(wanted & names) / len(wanted | _row_of(head, wanted)) if wanted else 0.0
         keeps = claim.why
+        if isinstance(head, NoTable) and not claim.confidence:
+            continue  # nothing of its columns is known, so that none is nearer than another
         if not keeps and header:
             lacking = [text for text in header if plain(text) not in names]
             keeps = (

@@ -23,6 +23,7 @@ from data.intake.place import Placed, place
 from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, SaidKind
 from data.intake.rows import rows_of
 from data.intake.spill import Spilled, gathered, placed_in_groups
+from data.intake.strangers import stranger
 from data.readings import ESTIMATED, MISSING, MeterData, Source
 from market.registry import Registry
 
@@ -151,11 +152,14 @@ def recognise(path: Path) -> Format:
         UnrecognisedFile: No format claims it.
     """
     require(path)
-    claims = claims_on(MeterFile(path))
+    file = MeterFile(path)
+    if file.head and (why := stranger(file)):
+        raise UnrecognisedFile(path, FORMATS.all(), why)
+    claims = claims_on(file)
     best = max(claim.confidence for claim in claims.values())
     names = [name for name, claim in claims.items() if claim.confidence == best]
     if best == 0:
-        raise UnrecognisedFile(path, claims)
+        raise UnrecognisedFile(path, claims, "; ".join(claims.get(GENERIC, NO_CLAIM).why))
     if best < RECOGNISED and names != [PLAIN] and claims.get(GENERIC, NO_CLAIM).confidence:
         return FORMATS.get(GENERIC)  # a layout that is almost known is not read as if it were
     if len(names) > 1:

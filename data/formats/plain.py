@@ -70,9 +70,10 @@ def sniff(file: MeterFile) -> Claim:
 
 
 def _meant(file: MeterFile) -> float:
-    """How sure it is that a file which cannot be read as plain is meant to be plain: it names two of its columns."""
+    """How sure it is that a file which cannot be read as plain is meant to be plain: it names columns of it."""
     line = file.head.split(b"\n", 1)[0].lower()
-    return 0.5 if sum(name.encode() in line for name in REQUIRED) > 1 else 0.1
+    named = sum(name.encode() in line for name in REQUIRED)
+    return 0.5 if named > 1 else 0.1 if named or not file.head else 0.0
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

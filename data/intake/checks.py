@@ -82,7 +82,8 @@ def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) 
         # The line after the gap; the last line before it where the home ends early.
         line = cells.line_of((end if end < placed.intervals else start - 1) * homes + h)
         since = clock.shown(placed.start_s + start * placed.minutes * 60, placed.zone)
-        message = f"{end - start} intervals from {since} have no row; they count as missing"
+        several = f"{end - start} intervals from {since} have no row; they count as missing"
+        message = f"1 interval from {since} has no row; it counts as missing" if end - start == 1 else several
         if start == 0 or end == placed.intervals:
             message += f", and a home that {'leaves' if start else 'joins'} has its time in homes.members"
         return line, data.households[h], message
@@ -119,7 +120,7 @@ def _check_power(
         t, h = divmod(cell, len(data.households))
         power_kw = int(energy_wh[t, h]) * 60 / data.minutes / 1000
         message = f"{name} means {power_kw:,.2f} kW, above the fuse limit of {fuse_w / 1000:g} kW"
-        cure = "check the unit, or raise the limit for a larger connection (fuse_w)"
+        cure = "check the unit, or raise the limit for a larger connection (--fuse-kw)"
         return line_of(cell), data.households[h], f"{message}; {cure}"
 
     log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe_power)
@@ -163,7 +164,7 @@ def _check_sub_meter(
         t, h = divmod(cell, len(data.households))
         power_kw = int(energy_wh[t, h]) * 60 / data.minutes / 1000
         message = f"{name} means {power_kw:,.2f} kW, far above the fuse limit of {fuse_w / 1000:g} kW"
-        return line_of(cell), data.households[h], f"{message}; check the unit, or raise the limit (fuse_w)"
+        return line_of(cell), data.households[h], f"{message}; check the unit, or raise the limit (--fuse-kw)"
 
     log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe)
 
@@ -213,8 +214,8 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
                 log.add(
                     "warning",
                     "negative_load",
-                    f"import - export + pv is negative in {negative} intervals; check the pv meter, or"
-                    " give a battery_kwh column where a battery discharges",
+                    f"import - export + pv is negative in {negative} interval{'' if negative == 1 else 's'};"
+                    " check the pv meter, or give a battery_kwh column where a battery discharges",
                     household=name,
                 )
         if pv is not None and metered:

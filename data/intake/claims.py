@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +28,9 @@ class Claim:
     why: tuple[str, ...] = ()
     assumed: Mapping[str, str] = field(default_factory=dict)
 
+
+LONG = 24
+"""Letters of a choice from which on a list of choices has spaces."""
 
 NO_CLAIM = Claim(0.0)
 
@@ -54,8 +59,16 @@ class Question:
     def answer(self) -> str:
         """The option with the answers that it takes, as in "--stamp {start|end}"."""
         between = "=" if self.option.startswith("--channel ") else " "
-        return self.option + (f"{between}{{{'|'.join(self.choices)}}}" if self.choices else "")
+        # Long names, as of files, have to break where a line ends.
+        bar = " | " if any(len(choice) > LONG for choice in self.choices) else "|"
+        choices = f"{between}{{{bar.join(self.choices)}}}" if self.choices else ""
+        return f"{self.option}{choices}"
 
     def __str__(self) -> str:
         likely = f" (probably {self.proposal}: {self.why})" if self.proposal is not None else ""
         return f"{self.asks}: say {self.answer}{likely}"
+
+
+def quoted(name: str) -> str:
+    """A name as an argument of a command line."""
+    return name if re.fullmatch(r"[\w./:-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from data.intake.claims import Question
+from data.intake.claims import Question, quoted
 from data.recipes.infer import Inferred
-from data.recipes.infer_asks import quoted
 from data.recipes.infer_recipe import recipe_of
 from data.recipes.infer_values import Value
 from data.recipes.toml import recipe_to_toml

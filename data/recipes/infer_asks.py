@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from data.intake.claims import PROPOSED, Question
+from data.intake.claims import PROPOSED, Question, quoted
 from data.intake.raw import SAID_UNITS, UNITS, Hints
 from data.recipes.header import normal
 from data.recipes.infer_columns import Decimal, Texts
@@ -252,8 +251,3 @@ def _likely_end(layout: Layout, seconds: Sequence[int | None]) -> tuple[str | No
             f"the first stamp is one step after 00:00{' and the last at 00:00' if last == 0 else ''}",
         )
     return None, 0.0, ""
-
-
-def quoted(name: str) -> str:
-    """A name as an argument of a command line."""
-    return name if re.fullmatch(r"[\w./:-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from data.intake.claims import Question
+from data.intake.claims import Question, quoted
 from data.intake.raw import SAID_UNITS, UNITS, Hints, Kind
 from data.recipes.header import Header, normal
 from data.recipes.model import CHANNELS, IGNORE, Holds, PreambleRule, Recipe, ValueRule, holds
@@ -206,13 +206,15 @@ def _asks_twice(columns: Sequence[Column]) -> list[Question]:
         for label in labels if len(labels) > 1 else ():
             others = ", ".join(repr(other) for other in labels if other != label)
             asks = f"{label!r} and {others} are both {name}; leave one out, or make them parts of it"
-            asked.append(Question(f"--channel {label}", asks, (IGNORE, name, f"{name}.a", f"{name}.b")))
+            asked.append(
+                Question(f"--channel {quoted(label)}", asks, (IGNORE, name, f"{name}.a", f"{name}.b"))
+            )
     return asked
 
 
 def _asks_channel(label: str) -> Question:
     asks = f"the file does not say what {label!r} holds: energy taken from the grid, or fed into it"
-    return Question(f"--channel {label}", asks, CHANNELS)
+    return Question(f"--channel {quoted(label)}", asks, CHANNELS)
 
 
 def _asks_unit(label: str) -> Question:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.intake.claims import Question
+from data.intake.claims import Question, quoted
 from data.intake.raw import (
     UNITS,
     Channel,
@@ -314,7 +314,7 @@ class RowReader:
 
     def _ask_about(self, word: str, line: int) -> None:
         asks = f"the recipe does not know what rows of {word!r} hold"
-        self.log.ask(Question(f"--channel {word}", asks, CHANNELS), line=int(line))
+        self.log.ask(Question(f"--channel {quoted(word)}", asks, CHANNELS), line=int(line))
 
     def _channel(
         self, frame: Frame, column: Column, what: Holds, found: Numbers, rows: IntArray | None

@@ -19,6 +19,7 @@ from data.store.names import Assigned, assigned
 from data.store.read import Content, is_store, read_store
 from data.store.rows import HomeRows, placed, rows_of
 from data.store.series import HomeSeries
+from data.store.unused import foreign_zones, unused
 from data.store.write import Writer, making, refuse_taken, writing
 
 
@@ -104,6 +105,12 @@ def import_files(paths: Sequence[Path], out: Path, options: Options) -> Imported
     )  # that each home is whole is checked when all files are joined
     files = read_files(paths, options.format, hints, before.manifest if exists else None)
     _refuse_copies(files)
+    if problems := unused(files, hints):
+        raise Mismatch(problems, "correct it, or leave it out")
+    if problems := foreign_zones(files, hints):
+        raise Mismatch(
+            problems, "import files of another zone by a command of their own, into the same --out"
+        )
     zone = before.manifest.zone or _zone(files, options.hints)
     if not exists:  # hashes need the salt that the store will have
         with making(out, zone) as writer:

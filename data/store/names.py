@@ -66,7 +66,8 @@ def assigned(
     Args:
         files: What was read.
         manifest: Of the store that they go into.
-        given: Home by what a file calls it: its name, what identifies it, or the name of a file that names none.
+        given: Home by what a file calls it: its name, what identifies it, or the name of a file that names none or
+            has one home.
         combine: Whether files that name no home are of one home; None where that is not known.
 
     Raises:
@@ -87,7 +88,10 @@ def assigned(
                 continue
             if file.identities:
                 identity = file.identities[data.households.index(one.home)]
-                key = next((key for key in (identity, one.home) if key in given), None)
+                keys = [identity, one.home]
+                if len(data.households) == 1:
+                    keys += [str(file.path), file.path.name, file.path.stem]
+                key = next((key for key in keys if key in given), None)
                 unused.discard(key or "")
                 home, hashed = names.of_identity(identity, given.get(key or ""))
                 found.append(Assigned(place, home, one, hashed))

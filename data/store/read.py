@@ -151,5 +151,7 @@ def source_of(manifest: Manifest) -> Source:
     if manifest.layers:
         intervals = sum(layer.intervals for layer in manifest.layers)
         policies = ", ".join(dict.fromkeys(layer.policy for layer in manifest.layers))
-        notes.append(f"{intervals} intervals of homes are repaired ({policies}) and count as estimated")
+        notes.append(
+            f"{intervals} interval{' was' if intervals == 1 else 's were'} repaired ({policies}), estimated"
+        )
     return Source(FORMAT, manifest.sha256, answers, tuple(notes))

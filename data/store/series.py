@@ -185,7 +185,7 @@ def _with_loads(series: Sequence[HomeSeries]) -> tuple[Sequence[HomeSeries], lis
         ]
         return filled, []
     note = (
-        f"the gross consumption of {len(series) - len(lacking)} homes is left out: {lacking[0].home} has none,"
+        f"the gross consumption of {_homes(len(series) - len(lacking))} is left out: {lacking[0].home} has none,"
         " and without its production it cannot be computed"
     )
     kept = [
@@ -231,3 +231,7 @@ def _beside(
         batteries=tuple(batteries.get(one.home) for one in group),
         source=source,
     )
+
+
+def _homes(count: int) -> str:
+    return f"{count} home{'' if count == 1 else 's'}"

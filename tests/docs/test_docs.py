@@ -26,6 +26,7 @@ PAGES = (
     "docs/how-to/check-market.md",
     "docs/how-to/own-device.md",
     "docs/how-to/own-recipe.md",
+    "docs/tutorials/three-vendors.md",
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",

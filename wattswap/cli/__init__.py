@@ -102,7 +102,7 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
 
     if debug:
         traceback.print_exc()
-    if isinstance(error, OSError) and error.filename is None:  # of standard output
+    if isinstance(error, OSError) and error.filename is None and not is_expected(error):  # of standard output
         as_json_object = False
         with suppress(OSError):
             _discard_output()

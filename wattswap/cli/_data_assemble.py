@@ -45,7 +45,7 @@ def assemble(
     from data.clock import iso_utc
     from data.store.assemble import Said, assembled, write_assembled
     from data.store.write import refuse_taken
-    from wattswap.cli._data_words import span
+    from wattswap.cli._data_words import plural, span
     from wattswap.cli.output import note, print_json
     from wattswap.scenario.from_store import STORE, refuse_folder, write_from_store
 
@@ -60,7 +60,7 @@ def assemble(
         refuse_folder(out)
     refuse_taken(place)
     found = assembled(stores, said)
-    says = f"{len(found.series)} homes of {', '.join(path.name for path in stores)}"
+    says = f"{plural(len(found.series), 'home')} of {', '.join(path.name for path in stores)}"
     write_assembled(found, place, says)
     written = [place, *(write_from_store(out, place) if scenario else [])]
     start_s, end_s = found.series[0].start_s, found.series[0].end_s
@@ -78,7 +78,7 @@ def assemble(
         return
     for path in written:
         print(path)
-    note(f"{len(found.series)} homes, {span(start_s, end_s, found.zone)}")
+    note(f"{plural(len(found.series), 'home')}, {span(start_s, end_s, found.zone)}")
     cut = sum(found.cut.values())
     if cut:
         note(f"{cut:,} intervals of homes lie outside of the time that all have, and are not in it")

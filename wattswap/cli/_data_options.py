@@ -77,14 +77,22 @@ def channels_of(given: list[str] | None) -> dict[str, str]:
     Raises:
         UsageError: One of them is no pair, or names no channel, or a column is given twice.
     """
-    from data.recipes.model import holds
+    from difflib import get_close_matches
+
+    from data.recipes.model import CHANNELS, holds
     from wattswap.errors import UsageError
 
     found = pairs("--channel", given)
     for name, channel in found.items():
-        if holds(channel) is None:
+        held = holds(channel)
+        what = f"{channel!r}, given for {name!r}, is no channel"
+        if held is None:
             cure = "write a column and a channel, as in Usage=import, Power=-net or Cost=ignore"
-            raise UsageError.of("--channel", f"{channel!r}, given for {name!r}, is no channel", cure)
+            raise UsageError.of("--channel", what, cure)
+        near = [] if held.name in CHANNELS else get_close_matches(held.name, CHANNELS, n=1, cutoff=0.8)
+        if near:  # as the name of a sub-meter it would not count as energy of the grid
+            cure = f"did you mean {near[0]!r}? Call a sub-meter by a name that is further from it"
+            raise UsageError.of("--channel", what, cure)
     return found
 
 
@@ -121,3 +129,23 @@ def thousandths(option: str, text: str, unit: str) -> int:
     except (InvalidOperation, ValueError, OverflowError):
         pass
     raise UsageError.of(option, f"{text!r} is no number of {unit} with up to three decimals", "write 12.345")
+
+
+def known_encoding(name: str | None) -> str | None:
+    """The code page that `--encoding` names.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    import codecs
+
+    from wattswap.errors import UsageError
+
+    try:
+        if name is not None and codecs.lookup(name)._is_text_encoding:  # base64 and zip are codecs too
+            return name
+    except (LookupError, ValueError):
+        pass
+    if name is None:
+        return None
+    raise UsageError.of("--encoding", f"no code page {name!r}", "write one as in cp1252, utf-16 or latin-1")

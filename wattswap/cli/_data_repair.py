@@ -51,6 +51,7 @@ def repair(
     from data.store.read import read_store
     from data.store.repair import repair as repaired
     from data.store.write import writing
+    from wattswap.cli._data_words import plural
     from wattswap.cli.output import note
 
     known_wh = {
@@ -70,7 +71,8 @@ def repair(
                 found = {one.home: repaired(one, policy, zone, window, known_wh) for one in content.series}
                 patches = [one.patch for one in found.values() if one.patch is not None]
             intervals = sum(len(patch.time_s) for patch in patches)
-            writer.repair(patches, policy, f"{intervals} intervals of {len(patches)} homes by {policy}")
+            what = f"{plural(intervals, 'interval')} of {plural(len(patches), 'home')}"
+            writer.repair(patches, policy, f"{what} by {policy}")
             made = True
     _print_repaired(store, policy, found, made=made, json=json)
     if not json and dry_run and patches:
@@ -80,7 +82,7 @@ def repair(
 def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made: bool, json: bool) -> None:
     import pandas as pd
 
-    from wattswap.cli._data_words import table_of
+    from wattswap.cli._data_words import plural, table_of
     from wattswap.cli.output import print_json
 
     homes: dict[str, dict[str, Any]] = {
@@ -107,7 +109,8 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
     }
     left = sum(one.left for one in found.values())
     if not rows:
-        what = f"{left} intervals stay without a reading" if left else "no interval lacks a reading"
+        stay = f"{plural(left, 'interval')} {'stays' if left == 1 else 'stay'} without a reading"
+        what = stay if left else "no interval lacks a reading"
         print(f"{store}: nothing to fill by {policy}; {what}")
         return
     frame = pd.DataFrame(rows).T
@@ -118,24 +121,26 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
 def undo(store: StoreArgument, json: JsonOption = False) -> None:
     """Take the last repair away; the readings are what they were before it, bit for bit."""
     from data.store.write import writing
+    from wattswap.cli._data_words import plural
     from wattswap.cli.output import print_json
-    from wattswap.errors import UsageError
+    from wattswap.cli.tables import wrapped
+    from wattswap.errors import InvalidData
 
     with writing(store) as writer:
         if not writer.manifest.layers:
-            raise UsageError.of(
+            raise InvalidData.of(
                 str(store), "has no repair that could be taken away", "`data repair` makes one"
             )
         last = writer.manifest.layers[-1]
-        writer.undo(f"{last.intervals} intervals by {last.policy}")
+        writer.undo(f"{plural(last.intervals, 'interval')} by {last.policy}")
         left = len(writer.manifest.layers)
     if json:
         undone = {"policy": last.policy, "intervals": last.intervals, "homes": list(last.homes)}
         print_json({"store": str(store), "undone": undone, "layers_left": left})
     else:
-        print(
-            f"{store}: {last.intervals} intervals of {len(last.homes)} homes are as imported again ({last.policy})"
-        )
+        are = "is" if last.intervals == 1 else "are"
+        what = f"{plural(last.intervals, 'interval')} of {plural(len(last.homes), 'home')}"
+        print(wrapped(f"{store}: {what} {are} as imported again ({last.policy})"))
 
 
 def resample(
@@ -158,6 +163,7 @@ def resample(
     from data.store.read import read_store
     from data.store.resample import resampled
     from data.store.write import making, refuse_taken, rows_of_all
+    from wattswap.cli._data_words import plural
     from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
 
@@ -166,7 +172,7 @@ def resample(
     zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
     series = [resampled(one, minutes, profile, zone) for one in content.series]
     homes = [replace(content.manifest.homes[one.home], minutes=minutes) for one in series]
-    says = f"{len(series)} homes of {store.name} in intervals of {minutes} minutes"
+    says = f"{plural(len(series), 'home')} of {store.name} in intervals of {minutes} minutes"
     names = {one.name for one in homes}
     meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
     with making(out, content.manifest.zone, content.manifest.salt) as writer:
@@ -193,7 +199,7 @@ def resample(
         kwh = f"{total / 1000:,.3f} kWh of all registers"
         print(
             wrapped(
-                f"{out}: {len(series)} homes in intervals of {minutes} minutes; {kwh}, the same to the Wh"
+                f"{out}: {plural(len(series), 'home')} in intervals of {minutes} minutes; {kwh}, the same to the Wh"
             )
         )
 

@@ -117,7 +117,7 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
     """Print the numbers of homes: of one below each other, of several as a table."""
     import pandas as pd
 
-    from wattswap.cli._data_words import moment_of, span, table_of
+    from wattswap.cli._data_words import moment_of, plural, span, table_of
     from wattswap.cli.output import print_facts
 
     if len(facts) == 1:
@@ -153,16 +153,16 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
     ).T
     rows.index.name = "home"
     first, last = min(one.start_s for one in facts), max(one.end_s for one in facts)
-    table_of(f"{name}: {len(facts)} homes, {span(first, last, zone)}", rows, KEPT, wide=wide)
+    table_of(f"{name}: {plural(len(facts), 'home')}, {span(first, last, zone)}", rows, KEPT, wide=wide)
 
 
 def _gaps(one: Facts, zone: str | None) -> str:
-    from wattswap.cli._data_words import moment_of
+    from wattswap.cli._data_words import moment_of, plural
 
     if one.longest_gap_s is None:
         return "none"
     since = moment_of(one.longest_gap_s, zone)
-    return f"{one.gaps} of {one.missing} intervals; the longest of {one.longest_gap} from {since}"
+    return f"{one.gaps} of {plural(one.missing, 'interval')}; the longest of {one.longest_gap} from {since}"
 
 
 def print_checked(name: str, checked: Checked) -> None:

@@ -90,33 +90,46 @@ def recipe(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the recipe goes; default: printed.", metavar="RECIPE")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Draft a recipe for a file: what was concluded from its head and why, and what is open, to be filled in."""
+    from dataclasses import asdict
+
     from data.errors import MissingFile, NoRecipe
     from data.intake.file import MeterFile
     from data.intake.raw import Hints
+    from data.intake.strangers import stranger
     from data.recipes.draft import draft
     from data.recipes.infer import NoTable
     from data.recipes.infer_file import inferred
-    from wattswap.cli.output import note
+    from wattswap.cli.output import note, print_json
     from wattswap.errors import AlreadyExists
 
     if not path.exists():
         raise MissingFile(path)
-    found = inferred(MeterFile(path), Hints())
+    file = MeterFile(path)
+    if why := stranger(file):
+        raise NoRecipe(path, why)
+    found = inferred(file, Hints())
     if isinstance(found, NoTable):
-        raise NoRecipe(path, found.why)
+        raise NoRecipe(path, f"{found.why}; ask for another export of the readings")
     text = draft(found, path.stem)
     if out is None:
-        print(text, end="")
+        if not json:
+            print(text, end="")
     else:
         try:
-            with out.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with out.open("x", encoding="utf-8") as opened:
+                opened.write(text)
         except FileExistsError:
             raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
         except FileNotFoundError:
             raise MissingFile(out.parent) from None
-        print(out)
+        if not json:
+            print(out)
+    if json:
+        needs = [asdict(question) for question in found.questions]
+        print_json({"file": str(path), "out": str(out) if out else None, "recipe": text, "needs": needs})
+        return
     where = out or "it"
     note(f"Next: fill in the lines with ASK, if any, then: wattswap data check {path} --recipe {where}")

@@ -24,9 +24,10 @@ from wattswap.cli._data_options import (
     ZoneOption,
     channels_of,
     format_of,
+    known_encoding,
     pairs,
 )
-from wattswap.cli._data_words import SHOWN
+from wattswap.cli._data_words import SHOWN, plural
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def import_files(
         unit=unit,
         stamp=stamp,
         dates=dates,
-        encoding=encoding,
+        encoding=known_encoding(encoding),
         channels=channels_of(channel),
         yes=yes,
     )
@@ -155,22 +156,25 @@ def _print_imported(found: Imported) -> None:
 
     count = len(found.homes)
     what = "made" if found.made else "appended to"
-    print(wrapped(f"{found.store} {what}: {_plural(len(found.files), 'file')} of {_plural(count, 'home')}"))
+    print(wrapped(f"{found.store} {what}: {plural(len(found.files), 'file')} of {plural(count, 'home')}"))
     for file, source in zip(found.files, found.sources, strict=True):
         of = f" of {', '.join(source.homes)}" if len(source.homes) <= 5 else f" of {len(source.homes)} homes"
-        print(wrapped(f"  {source.file}: {source.format}, {_plural(source.rows, 'row')}{of}", 4))
+        print(wrapped(f"  {source.file}: {source.format}, {plural(source.rows, 'row')}{of}", 4))
         for name, answer in source.answers.items():
             before = ", as it was answered before" if name in file.earlier else ""
-            print(wrapped(f"    {name}: {answer}{before}", 6))
+            own = source.assumed.get(name, answer)
+            other = f" (the format itself: {own})" if own != answer else ""
+            print(wrapped(f"    {name}: {answer}{other}{before}", 6))
         for name, value in source.assumed.items():
-            print(wrapped(f"    {name}: {value}, as the format lays down", 6))
+            if name not in source.answers:
+                print(wrapped(f"    {name}: {value}, as the format lays down", 6))
         notes = [note for note in source.notes if "warnings when read" not in note]  # those follow one by one
         for text in (*notes, *by_cause(file.reading.findings)):
             print(wrapped(f"    {text}", 6))
     for one in found.homes:
         if one.how:
             joined = ", ".join(HOW[how] for how in one.how)
-            print(wrapped(f"  {one.home}: {_plural(len(one.files), 'file')}, {joined}", 4))
+            print(wrapped(f"  {one.home}: {plural(len(one.files), 'file')}, {joined}", 4))
     rows = pd.DataFrame({one.home: _row(one) for one in found.homes}).T
     rows.index.name = "home"
     first = min(one.series.start_s for one in found.homes)
@@ -195,10 +199,6 @@ def _row(one: ImportedHome) -> dict[str, object]:
         "kept": counts.kept,
         "preferred": counts.preferred,
     }
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def export(
@@ -240,7 +240,7 @@ def export(
         print_json({"store": str(store), "out": where, "rows": rows, "homes": homes, "notes": notes})
         return
     print(where)
-    note(f"{rows:,} rows of {_plural(len(content.series), 'home')}")
+    note(f"{rows:,} rows of {plural(len(content.series), 'home')}")
     for text in notes:
         note(text)
 
@@ -257,7 +257,7 @@ def _left_out(content: Any) -> list[str]:
     facts = [home.name for home in content.manifest.homes.values() if home.battery or home.node or home.pv_w]
     if facts:
         notes.append(
-            f"batteries, nodes and sizes have no column and are left out, of {_plural(len(facts), 'home')}"
+            f"batteries, nodes and sizes have no column and are left out, of {plural(len(facts), 'home')}"
         )
     steps = sorted({one.minutes for one in content.series})
     if len(steps) > 1:

@@ -22,6 +22,7 @@ from wattswap.cli._data_options import (
     ZoneOption,
     channels_of,
     format_of,
+    known_encoding,
 )
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
@@ -58,6 +59,7 @@ def check(
     from data.intake.raw import Hints
     from data.store.checks import check_store
     from data.store.read import is_store
+    from wattswap.cli._data_words import plural
     from wattswap.cli.output import note, print_json
 
     import_modules(module)
@@ -71,7 +73,7 @@ def check(
         unit=unit,
         stamp=stamp,
         dates=dates,
-        encoding=encoding,
+        encoding=known_encoding(encoding),
         channels=channels_of(channel),
         yes=yes,
     )
@@ -86,7 +88,7 @@ def check(
             _data_show.print_checked(path.name, stored)
         errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
-            note(f"{path}: {errors} errors; correct the lines named above. Warnings may stay.")
+            note(f"{path}: {plural(errors, 'error')}; correct the lines named above. Warnings may stay.")
     if not report.ok:
         raise typer.Exit(int(ExitCode.INVALID))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
+from wattswap.cli.options import JsonOption
 
 
 def new(
@@ -29,8 +30,10 @@ def new(
             "--from-data", help="A store of imported meter data; the scenario runs it.", metavar="STORE"
         ),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
+    from wattswap.cli.output import print_json
     from wattswap.errors import UsageError
     from wattswap.scenario.from_grid import write_grid
     from wattswap.scenario.from_store import write_from_store
@@ -42,6 +45,9 @@ def new(
         written = write_from_store(folder, from_data)
     else:
         written = write_new(folder, template) if grid is None else write_grid(folder, grid)
+    if json:
+        print_json({"folder": str(folder), "written": [str(path) for path in written]})
+        return
     for path in written:
         print(path)
     typer.echo(f"Next: wattswap run {folder}", err=True)

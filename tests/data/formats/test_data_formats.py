@@ -16,6 +16,7 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
 from data.readings import ESTIMATED, MEASURED, MISSING
+from data.sniffing import sniff
 from market.errors import DuplicateName, OldContract, UnknownName
 
 PLAIN = "timestamp,household,import_kwh,export_kwh\n2024-06-01T00:00Z,a,0.1,0\n2024-06-01T00:15Z,a,0.1,0\n"
@@ -118,10 +119,29 @@ def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
         formats.load(tmp_path / "meter.csv", format="city_learn")
 
 
-def test_a_file_of_no_known_kind_lists_the_formats(tmp_path: Path) -> None:
+def test_a_file_of_no_known_kind_says_what_keeps_it_from_being_read(tmp_path: Path) -> None:
     (tmp_path / "meter.xlsx").write_bytes(b"PK")
-    with pytest.raises(UnrecognisedFile, match=r"citylearn, .*plain"):
+    with pytest.raises(UnrecognisedFile, match=r"no separator cuts its lines.*`wattswap list formats`"):
         formats.load(tmp_path / "meter.xlsx")
+    (tmp_path / "letter.csv").write_text("Dear customer\n")
+    with pytest.raises(UnrecognisedFile, match=r"no separator cuts its lines"):
+        formats.load(tmp_path / "letter.csv")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", "it is a PDF"),
+        (b"\x89PNG\r\n\x1a\n\x00", "it is a picture"),
+        (b"\x1f\x8b\x08\x00", "compressed by gzip; unpack it"),
+        (b"\n<!DOCTYPE html><html>", "it is a web page"),
+    ],
+)
+def test_a_file_that_is_no_export_says_what_it_is(head: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "meter.csv").write_bytes(head)
+    with pytest.raises(UnrecognisedFile, match=what):
+        formats.load(tmp_path / "meter.csv")
+    assert what.split(";")[0] in sniff(tmp_path / "meter.csv").why[0]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

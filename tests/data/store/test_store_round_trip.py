@@ -126,7 +126,7 @@ def test_a_home_without_a_gross_meter_is_given_its_consumption_and_never_counts_
     roof = series("cleo", [9, 0], export=[0, 5])  # gives energy and has no meter of its production
     mixed = on_one_grid([one, roof], Source("test", ""), {})
     assert "load" not in mixed.sub_meters
-    assert "the gross consumption of 1 homes is left out: cleo has none" in mixed.source.notes[0]
+    assert "the gross consumption of 1 home is left out: cleo has none" in mixed.source.notes[0]
 
 
 def test_batteries_that_a_source_names_stay_with_their_home(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_contradictions_name_home_and_time_and_how_to_settle_them(capsys: Captur
     assert load_store("s").import_wh[:, 0].tolist() == [1, 3]
 
 
-@pytest.mark.parametrize(("option", "value"), [("--map", "anna"), ("--channel", "=import"), ("--map", "x=")])
+@pytest.mark.parametrize(("option", "value"), [("--map", "anna"), ("--map", "=import"), ("--map", "x=")])
 def test_options_of_pairs_say_how_they_are_written(option: str, value: str, capsys: Capture) -> None:
     file = write_plain_csv(Path("a.csv"), {"anna": [1, 2]})
     done = call(capsys, "data", "import", file, "--out", "s", option, value)
@@ -232,11 +232,11 @@ def test_a_repair_is_a_layer_that_undo_takes_away(gappy: Path, capsys: Capture) 
     assert not (read_store(gappy).series[1].quality == MISSING).any()
     done = call(capsys, "data", "undo", gappy)
     assert done.code == 0
-    assert "99 intervals of 1 homes are as imported again" in done.out
+    assert "99 intervals of 1 home are as imported again" in done.out
     after = read_store(gappy)
     assert after.series[1].quality.tobytes() == before.series[1].quality.tobytes()
     assert after.series[1].energy["import"].tobytes() == before.series[1].energy["import"].tobytes()
-    assert call(capsys, "data", "undo", gappy).code == 2
+    assert call(capsys, "data", "undo", gappy).code == 3
 
 
 def test_energy_of_a_gap_that_a_counter_knows_is_kept(gappy: Path, capsys: Capture) -> None:

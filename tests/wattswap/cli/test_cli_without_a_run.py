@@ -137,7 +137,7 @@ def test_data_check_speaks_local_time(
     file.write_text("\n".join(kept) + "\n", encoding="utf-8")
     said = call(capsys, "data", "check", file, *zone).out
     assert f"span       {span}\n" in said
-    assert f"1 intervals from {gap} have no row" in said
+    assert f"1 interval from {gap} has no row" in said
     facts = one_object(call(capsys, "data", "check", file, *zone, "--json"))
     assert (facts["first"], facts["last"]) == ("2026-06-01T00:00Z", "2026-06-03T23:00Z")
     assert facts["local_zone"] == (zone[1] if zone else None)

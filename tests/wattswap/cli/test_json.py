@@ -27,6 +27,7 @@ STREET = "New Circuit.c basekv=0.4 bus1=a\nNew Line.l bus1=a bus2=b r1=0.1 x1=0.
 COMMANDS: dict[str, tuple[int, str]] = {
     "validate": (0, "{street}"),
     "list": (0, "mechanisms"),
+    "new": (0, "{out}/new --from-data {out}/store"),
     "doctor": (0, ""),
     "run": (0, "{street} -m vcg -q --out {out}/runs"),
     "resume": (3, "{run}"),
@@ -41,9 +42,10 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "data export": (0, "{out}/store --out {out}/readings.csv"),
     "data show": (0, "{out}/store"),
     "data repair": (0, "{out}/store --policy zero"),
-    "data undo": (2, "{out}/store"),
+    "data undo": (3, "{out}/store"),
     "data resample": (0, "{out}/store --minutes 60 --out {out}/hours"),
     "data assemble": (0, "{out}/store --out {out}/assembled"),
+    "data recipe": (0, "{out}/odd.csv"),
     "data sniff": (0, "{street}/meter.csv"),
     "forecast evaluate": (0, "{street}"),
     "grid import": (0, "{out}/street.dss --out {out}/grid.json"),
@@ -73,6 +75,9 @@ def places(street: Path, finished: RunResult, tmp_path_factory: pytest.TempPathF
     """What the commands read and where they write."""
     out = tmp_path_factory.mktemp("json")
     (out / "book.json").write_text(BOOK, encoding="utf-8")
+    (out / "odd.csv").write_text(
+        "Tag;Bezug in kWh\n01.09.2022 00:00;0,1\n01.09.2022 00:15;0,2\n", encoding="utf-8"
+    )
     (out / "street.dss").write_text(STREET, encoding="utf-8")
     import_files([street / "meter.csv"], out / "store", Options())
     return {"street": street, "run": finished.path, "out": out}
