@@ -256,7 +256,7 @@ def shown(seconds: int, zone: ZoneInfo | None) -> str:
         return iso_utc(seconds)
     try:
         moment = datetime.fromtimestamp(seconds, zone)
-    except ValueError:  # before the year 1 there
+    except (ValueError, OverflowError):  # before the year 1 there
         return iso_utc(seconds)
     return f"{moment:%Y-%m-%d %H:%M} ({zone.key})"
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,9 +63,9 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         return
     for key, answer in found.answers.items():
         log.answers[key] = answer
-    log.notes.append(f"no format knows this file; from its head: {'; '.join(reasons(found))}")
-    for name, why in left_out(found).items():
-        log.notes.append(f"{name!r} is left out: {why}")
+    notes = [f"no format knows this file; from its head: {'; '.join(reasons(found))}"]
+    notes += [f"{name!r} is left out: {why}" for name, why in left_out(found).items()]
+    log.notes += [_without_names(note, found.table.header) for note in notes]
     confirmer = Confirmer(found)
     for chunk in engine.parse(file, replace(hints, zone=hints.zone or recipe.zone), log):
         confirmer.see(chunk)
@@ -82,6 +82,13 @@ def _line(found: Inferred) -> int | None:
     return found.grid.lines[row] if row >= 0 else None
 
 
+def _without_names(note: str, header: Sequence[str]) -> str:
+    """A note that is kept, with columns by position: their names may hold the number of a meter or a person."""
+    for at, name in enumerate(header, 1):
+        note = note.replace(repr(name), f"column {at}") if name else note
+    return note
+
+
 def reasons(found: Inferred) -> tuple[str, ...]:
     """What was concluded, one clause each."""
     clauses = [found.table.why, found.layout.why]
@@ -96,9 +103,8 @@ def reasons(found: Inferred) -> tuple[str, ...]:
 def assumed(found: Inferred) -> dict[str, str]:
     """What was concluded although the file does not state it."""
     said = {}
-    powers = [value.name for value in found.read if value.measures.value == "power"]
-    if powers:
-        said["power"] = f"{', '.join(powers)}: mean of the interval, not a sample"
+    if any(value.measures.value == "power" for value in found.read):
+        said["power"] = "mean of the interval, not a sample"
     if not found.decimal.proven:
         said["decimal"] = found.decimal.sign
     if found.grid.encoding is not None and found.grid.encoding.confidence < 1:

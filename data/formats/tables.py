@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from data.errors import InvalidRecipe, MissingFile
 from data.formats import FORMATS, Format
+from data.intake.file import MeterFile
+from data.intake.raw import Hints, IntakeLog
 from data.recipes.engine import Engine
 from data.recipes.model import Recipe
 from data.recipes.toml import recipe_from_toml
@@ -52,7 +55,22 @@ def format_of_file(path: Path) -> Format:
         raise InvalidRecipe([f"{path} is not UTF-8; save it as UTF-8"]) from problem
     except InvalidRecipe as problem:
         raise InvalidRecipe([f"{path}: {one}" for one in problem.problems]) from problem
-    return format_of(path.stem, recipe)
+    return _noting(format_of(path.stem, recipe), recipe)
+
+
+def _noting(format: Format, recipe: Recipe) -> Format:
+    """The format of a user's recipe, which notes in the result where it changes what the file says."""
+    changed = [
+        f"the recipe multiplies {value.column or 'the values'} by {value.sign * value.factor:g}"
+        for value in recipe.values
+        if value.sign * value.factor != 1
+    ]
+
+    def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Any:
+        log.notes += changed
+        return format.parse(file, hints, log)
+
+    return replace(format, parse=parse) if changed else format
 
 
 def _units(recipe: Recipe) -> str:

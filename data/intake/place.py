@@ -227,6 +227,13 @@ def _lengths(spans: list[_Span], hints: Hints, log: IntakeLog) -> IntArray | Non
         known[pairs // 64] = True
         there[span.table.home] = True
     allowed = {m: shortest_allowed([m]) for m in range(1, 61) if 60 % m == 0}
+    odd = sorted({*common.tolist()} - {*allowed})
+    if odd:
+        message = (
+            f"the intervals of a home fit only into one of {odd[0]} minutes, which is no part of an hour"
+        )
+        log.add("error", "interval_length", f"{message}; correct its stamps")
+        return None
     result = np.array([allowed[m] for m in common.tolist()], dtype=np.int64)
     result[~known] = 0
     if not known.any() and hints.minutes not in ALLOWED_MINUTES:

@@ -11,6 +11,7 @@ from data.intake.raw import SAID_UNITS, UNITS, Hints
 from data.recipes.header import normal
 from data.recipes.infer_columns import Decimal, Texts
 from data.recipes.infer_layout import Layout
+from data.recipes.infer_scale import multipliers
 from data.recipes.infer_table import Table
 from data.recipes.infer_text import Conclusion, Grid
 from data.recipes.infer_values import CERTAIN, Measures, Value, with_pairs, with_parts
@@ -211,6 +212,18 @@ class Asker:
             self.questions.append(_by_recipe(sentence, "[meter] column, or by and channels of [[value]]"))
         if texts.unknown_quality:
             self._unknown_quality(table, texts)
+        for name, value, is_column in multipliers(table):
+            self._multiplier(name, value, is_column)
+
+    def _multiplier(self, name: str, value: str, is_column: bool) -> None:
+        if is_column and any(_same(key, name) and c == "ignore" for key, c in self.hints.channels.items()):
+            self.answers[f"channel {name}"] = "ignore"
+            return
+        cure = f"; leave it out where they are (--channel {quoted(name)}=ignore)" if is_column else ""
+        asks = (
+            f"{name!r} is {value}, and nothing says whether the readings are multiplied by it already{cure}"
+        )
+        self.questions.append(_by_recipe(asks, "factor of [[value]]"))
 
     def _unknown_quality(self, table: Table, texts: Texts) -> None:
         assert texts.quality is not None, "there are words of flags"

@@ -250,7 +250,7 @@ def _sums(total: Numbers, parts: Sequence[Numbers]) -> bool:
         if any(cell is None for cell in row):
             continue
         first, *rest = (float(cell or 0.0) for cell in row)
-        grain = 1.0 if all(cell == int(cell) for cell in (first, *rest)) else 0.001
+        grain = 1.0 if all(cell.is_integer() for cell in (first, *rest)) else 0.001
         if abs(first - sum(rest)) > 1e-6 + 0.6 * grain * len(rest):
             return False
         shown += sum(cell != 0 for cell in rest) > 1

@@ -240,7 +240,7 @@ def _several(check: Check) -> Check:
 def _pattern(value: Any) -> str:
     try:
         re.compile(_text(value))
-    except re.error as problem:
+    except (re.error, OverflowError, RecursionError) as problem:
         raise ValueError(f"no pattern: {problem}") from problem
     return str(value)
 
