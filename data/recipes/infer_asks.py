@@ -216,7 +216,9 @@ class Asker:
             self._multiplier(name, value, is_column)
 
     def _multiplier(self, name: str, value: str, is_column: bool) -> None:
-        if is_column and any(_same(key, name) and c == "ignore" for key, c in self.hints.channels.items()):
+        if is_column and any(
+            normal(key) == normal(name) and c == "ignore" for key, c in self.hints.channels.items()
+        ):
             self.answers[f"channel {name}"] = "ignore"
             return
         cure = f"; leave it out where they are (--channel {quoted(name)}=ignore)" if is_column else ""

@@ -24,6 +24,7 @@ LARGEST_BYTES = 1 << 28
 
 ROWS = 200_000
 MIDNIGHT = " 00:00:00"
+MICRO, FOUR_DIGITS = 10**6, 1_000
 
 CURE = "save the sheet as CSV"
 
@@ -82,18 +83,14 @@ def preamble(path: Path, header: Header) -> list[str]:
 
 def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: IntakeLog) -> Iterator[Chunk]:
     """Rows below the header, in the order of the sheet."""
-    import pyarrow as pa
-
     first = header.line.row + 1 + rule.units_row
     positions = (*wanted.texts, *wanted.numbers)
     lines: list[int] = []
-    columns: dict[int, list[str]] = {at: [] for at in positions}
+    columns: dict[int, list[Any]] = {at: [] for at in positions}
 
     def full() -> Chunk:
-        return Chunk(
-            np.array(lines, dtype=np.int64),
-            {at: pa.array(cells, pa.string()) for at, cells in columns.items()},
-        )
+        texts = {at: _texts(cells, rule.decimal) for at, cells in columns.items()}
+        return Chunk(np.array(lines, dtype=np.int64), texts)
 
     for row, cells in enumerate(_rows(_open(path), str(header.line.sheet))):
         if row < first or cells.count("") + cells.count(None) == len(cells):
@@ -104,12 +101,37 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: Int
             continue
         lines.append(row + 1)
         for at in positions:
-            columns[at].append(text(cells[at], rule.decimal) if at < len(cells) else "")
+            columns[at].append(cells[at] if at < len(cells) else "")
         if len(lines) == ROWS:
             yield full()
             lines, columns = [], {at: [] for at in positions}
     if lines:
         yield full()
+
+
+def _texts(cells: list[Any], decimal: str) -> Any:
+    """A column of cells as `text` writes each, as an Arrow column."""
+    import pyarrow as pa
+
+    kinds = set(map(type, cells))
+    if datetime in kinds and kinds <= {datetime, date} and (times := _texts_of_times(cells)) is not None:
+        return times
+    return pa.array([text(cell, decimal) for cell in cells], pa.string())
+
+
+def _texts_of_times(cells: list[date]) -> Any:
+    """Times and days as `text` writes each; None where one has a zone, or is not near a whole second."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if any(cell.year < FOUR_DIGITS or getattr(cell, "tzinfo", None) is not None for cell in cells):
+        return None
+    us = np.array(cells, dtype="datetime64[us]").astype(np.int64)
+    whole = (us + MICRO // 2) // MICRO
+    if (np.abs(whole * MICRO - us) > EXCEL_ROUNDED_S * MICRO).any():
+        return None
+    written = pc.strftime(pa.array(whole).cast(pa.timestamp("s")), "%Y-%m-%d %H:%M:%S")
+    return pc.replace_substring_regex(written, f"{MIDNIGHT}$", "")
 
 
 def text(cell: Any, decimal: str) -> str:

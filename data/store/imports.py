@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from data import clock
 from data.formats import Format
 from data.intake.raw import Hints
+from data.readings import whole
 from data.store.append import Appended, Counts, Prefer, appended, refuse_conflicts
 from data.store.combine import Joined, joined_home
 from data.store.errors import Mismatch
@@ -196,7 +197,10 @@ def _home(
 ) -> tuple[Joined, Appended]:
     """Join what files hold of a home, and compare it with what the store has."""
     parts = [replace(one.series, home=one.home) for one in own]
-    if options.combine:
+    if options.combine:  # sums may need more than int32
+        parts = [
+            replace(one, energy={name: whole(column) for name, column in one.energy.items()}) for one in parts
+        ]
         joined = joined_home(parts)
         return Joined(joined.series, joined.how), appended(old, joined.series, options.prefer, zone)
     total, compared = parts[0], []

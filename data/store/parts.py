@@ -73,7 +73,7 @@ def table_of(rows: HomeRows, channels: Sequence[str]) -> Any:
     columns = [
         pa.array(rows.time_s, pa.int64()).cast(pa.timestamp("s", "UTC")),
         home,
-        *(pa.array(rows.energy[name]) if name in rows.energy else none for name in channels),
+        *(pa.array(rows.energy[name], pa.int64()) if name in rows.energy else none for name in channels),
         pa.array(rows.quality),
     ]
     return pa.Table.from_arrays(columns, schema=schema_of(channels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -54,7 +55,7 @@ class HomeSeries:
     @property
     def time_s(self) -> IntArray:
         """Start of each interval. [s since 1970]"""
-        return self.start_s + np.arange(self.intervals, dtype=np.int64) * self.step_s
+        return _times(self.start_s, self.intervals, self.step_s)
 
     @property
     def phase_s(self) -> int:
@@ -88,6 +89,14 @@ class HomeSeries:
         )
 
 
+@lru_cache(maxsize=64)
+def _times(start_s: int, intervals: int, step_s: int) -> IntArray:
+    """Starts of intervals, one array for all homes of one span. [s since 1970]"""
+    times = start_s + np.arange(intervals, dtype=np.int64) * step_s
+    times.flags.writeable = False
+    return times
+
+
 def narrowed(series: HomeSeries) -> HomeSeries:
     """The same readings as int32 where all of a channel fit; sums of them need `data.readings.whole`."""
     largest = np.iinfo(np.int32).max
@@ -101,7 +110,7 @@ def narrowed(series: HomeSeries) -> HomeSeries:
 def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[HomeSeries]:
     """Each home on its own span: intervals before its first and after its last reading are no part of it.
 
-    A home without any reading is left out.
+    A home without any reading is left out. Energy stays int32 where that of `data` is.
 
     Args:
         data: Readings of homes.
@@ -120,7 +129,7 @@ def series_of(data: MeterData, channels: Iterable[str] | None = None) -> list[Ho
             continue
         first, last = int(rows[0]), int(rows[-1]) + 1
         energy = {
-            name: np.ascontiguousarray(column[first:last, h]).astype(np.int64, copy=False)
+            name: np.ascontiguousarray(column[first:last, h])
             for name, column in columns.items()
             if name in names
         }

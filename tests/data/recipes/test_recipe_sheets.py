@@ -6,6 +6,7 @@ import sys
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -88,3 +89,16 @@ def test_without_the_package_one_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(InvalidMeterFile, match=r"pip install 'wattswap\[meters\]'"):
         load(path, format=own())
+
+
+def test_a_column_of_times_is_written_as_each_of_its_cells_is() -> None:
+    draw = Random(7)
+    near = [0, 0, 400, 49_999, 999_600]
+    times = [
+        T + timedelta(seconds=draw.randrange(10**9), microseconds=draw.choice(near)) for _ in range(2_000)
+    ]
+    times += [T, T + timedelta(hours=24), T - timedelta(microseconds=300), T.date()]
+    assert sheets._texts_of_times(times).to_pylist() == [sheets.text(time, ".") for time in times]
+    far = [*times, T + timedelta(seconds=0.3)]
+    assert sheets._texts_of_times(far) is None
+    assert sheets._texts(far, ".").to_pylist() == [sheets.text(time, ".") for time in far]
