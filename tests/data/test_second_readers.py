@@ -197,7 +197,7 @@ def e_redes(rng: random.Random, begin: datetime) -> bytes:
         if (state := "Estimada" if one.estimated else "Real") and not one.lost
     ]
     with TemporaryDirectory() as folder:
-        sheets = {"Leituras": [["Diagrama"], ["Nome", "X"], [*E_REDES], *rows]}
+        sheets = {"Leituras": [["X"], ["CPE", "X"], [*E_REDES], *rows]}
         return write_xlsx(Path(folder) / "a.xlsx", sheets).read_bytes()
 
 

@@ -71,10 +71,10 @@ TRAPS: dict[str, dict[str, str]] = {
         "enel_distribuzione": '"0,139"',
         "plain_sep_line": "sep=,",
         "sma_sunny_portal": "DD.MM.YYYY hh:mm:ss",
-        "e_redes": "Diagrama de carga",
+        "e_redes": "CPE",
         "zonneplan": "0.001",
     },
-    "11 identity": {"ameren": "Account Number", "united_power": "For:", "e_redes": "Nome"},
+    "11 identity": {"ameren": "Account Number", "united_power": "For:", "e_redes": "PT0002"},
     "12 two energies in one row": {"ameren": "15min", "shelly_em3": "(A)", "homewizard": "T1 kWh"},
     "13 look-alikes": {
         "fluvius_peak": "Piekvermogen",

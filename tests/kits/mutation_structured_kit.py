@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from python_calamine import CalamineWorkbook
 
-from data.readings import ESTIMATED, MeterData
+from data.readings import MeterData
 from tests.kits.fixture_kit import Fixture
 from tests.kits.mutation_kit import (
     Accepts,
     Mutant,
     Reads,
+    coarser,
+    estimated,
     in_other_unit,
     never,
     never_but_net,
+    same_flows,
     same_or_missing,
     scaled,
+    swapped,
     unchanged,
 )
 from tests.kits.workbook_kit import Cell, write_xlsx
@@ -56,50 +59,6 @@ class Layout:
     changes: Sequence[Change] = ()
     mend: Callable[[str], str] = lambda text: text
     stamp: str = ""
-
-
-def swapped(fixture: Fixture, data: MeterData) -> bool:
-    """Import and export changed places."""
-    return unchanged(fixture, replace(data, import_wh=data.export_wh, export_wh=data.import_wh))
-
-
-def same_flows(fixture: Fixture, data: MeterData) -> bool:
-    """Every interval has the sum of both directions that it had."""
-    for h, home in enumerate(fixture.said["expected"]["homes"].values()):
-        zeros = [0] * data.intervals
-        before = np.array(home.get("import_wh", zeros)) + np.array(home.get("export_wh", zeros))
-        if not np.array_equal((data.import_wh + data.export_wh)[:, h], before):
-            return False
-    return True
-
-
-def coarser(fixture: Fixture, data: MeterData) -> bool:
-    """Counters in longer steps: each has the energy of all steps that it spans."""
-    wanted = fixture.said["expected"]
-    times, begin_s = data.minutes // wanted["minutes"], int(wanted["start"].timestamp())
-    if times < 2 or data.start_s != begin_s:
-        return False
-    for h, home in enumerate(wanted["homes"].values()):
-        for name, energy in (("import_wh", data.import_wh), ("export_wh", data.export_wh)):
-            wh = home.get(name, [0] * (data.intervals * times))
-            if energy[:, h].tolist() != [sum(wh[t : t + times]) for t in range(0, len(wh), times)]:
-                return False
-    return True
-
-
-def estimated(fixture: Fixture, data: MeterData) -> bool:
-    """What is other than before is marked as estimated, and no energy is lost by it."""
-    wanted = fixture.said["expected"]
-    begun = (data.minutes, data.start_s) == (wanted["minutes"], int(wanted["start"].timestamp()))
-    for h, home in enumerate(wanted["homes"].values()):
-        for name, energy in (("import_wh", data.import_wh), ("export_wh", data.export_wh)):
-            now = energy[:, h]
-            before = np.array(home.get(name, [0] * data.intervals))
-            if not begun or len(before) != len(now) or before.sum() != now.sum():
-                return False
-            if (data.quality[:, h][before != now] != ESTIMATED).any():
-                return False
-    return True
 
 
 def none_wrong(fixture: Fixture, data: MeterData) -> bool:
