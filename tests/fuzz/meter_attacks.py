@@ -8,6 +8,7 @@ import re
 import sqlite3
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -290,7 +291,10 @@ def attacked(rng: random.Random, data: bytes) -> tuple[str, bytes]:
     elif rng.random() < 0.0008:
         chosen = [huge]
     for attack in chosen:
-        data = attack(rng, data)
+        with suppress(
+            zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError
+        ):  # damaged by the way before
+            data = attack(rng, data)
     return "+".join(attack.__name__ for attack in chosen), data
 
 

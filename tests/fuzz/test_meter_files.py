@@ -143,3 +143,16 @@ def test_one_time_that_is_moved_by_some_minutes_is_refused(right: list[Seed], tm
     reading = read(path, FORMATS.get("home_assistant"), Hints())
     assert reading.data is None
     assert "interval_length" in {finding.code for finding in reading.findings}
+
+
+@pytest.mark.parametrize("number", ["NULL", "1e300", "'x'"])
+def test_a_statistic_without_a_number_is_unreadable(number: str, right: list[Seed], tmp_path: Path) -> None:
+    path = tmp_path / "home-assistant_v2.db"
+    path.write_bytes(next(seed.content for seed in right if seed.name == path.name))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE statistics_meta")
+        database.execute("CREATE TABLE statistics_meta (id, statistic_id, unit_of_measurement, has_sum)")
+        database.execute(f"INSERT INTO statistics_meta VALUES ({number}, 'grid_import', 'kWh', 1)")
+        database.commit()
+    reading = read(path, FORMATS.get("home_assistant"), Hints())
+    assert [finding.code for finding in reading.findings] == ["unreadable"]

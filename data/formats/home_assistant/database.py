@@ -85,7 +85,12 @@ def statistics(database: sqlite3.Connection, table: str, log: FindingLog) -> lis
         )
         return []
     query = "SELECT id, statistic_id, unit_of_measurement FROM statistics_meta WHERE has_sum ORDER BY id"
-    return [Statistic(int(id), str(name), str(unit)) for id, name, unit in database.execute(query)]
+    found = []
+    for id, name, unit in database.execute(query):
+        if not isinstance(id, int):
+            raise sqlite3.DataError(f"a statistic has no number, but {str(id)[:40]!r}")
+        found.append(Statistic(id, str(name), str(unit)))
+    return found
 
 
 def rows_of(database: sqlite3.Connection, table: str, statistic: Statistic) -> tuple[IntArray, FloatArray]:
