@@ -29,6 +29,7 @@ from data.formats import FORMATS, Format
 from data.intake.claims import NO_CLAIM, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import UNITS, Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
+from data.recipes.model import held_as_it_is
 
 HEADER = ("entity_id", "type", "unit")
 CHANNELS = {"grid_consumption": "import", "grid_return": "export", "solar_production": "pv"}
@@ -136,8 +137,8 @@ def _channel(row: list[str], line: int, hints: Hints, log: IntakeLog) -> Channel
         message = f"the unit {unit[:20]!r} is not Wh, kWh or MWh; download the file again"
         log.add("error", "no_energy", message, line=line)
         return None
-    register, _, part = channel.lstrip("-").partition(".")
-    return Channel(register, unit, label=name, part=part or str(line))
+    held = held_as_it_is(channel, name, log, line)
+    return None if held is None else Channel(held.name, unit, label=name, part=held.part or str(line))
 
 
 FORMATS.register(

@@ -29,6 +29,7 @@ from data.intake.claims import NO_CLAIM, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
 from data.readings import ESTIMATED, MEASURED, MISSING
+from data.recipes.model import held_as_it_is
 from market.interval import ALLOWED_MINUTES
 
 CHUNK_ROWS = 300_000
@@ -322,7 +323,9 @@ class _Reader:
         if unit is None:
             self._error("wrong_unit", f"{self._code} in the unit {quantity.unit[:8]!r}; known are {[*UNITS]}")
             return None
-        name, _, part = said.partition(".") if said else ("import" if what == 1 else "export", "", "")
+        held = held_as_it_is(said or ("import" if what == 1 else "export"), self._code, self._log, self._line)
+        if held is None:
+            return None
         counter = "163" not in quantity.times and ("9" in quantity.times or "7" in quantity.times)
         if kind == 8 and not counter and "164" not in quantity.times:
             self._error(
@@ -331,10 +334,10 @@ class _Reader:
             return None
         # Locations that use other codes or units for the same have parts of their own.
         own = " ".join(
-            filter(None, (part, self._code, "counter" if counter else "", unit if unit != "kWh" else ""))
+            filter(None, (held.part, self._code, "counter" if counter else "", unit if unit != "kWh" else ""))
         )
-        channel = Channel(name, unit, "counter" if counter else "interval", self._code, own)
-        return channel if self._is_no_double(channel, bool(tariff or part)) else None
+        channel = Channel(held.name, unit, "counter" if counter else "interval", self._code, own)
+        return channel if self._is_no_double(channel, bool(tariff or held.part)) else None
 
     def _is_no_double(self, channel: Channel, is_part: bool) -> bool:
         """Whether a location has this energy only once: its total or its tariffs, its intervals or its counters."""

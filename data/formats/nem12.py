@@ -40,6 +40,7 @@ from data.intake.raw import (
     numbers,
 )
 from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
+from data.recipes.model import held_as_it_is
 from market.units import IntArray
 
 CHUNK_ROWS = 300_000
@@ -299,7 +300,10 @@ class _Reader:
             return None
         name, part = FLOWS.get(suffix[0], ""), suffix
         if said is not None:
-            name, _, part = said.partition(".")
+            held = held_as_it_is(said, suffix, self._log, self._line)
+            if held is None:
+                return None
+            name, part = held.name, held.part
             self._log.answers[f"channel {suffix}"] = said
         if not name:
             self._left_out[suffix] = LEFT_OUT.get(suffix[0], "not a channel of energy")

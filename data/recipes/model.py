@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from data.intake.raw import Kind, StampEnd
+from data.intake.raw import IntakeLog, Kind, StampEnd
 
 CONTRACT = 1
 
@@ -252,3 +252,20 @@ def holds(text: str) -> Holds | None:
     if not found or (found[2] == IGNORE and found[0] != IGNORE):
         return None
     return Holds(found[2], found[3] or "", -1 if found[1] else 1)
+
+
+def held_as_it_is(said: str, name: str, log: IntakeLog, line: int | None = None) -> Holds | None:
+    """What `--channel` says of a register of a format whose numbers have the right sign; None after an error.
+
+    Args:
+        said: The answer.
+        name: What the file calls the register.
+        log: Where the error goes.
+        line: Line of the register.
+    """
+    held = holds(said)
+    if held is not None and held.sign > 0:
+        return held
+    why = "this format says itself which way energy flows; name the channel without a sign"
+    log.add("error", "wrong_answer", f"{name} cannot be {said}: {why}", line=line)
+    return None

@@ -12,6 +12,7 @@ import numpy as np
 from data.formats.espi.join import Series
 from data.intake.claims import Question
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
+from data.recipes.model import held_as_it_is
 
 DAY_S = 86_400 - 3_600
 """Readings this long are totals of a day, also of the day on which the clock goes forward. [s]"""
@@ -73,8 +74,11 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
         log.ask(Question("--kind", asks, ("energy", "counter")))
     if unit is None or said is None or kind is None or said == "ignore":
         return None
+    held = held_as_it_is(said, label, log)
+    if held is None:
+        return None
     per_unit, power = UNITS[unit]
-    wh = _scaled(series, label, log) * (per_unit / 10**6) * (-1 if said.startswith("-") else 1)
+    wh = _scaled(series, label, log) * (per_unit / 10**6)
     if kind == "interval":
         message = (
             "this reading is the total of a day or more among readings of intervals; export intervals only"
@@ -90,7 +94,8 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
                 "error", "interval_length", f"{label} is power, and for how long is not said; export energy"
             )
     # A part of its own, as one home may have a counter and another one energy of intervals.
-    channel = Channel(said.lstrip("-"), "Wh", kind, part="counter" if kind == "counter" else "")
+    part = " ".join(filter(None, (held.part, "counter" if kind == "counter" else "")))
+    channel = Channel(held.name, "Wh", kind, part=part)
     return Part(series, channel, power, wh, duration)
 
 

@@ -34,6 +34,7 @@ from data.intake.raw import (
     RawReadings,
     exact_stamps,
 )
+from data.recipes.model import held_as_it_is
 from market.units import IntArray
 
 CHOICES = ("import", "export", "pv", "load", "ignore")
@@ -94,8 +95,10 @@ def _chosen(found: list[Statistic], hints: Hints, log: IntakeLog) -> list[tuple[
             option = f"--channel {shlex.quote(one.name)}"
             log.ask(Question(option, asks, CHOICES, likely, 0.8 if likely != "ignore" else 0.5, "its name"))
         elif channel != "ignore":
-            name, _, part = channel.lstrip("-").partition(".")
-            chosen.append((one, Channel(name, one.unit, "counter", one.name, part or str(number))))
+            held = held_as_it_is(channel, one.name, log)
+            if held is not None:
+                part = held.part or str(number)
+                chosen.append((one, Channel(held.name, one.unit, "counter", one.name, part)))
     if left:
         log.notes.append(f"{len(left)} statistics of devices are left out: they are parts of the load")
     if energy and not chosen and not log.has_errors:
