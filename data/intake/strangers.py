@@ -25,6 +25,8 @@ def stranger(file: MeterFile) -> str | None:
     for mark, text in _MARKS:
         if file.head.startswith(mark):
             return text
+    if file.head.startswith(b"PAR1") and file.parquet_schema is None:
+        return "it is a damaged Parquet file; write it again"
     if file.head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_WEB_PAGES):
         return f"it is a web page, as a portal gives when nobody is signed in; {_EXPORT}"
     return None

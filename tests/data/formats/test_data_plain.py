@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from data import formats
-from data.errors import InvalidMeterFile, MissingFile
+from data.errors import InvalidMeterFile, MissingFile, UnrecognisedFile
 from data.formats import check, plain
 from data.readings import MeterData, Source
 from tests.kits.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
@@ -206,7 +206,9 @@ def test_parquet_takes_arrow_timestamps(zone: str | None, tmp_path: Path) -> Non
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "meter.parquet"
     path.write_bytes(b"PAR1 and then nothing")
-    assert [f.code for f in check(path).findings] == ["unreadable"]
+    with pytest.raises(UnrecognisedFile, match="it is a damaged Parquet file"):
+        check(path)
+    assert [f.code for f in check(path, format="plain").findings] == ["unreadable"]
 
 
 def test_a_folder_is_told_to_be_one(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ def test_a_full_disk(name: str, places: dict[str, object], tmp_path: Path, capsy
 
 
 TINY = (
+    "data recipe",
     "size battery",
     "grid import",
     "grid draw",
