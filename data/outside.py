@@ -98,33 +98,26 @@ def read(path: Path, column: str | None = None, zone: str | None = None) -> Outs
     return OutsideSeries(holds, name, rows.start_s, rows.minutes, rows.values, rows.typical)
 
 
-def write(series: OutsideSeries, path: Path, source: Path) -> None:
-    """Write a series as the plain file; a price keeps every micro-currency.
+def plain_text(series: OutsideSeries, source: Path) -> str:
+    """A series as the plain file; a price keeps every micro-currency.
 
     Args:
         series: What to write.
-        path: Where; nothing is overwritten.
         source: Where it was read from, for the error.
 
     Raises:
         InvalidWeatherFile: A typical year, which is of no date.
-        FileExistsError: Something is there.
-        MissingFile: The folder does not exist.
     """
     if series.typical:
         message = "a typical year has no dates to write; name the file in data.weather as it is"
         raise InvalidWeatherFile(source, (Finding("error", "typical_year", None, None, message),))
-    if not path.parent.is_dir():
-        raise MissingFile(path.parent)
     stamp = "timestamp" if series.holds == "price" else "time"
-    columns = [
-        [f"{value:.6f}".rstrip("0").rstrip(".") for value in column.tolist()]
-        for column in series.values.values()
-    ]
-    with path.open("x", encoding="utf-8", newline="") as file:
-        file.write(",".join([stamp, *series.values]) + "\n")
-        for at, cells in enumerate(zip(*columns, strict=True)):
-            file.write(",".join([iso_utc(series.start_s + at * series.minutes * 60), *cells]) + "\n")
+    starts = series.start_s + series.minutes * 60 * np.arange(series.intervals)
+    columns = [[iso_utc(start) for start in starts.tolist()]]
+    for column in series.values.values():
+        columns.append([f"{value:.6f}".rstrip("0").rstrip(".") for value in column.tolist()])
+    rows = [[stamp, *series.values], *map(list, zip(*columns, strict=True))]
+    return "".join(",".join(row) + "\n" for row in rows)
 
 
 def summary(series: OutsideSeries) -> dict[str, dict[str, float]]:

@@ -47,7 +47,9 @@ def convert(files: Sequence[Path], out: Path, column: str | None, zone: str | No
     Raises:
         UsageError: Several files, or what is there already.
     """
-    from data.outside import read, write
+    from data.errors import MissingFile
+    from data.outside import plain_text, read
+    from p2p.files import write_new
     from wattswap.cli.output import print_json
     from wattswap.errors import AlreadyExists, UsageError
 
@@ -58,9 +60,11 @@ def convert(files: Sequence[Path], out: Path, column: str | None, zone: str | No
         )
     series = read(files[0], column, zone)
     try:
-        write(series, out, files[0])
+        write_new(out, plain_text(series, files[0]).encode())
     except FileExistsError:
         raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
+    except FileNotFoundError:
+        raise MissingFile(out.parent) from None
     if json:
         print_json({**_as_json(files[0], series), "out": str(out)})
     else:

@@ -102,6 +102,7 @@ def recipe(
     from data.recipes.draft import draft
     from data.recipes.infer import NoTable
     from data.recipes.infer_file import inferred
+    from p2p.files import write_new
     from wattswap.cli.output import note, print_json
     from wattswap.errors import AlreadyExists
 
@@ -119,8 +120,7 @@ def recipe(
             print(text, end="")
     else:
         try:
-            with out.open("x", encoding="utf-8") as opened:
-                opened.write(text)
+            write_new(out, text.encode())
         except FileExistsError:
             raise AlreadyExists.of(str(out), "exists already", "name another file with --out") from None
         except FileNotFoundError:
