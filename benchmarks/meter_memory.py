@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.feeds import feed
 from benchmarks.large_year import drawn
-from benchmarks.meter_formats import feed
 
 SIZES_MB = (60, 250, 1_000)
 TARGET_MB = 700

@@ -192,7 +192,9 @@ def test_everything_that_the_requirements_bring_along_is_pinned() -> None:
 def test_every_distribution_that_we_import_is_declared() -> None:
     known = {
         canonicalize_name(requirement.name)
-        for requirement in declared("grids", "solar", "boosted", "fast", "learn")
+        for requirement in declared(
+            "grids", "solar", "boosted", "fast", "learn", "meters", "duckdb", "postgres"
+        )
     }
     undeclared = set()
     for package in PACKAGES:
