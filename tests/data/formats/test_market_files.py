@@ -258,7 +258,16 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "wattswap[meters]" in reading.findings[0].message
 
 
-@pytest.mark.parametrize("name", ["eiep3_half_hours", "mscons_lastgang", "mscons_one_line", "dsmr_p1_v5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mscons_lastgang",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("eiep3_half_hours", "mscons_one_line", "dsmr_p1_v5")
+        ),
+    ],
+)
 def test_a_market_file_that_is_cut_off_anywhere_says_so(name: str, tmp_path: Path) -> None:
     """Never a crash; what is read is a part of the whole, and a finding says so unless nothing but the end is lost."""
     fixture = Fixture(METERS / name)

@@ -47,6 +47,7 @@ def test_an_import_that_is_killed_at_any_step_is_whole_or_absent(tmp_path: Path)
     assert states == {8, 16}
 
 
+@pytest.mark.slow
 def test_a_first_import_that_is_killed_at_any_step_leaves_nothing_that_is_in_the_way(tmp_path: Path) -> None:
     june = write_plain_csv(tmp_path / "june.csv", {"anna": range(8)})
     at, begun = 0, 0

@@ -60,8 +60,18 @@ def gappy(meter: MeterData) -> MeterData:
     )
 
 
-@pytest.mark.parametrize("with_gaps", [False, True], ids=["all", "with gaps"])
-@pytest.mark.parametrize("what", SCENARIOS)
+SAMPLE = {("baseline", True), ("several forecasters", False)}
+"""In `make test`; the others are in `make slow`."""
+
+
+@pytest.mark.parametrize(
+    ("what", "with_gaps"),
+    [
+        pytest.param(what, gaps, marks=() if (what, gaps) in SAMPLE else pytest.mark.slow)
+        for what in SCENARIOS
+        for gaps in (False, True)
+    ],
+)
 def test_the_roots_are_the_same_however_readings_are_stored(
     what: str, with_gaps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
