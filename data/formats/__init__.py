@@ -14,7 +14,7 @@ from data.errors import AmbiguousFile, InvalidMeterFile, UnrecognisedFile
 from data.findings import Finding, errors_of
 from data.intake.assemble import meter_data, on_grid, registers_of
 from data.intake.checks import check as check_data
-from data.intake.claims import NO_CLAIM, RECOGNISED, Claim, Question
+from data.intake.claims import NO_CLAIM, RECOGNISED, Claim, Question, claims_of
 from data.intake.counters import as_said
 from data.intake.file import MeterFile, require
 from data.intake.join import joined
@@ -169,11 +169,7 @@ def recognise(path: Path) -> Format:
 
 def claims_on(file: MeterFile) -> dict[str, Claim]:
     """What every format makes of a file, by name; the file is opened once for all."""
-    claims = {}
-    for name, format in FORMATS.all().items():
-        with FORMATS.held(format):
-            claims[name] = format.sniff(file)
-    return claims
+    return claims_of(FORMATS, file)
 
 
 def read(path: Path, format: Format, hints: Hints, room: Path | None = None) -> FileReading:
@@ -194,8 +190,12 @@ def read(path: Path, format: Format, hints: Hints, room: Path | None = None) -> 
     data = reading.data
     if data is not None:
         notes = tuple(map(names.hide_in, data.source.notes))
-        if notes != data.source.notes:  # else mapped readings would be read to be checked again
-            data = replace(data, source=replace(data.source, notes=notes))
+        answers = {names.hide_in(asked): answer for asked, answer in data.source.answers.items()}
+        if (notes, answers) != (
+            data.source.notes,
+            data.source.answers,
+        ):  # else mapped readings would be checked again
+            data = replace(data, source=replace(data.source, notes=notes, answers=answers))
     return replace(
         reading,
         data=data,

@@ -46,7 +46,6 @@ COUNTERS = {
     "load": ("consumption",),
 }
 FLOWS = {"import": "34", "export": "26", "pv": "012", "load": "035"}
-FIELDS = {"data points": ("time", "total", "grid", "solar"), "energy flows": ("start_time", "end_time")}
 STEP_S, DAY_S = 300, 23 * 3600
 
 _HEAD = re.compile(rb'^(?:\xef\xbb\xbf)?\s*\{\s*"data"\s*:\s*[\[{]')

@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from collections.abc import Iterator
 
 import numpy as np
 
 from data import clock
 from data.formats import FORMATS, Format
-from data.intake.claims import NO_CLAIM, Claim, Question
+from data.intake.claims import NO_CLAIM, Claim, Question, quoted
 from data.intake.file import MeterFile
 from data.intake.raw import UNITS, Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
 from data.recipes.model import held_as_it_is
@@ -127,7 +126,7 @@ def _channel(row: list[str], line: int, hints: Hints, log: IntakeLog) -> Channel
         if why is None:
             asks = f"the type {type_[:40]!r} of {name[:80]} is not known"
             choices = ("import", "export", "pv", "load", "ignore")
-            log.ask(Question(f"--channel {shlex.quote(name)}", asks, choices), line=line)
+            log.ask(Question(f"--channel {quoted(name)}", asks, choices), line=line)
         elif (note := f"rows {type_} are left out: {why}") not in log.notes:
             log.notes.append(note)
         return None

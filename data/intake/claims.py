@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from data.intake.file import MeterFile
+from market.registry import Registry
 
 RECOGNISED = 0.8
 """A claim from here on names the format of a file; two such claims on one file are a mistake of a format."""
@@ -67,6 +71,34 @@ class Question:
     def __str__(self) -> str:
         likely = f" (probably {self.proposal}: {self.why})" if self.proposal is not None else ""
         return f"{self.asks}: say {self.answer}{likely}"
+
+
+class Sniffing(Protocol):
+    """What can be sure of a file: a layout of meters, prices or weather."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sniff(self) -> Callable[[MeterFile], Claim]: ...
+
+
+Layout = TypeVar("Layout", bound=Sniffing)
+
+
+def claims_of(registry: Registry[Layout], file: MeterFile) -> dict[str, Claim]:
+    """What every layout of a kind makes of a file, by name; the file is opened once for all."""
+    claims = {}
+    for name, layout in registry.all().items():
+        with registry.held(layout):
+            claims[name] = layout.sniff(file)
+    return claims
+
+
+def surest(registry: Registry[Layout], file: MeterFile, otherwise: str) -> Layout:
+    """The layout that recognises a file; the one of a name where none does."""
+    claims = claims_of(registry, file)
+    name = max(claims, key=lambda name: claims[name].confidence)
+    return registry.get(name if claims[name].confidence >= RECOGNISED else otherwise)
 
 
 def quoted(name: str) -> str:

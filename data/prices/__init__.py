@@ -17,7 +17,7 @@ import numpy as np
 from data import clock, series
 from data.errors import InvalidPriceFile, MissingFile
 from data.findings import errors_of
-from data.intake.claims import RECOGNISED, Claim
+from data.intake.claims import Claim, claims_of, surest
 from data.intake.file import MeterFile
 from data.intake.raw import IntakeLog
 from data.prices.rows import NOUN, PriceRows, on_grid
@@ -57,11 +57,7 @@ PRICE_FORMATS: Registry[PriceFormat] = Registry(
 
 def claims_on(file: MeterFile) -> dict[str, Claim]:
     """What every layout makes of a file, by name."""
-    claims = {}
-    for name, layout in PRICE_FORMATS.all().items():
-        with PRICE_FORMATS.held(layout):
-            claims[name] = layout.sniff(file)
-    return claims
+    return claims_of(PRICE_FORMATS, file)
 
 
 def load_price_series(
@@ -88,9 +84,7 @@ def load_price_series(
     if zone is not None:
         clock.zone_named(zone)
     file = MeterFile(where)
-    claims = claims_on(file)
-    name = max(claims, key=lambda name: claims[name].confidence)
-    layout = PRICE_FORMATS.get(name if claims[name].confidence >= RECOGNISED else "plain")
+    layout = surest(PRICE_FORMATS, file, "plain")
     with PRICE_FORMATS.held(layout):
         rows = layout.parse(file, column, log)
     if rows is None or log.has_errors:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.clock import iso_utc
+from data.intake.file import sha256_of
 from data.readings import BatterySpec, MeterData, QualityArray, Source, of_checked
 from market.units import IntArray
 
@@ -77,8 +78,7 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, computed once while it stays the same file of the same size and time."""
     mark = _mark(path)
     if mark not in _checked:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(path)
         if _mark(path) != mark:  # written to meanwhile
             return found
         _checked[mark] = found

@@ -16,7 +16,7 @@ import numpy as np
 from data.clock import iso_utc
 from data.errors import InvalidWeatherFile, MissingFile, UncoveredWeather
 from data.findings import errors_of
-from data.intake.claims import RECOGNISED, Claim
+from data.intake.claims import Claim, claims_of, surest
 from data.intake.file import MeterFile
 from data.intake.raw import FloatArray, IntakeLog
 from data.weather.rows import RANGES, TYPICAL_HOURS, WeatherRows
@@ -58,11 +58,7 @@ WEATHER_FORMATS: Registry[WeatherFormat] = Registry(
 
 def claims_on(file: MeterFile) -> dict[str, Claim]:
     """What every layout makes of a file, by name."""
-    claims = {}
-    for name, layout in WEATHER_FORMATS.all().items():
-        with WEATHER_FORMATS.held(layout):
-            claims[name] = layout.sniff(file)
-    return claims
+    return claims_of(WEATHER_FORMATS, file)
 
 
 def _rows(where: Path, zone: str | None, log: IntakeLog) -> WeatherRows | None:
@@ -70,9 +66,7 @@ def _rows(where: Path, zone: str | None, log: IntakeLog) -> WeatherRows | None:
     if not where.is_file():
         raise MissingFile(where)
     file = MeterFile(where)
-    claims = claims_on(file)
-    name = max(claims, key=lambda name: claims[name].confidence)
-    layout = WEATHER_FORMATS.get(name if claims[name].confidence >= RECOGNISED else "plain")
+    layout = surest(WEATHER_FORMATS, file, "plain")
     with WEATHER_FORMATS.held(layout):
         rows = layout.parse(file, zone, log)
     if rows is not None:

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from data.formats import Format
+    from data.intake.raw import DateOrder, Hints, SaidKind, StampEnd
 
 StoreArgument = Annotated[Path, typer.Argument(help="A store of readings.", metavar="STORE")]
 HomeOption = Annotated[
@@ -50,6 +51,38 @@ FuseOption = Annotated[
     float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Take proposed answers that are nearly certain.")]
+
+
+def hints_of(
+    *,
+    zone: str | None,
+    fuse_kw: float,
+    kind: SaidKind | None,
+    unit: str | None,
+    stamp: StampEnd | None,
+    dates: DateOrder | None,
+    encoding: str | None,
+    channel: list[str] | None,
+    yes: bool,
+) -> Hints:
+    """What the options say to the readers.
+
+    Raises:
+        UsageError: One of them says nothing that a reader knows.
+    """
+    from data.intake.raw import Hints
+
+    return Hints(
+        zone=zone,
+        fuse_w=round(fuse_kw * 1_000),
+        kind=kind,
+        unit=unit,
+        stamp=stamp,
+        dates=dates,
+        encoding=known_encoding(encoding),
+        channels=channels_of(channel),
+        yes=yes,
+    )
 
 
 def pairs(option: str, given: list[str] | None) -> dict[str, str]:
@@ -135,7 +168,7 @@ def known_encoding(name: str | None) -> str | None:
     """The code page that `--encoding` names.
 
     Raises:
-        UsageError: There is none of this name.
+        UsageError: No code page has this name.
     """
     import codecs
 

@@ -22,9 +22,8 @@ from wattswap.cli._data_options import (
     UnitOption,
     YesOption,
     ZoneOption,
-    channels_of,
     format_of,
-    known_encoding,
+    hints_of,
     pairs,
 )
 from wattswap.cli._data_words import SHOWN, plural
@@ -83,7 +82,6 @@ def import_files(
     A price or weather file becomes a plain one.
     """
     from data.errors import DataError
-    from data.intake.raw import Hints
     from data.store.imports import Options
     from data.store.imports import import_files as import_all
     from wattswap.cli._data_words import as_problems
@@ -93,15 +91,15 @@ def import_files(
     if format is None and recipe is None and any(_data_outside.is_outside(path) for path in files):
         _data_outside.convert(files, out, column, zone, json)
         return
-    hints = Hints(
+    hints = hints_of(
         zone=zone,
-        fuse_w=round(fuse_kw * 1_000),
+        fuse_kw=fuse_kw,
         kind=kind,
         unit=unit,
         stamp=stamp,
         dates=dates,
-        encoding=known_encoding(encoding),
-        channels=channels_of(channel),
+        encoding=encoding,
+        channel=channel,
         yes=yes,
     )
     options = Options(format_of(recipe, format), hints, pairs("--map", map), combine, prefer)

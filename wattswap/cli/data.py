@@ -20,9 +20,8 @@ from wattswap.cli._data_options import (
     UnitOption,
     YesOption,
     ZoneOption,
-    channels_of,
     format_of,
-    known_encoding,
+    hints_of,
 )
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
@@ -56,7 +55,6 @@ def check(
     from dataclasses import asdict
 
     from data.formats import check as check_file
-    from data.intake.raw import Hints
     from data.store.checks import check_store
     from data.store.read import is_store
     from wattswap.cli._data_words import plural
@@ -66,15 +64,15 @@ def check(
     if format is None and recipe is None and _data_outside.is_outside(path):
         _data_outside.check(path, column, zone, json)
         return
-    answers = Hints(
+    answers = hints_of(
         zone=zone,
-        fuse_w=round(fuse_kw * 1_000),
+        fuse_kw=fuse_kw,
         kind=kind,
         unit=unit,
         stamp=stamp,
         dates=dates,
-        encoding=known_encoding(encoding),
-        channels=channels_of(channel),
+        encoding=encoding,
+        channel=channel,
         yes=yes,
     )
     stored = check_store(path, answers) if is_store(path) else None

@@ -190,7 +190,7 @@ def module_named(genesis: Genesis, name: str) -> ChainModule:
     """A module of a chain.
 
     Raises:
-        UsageError: The chain has none of this name.
+        UsageError: The chain has no module of this name.
     """
     modules = modules_of(genesis)
     if name not in modules:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.formats.espi.join import Series
-from data.intake.claims import Question
+from data.intake.claims import Question, quoted
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
 from data.recipes.model import held_as_it_is
 
@@ -188,4 +187,4 @@ def _direction(series: Series, label: str) -> Question:
     choices = ("import", "export", "net", "pv", "load", "ignore")
     positive = not bool(np.any(series.value < 0))
     proposal, why = ("import", "no value is negative") if positive else ("net", "some values are negative")
-    return Question(f"--channel {shlex.quote(label)}", asks, choices, proposal, 0.7, why)
+    return Question(f"--channel {quoted(label)}", asks, choices, proposal, 0.7, why)

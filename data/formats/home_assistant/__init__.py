@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +20,7 @@ from data import clock
 from data.formats import FORMATS, Format
 from data.formats.home_assistant.database import Statistic, opened, rows_of, statistics
 from data.formats.home_assistant.names import channels_by_name, proposal
-from data.intake.claims import NO_CLAIM, Claim, Question
+from data.intake.claims import NO_CLAIM, Claim, Question, quoted
 from data.intake.file import MeterFile
 from data.intake.raw import (
     UNITS,
@@ -92,7 +91,7 @@ def _chosen(found: list[Statistic], hints: Hints, log: IntakeLog) -> list[tuple[
             left.append(one.name)
         elif channel is None:
             asks = f"the statistic {one.name} counts energy, and its name does not say of what"
-            option = f"--channel {shlex.quote(one.name)}"
+            option = f"--channel {quoted(one.name)}"
             log.ask(Question(option, asks, CHOICES, likely, 0.8 if likely != "ignore" else 0.5, "its name"))
         elif channel != "ignore":
             held = held_as_it_is(channel, one.name, log)

@@ -139,7 +139,7 @@ def find(view: View, meter: bytes) -> Meter:
     """A registered meter.
 
     Raises:
-        InvalidTx: There is none of this name.
+        InvalidTx: No meter has this name.
     """
     found = view.read(NAME, b"m" + meter, Meter)
     if found is None:
