@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2p.files import sync_folder
+
 
 def cleared_half(path: Path) -> Path:
     """The name under which a database is made until it is complete.
@@ -20,6 +22,12 @@ def cleared_half(path: Path) -> Path:
         for end in ("-wal", "-shm"):
             path.with_name(name + end).unlink(missing_ok=True)
     return half
+
+
+def complete(half: Path, path: Path) -> None:
+    """Give a finished database its name, durably: a journal or a chain that lost it would be begun again, empty."""
+    half.rename(path)
+    sync_folder(path.parent)
 
 
 def connect(path: Path, mode: str, *pragmas: str) -> sqlite3.Connection:

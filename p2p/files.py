@@ -30,6 +30,7 @@ def write_whole(path: Path, data: bytes) -> None:
         with naming(path), partial.open("wb") as file:
             _write(file.fileno(), data)
         partial.replace(path)
+        sync_folder(path.parent)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
@@ -51,9 +52,23 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
     try:
         with naming(path), os.fdopen(descriptor, "wb") as file:
             _write(file.fileno(), data)
+        sync_folder(path.parent)
     except OSError:
         path.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of a folder durable: those of new and of renamed files.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -20,8 +20,9 @@ from typing import Self, TypeVar
 
 from p2p.consensus.types import MAX_RECORD_BYTES, RECORD_VERSION, SignState
 from p2p.consensus.votes import LastSigned
-from p2p.databases import DURABLE, UNREADABLE, cleared_half, connect, is_damage
+from p2p.databases import DURABLE, UNREADABLE, cleared_half, complete, connect, is_damage
 from p2p.errors import LocalError, RemoteError
+from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 
 FILE_NAME = "consensus.db"
@@ -162,8 +163,7 @@ class ConsensusStore:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
                 connection.close()
-            half.rename(path)
-            _sync_folder(path.parent)
+            complete(half, path)
 
     @classmethod
     def _read(cls, path: Path, connection: sqlite3.Connection, owner: bytes, min_safe_height: int) -> Self:
@@ -252,23 +252,11 @@ def _refuse_if_lost(path: Path, chain_height: int, min_safe_height: int) -> None
 
 def _write_marker(path: Path, owner: bytes) -> None:
     try:
-        with path.open("w", encoding="ascii") as file:
-            file.write(owner.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        write_whole(path, owner.hex().encode() + b"\n")
     except OSError as error:
         raise SignStateError(
             path, f"cannot be written ({error.strerror})", "Give this user write access to the folder."
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

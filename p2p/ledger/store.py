@@ -18,7 +18,7 @@ from typing import Self
 
 from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
-from p2p.databases import DURABLE, UNREADABLE, cleared_half, connect, is_damage, transaction
+from p2p.databases import DURABLE, UNREADABLE, cleared_half, complete, connect, is_damage, transaction
 from p2p.errors import GenesisError, OtherFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
@@ -102,7 +102,7 @@ class ChainStore:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
                 connection.close()
-            half.rename(path)
+            complete(half, path)
         return cls.open(path, genesis)
 
     @classmethod

@@ -21,10 +21,10 @@ from tests.kits.time_kit import eventually_trio
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.live import ENDING, Topology, compare_runs, run_live
-from wattswap.nodes.node import World
 from wattswap.nodes.roles import run_node
 from wattswap.nodes.service import first_cause
 from wattswap.nodes.stats import read_stats
+from wattswap.nodes.world import World
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.folder import stored_scenario

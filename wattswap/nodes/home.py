@@ -7,7 +7,6 @@ own settlement lines of earlier intervals, which it keeps; so a restarted home s
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -205,7 +204,7 @@ class Home:
     async def _interval(
         self, i: int, community: Homes, orders: Orders | Lines, first: OrderMessage | NothingMessage
     ) -> Done:
-        done, begun = Done(), time.perf_counter()
+        done, begun = Done(), trio.current_time()
         start_s = self.setup.start_of(i)
         self.pace.opened()
         # One that is no member submits nothing, follows the results, and checks that its own line is empty.
@@ -218,7 +217,7 @@ class Home:
                 said.append(first)
             except GONE:
                 pass
-            done.receipt_s = time.perf_counter() - begun
+            done.receipt_s = trio.current_time() - begun
         missed = takes_part and not said
         if not missed:
             if isinstance(orders, Lines):
@@ -238,7 +237,7 @@ class Home:
             done.by_gossip = int(result is not None)
             if result is None:
                 result = await retry(self.client.result, start_s)
-            done.result_s = time.perf_counter() - begun
+            done.result_s = trio.current_time() - begun
             proof = await retry(self.client.line, start_s)
             tx, args = batch_in(proof)
             heard = not takes_part or (handed_in and self._was_heard(start_s, tx.sender))

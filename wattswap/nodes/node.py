@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,6 @@ from p2p.roles.replica.blobs import FolderBlobs, fetch_blob
 from p2p.roles.replica.ledger import CHECKPOINT_EVERY, Ledger
 from p2p.roles.replica.snapshot import fetch_snapshot
 from p2p.roles.replica.status import ask_status
-from p2p.roles.validator.batch_check import Offload
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.identity import Identity, derive_seed
 from wattswap.nodes.ahead import check_orders
@@ -31,45 +29,18 @@ from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
+from wattswap.nodes.world import World
 from wattswap.runs.layout import CHAIN
 from wattswap.runs.prepare import Setup
 
 JOURNAL_FILE: Final = "journal.db"
 OMISSION: Final = "omission-"
 """Prefix of the files with proofs of broken promises."""
-MAX_CONNECTIONS: Final = 512
 JOIN_S: Final = 120.0
 """How long a home waits for the first collector to start. [s]"""
 HANDOVER_S: Final = 1.0
 """How long an operator may take to answer that it is back. [s]"""
 TIMEOUTS: Final[Mapping[str, Timeouts]] = {"lan": LAN_TIMEOUTS, "wan": Timeouts()}
-
-OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]]
-"""(identity, port) -> an open endpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The environment of a node: how it reaches others and where it computes.
-
-    Args:
-        open_transport: See `OpenTransport`.
-        offload: Where heavy functions run.
-        shares_process: Whether other nodes run in this process, so that its CPU time is not this node's.
-    """
-
-    open_transport: OpenTransport
-    offload: Offload = trio.to_thread.run_sync
-    shares_process: bool = False
-
-
-def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Transport]:
-    """A libp2p endpoint on loopback."""
-    from p2p.transports.libp2p import open_libp2p
-
-    # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    return open_libp2p(identity, port=port, max_connections=MAX_CONNECTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +111,7 @@ class Node:
             checker,
             self.salts(),
             self.stats,
-            Pace(self.config.clock),
+            Pace(self.config.clock, self.world.now_ms),
             first=first,
             next_collector=self.next_collector,
             fetch=self.fetch,

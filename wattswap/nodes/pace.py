@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -18,15 +18,17 @@ class Pace:
         clock: Of its configuration. With `begin_unix_ms` the i-th interval opens at that instant plus i times the
             pace; without, the pace is the minimum time between openings, and a longer interval delays all later
             ones.
+        now_ms: The clock. [ms since 1970, UTC]
     """
 
     clock: Clock
+    now_ms: Callable[[], int]
     _opened: float = field(default=float("-inf"))
 
     async def opening(self, i: int) -> None:
         """Wait until the i-th interval may open."""
         if self.clock.begin_unix_ms:
-            await trio.sleep(max(0.0, self.clock.opens_ms(i) / 1_000 - time.time()))
+            await trio.sleep(max(0.0, (self.clock.opens_ms(i) - self.now_ms()) / 1_000))
         elif self._opened > float("-inf"):
             await trio.sleep_until(self._opened + self.clock.pace_s)
 

@@ -14,6 +14,7 @@ import trio
 
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
+from p2p.files import sync_folder
 from p2p.roles.collector.gateway import Gateway
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.household import Household
@@ -23,7 +24,7 @@ from p2p.roles.replica.observer import Observer
 from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
-from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
+from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.validator import Validator
 from p2p.wire.identity import Identity
 from wattswap.nodes.batch_checker import BatchChecker
@@ -32,9 +33,10 @@ from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Client, Done, Home, Listener
 from wattswap.nodes.learned import LEARNED, Learned
-from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node, World
+from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.nodes.world import World
 from wattswap.runs.layout import BLOBS
 
 
@@ -50,13 +52,14 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
         LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.
     """
     config.data_path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(config.data_path.parent)
     with locked_folder(config.data_path):
         genesis = read_genesis(config.genesis_path)
         setup = replace(setup_of(config, genesis), given_genesis=genesis)
         setup = replace(setup, given_members=members_beside(config, setup))
         identity = keys[config.key_names[0]]
         async with world.open_transport(identity, config.listen.port) as transport:
-            stats = Stats(config.data_path / STATS, config.name, [transport])
+            stats = Stats(config.data_path / STATS, config.name, [transport], world.now_ms)
             if world.shares_process:
                 stats.cpu_s = None
             node = Node(config, keys, setup, identity, transport, stats, world)
@@ -90,6 +93,7 @@ async def run_validator(node: Node) -> None:
                 timeouts=TIMEOUTS[config.consensus.timeouts],
                 heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
             ),
+            now_ms=node.world.now_ms,
             offload=node.world.offload,
         )
         try:
@@ -133,7 +137,7 @@ def _serve_chain(node: Node, ledger: Ledger) -> None:
         return ledger.height, ledger.tip.block_hash, True
 
     def counters() -> dict[str, int]:
-        age_ms = wall_clock_ms() - ledger.tip.time_ms
+        age_ms = node.world.now_ms() - ledger.tip.time_ms
         return _counters(node) | ({"last_block_age_s": age_ms // 1_000} if ledger.height else {})
 
     serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, counters)
@@ -217,7 +221,7 @@ def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     """One home of a node, with what its strategy has learned in the node's folder."""
     index = node.setup.roster.index(name)
     learned = Learned(node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex(), name)
-    pace, offload = Pace(node.config.clock), node.world.offload
+    pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
     return Home(node.setup, index, client, listener, pace, node.keep_omission, learned, offload)
 
 

@@ -11,8 +11,8 @@ import trio
 
 from p2p.wire.identity import Identity
 from wattswap.nodes.config import NodeConfig
-from wattswap.nodes.node import World, over_libp2p
 from wattswap.nodes.roles import run_node
+from wattswap.nodes.world import World, over_libp2p
 
 Nodes = Sequence[tuple[NodeConfig, Mapping[str, Identity]]]
 """Nodes of one process: configuration and keys by name."""

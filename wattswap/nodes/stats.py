@@ -26,12 +26,14 @@ class Stats:
         path: File; a restarted node appends to it.
         node: Name of the node.
         transports: Endpoints whose counters are summed.
+        now_ms: The clock. [ms since 1970, UTC]
         cpu_s: CPU seconds of the process so far; None for a node that shares a process with others. [s]
     """
 
     path: Path
     node: str
     transports: list[Transport]
+    now_ms: Callable[[], int]
     cpu_s: Callable[[], float] | None = time.process_time
     _before: dict[str, float] = field(default_factory=dict)
 
@@ -48,7 +50,13 @@ class Stats:
             now["cpu_s"] = self.cpu_s()
         changed = {name: round(value - self._before.get(name, 0), 6) for name, value in now.items()}
         self._before = now
-        line = {"node": self.node, "interval_start": interval_start, "at": time.time(), **changed, **facts}
+        line = {
+            "node": self.node,
+            "interval_start": interval_start,
+            "at": self.now_ms() / 1_000,
+            **changed,
+            **facts,
+        }
         line["refused"] = refused_codes(self.transports)
         try:
             with self.path.open("a", encoding="utf-8") as file:

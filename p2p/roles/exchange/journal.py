@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from p2p.databases import DURABLE, cleared_half, transaction
+from p2p.databases import DURABLE, cleared_half, complete, transaction
 from p2p.errors import LocalError
 
 SCHEMA_VERSION = 4
@@ -221,7 +221,7 @@ class Journal:
             connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
         finally:
             connection.close()
-        half.rename(path)
+        complete(half, path)
 
     def _check_rows(self) -> None:
         """Check every row with its key: one whose key has changed would not be found."""

@@ -1,0 +1,50 @@
+"""The environment of a node: its clock, its way to others, and where it computes.
+
+A node takes these from nowhere else, so that the same programs run as processes over libp2p and in a simulation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from p2p.roles.validator.batch_check import Offload
+from p2p.roles.validator.config import wall_clock_ms
+from p2p.transports.base import Transport
+from p2p.wire.identity import Identity
+
+MAX_CONNECTIONS: Final = 512
+
+OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]]
+"""(identity, port) -> an open endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a node gets from outside.
+
+    Args:
+        open_transport: See `OpenTransport`.
+        offload: Where heavy functions run.
+        now_ms: The clock; durations are of trio's. [ms since 1970, UTC]
+        shares_process: Whether other nodes run in this process, so that its CPU time is not this node's.
+    """
+
+    open_transport: OpenTransport
+    offload: Offload = trio.to_thread.run_sync
+    now_ms: Callable[[], int] = wall_clock_ms
+    shares_process: bool = False
+
+
+def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Transport]:
+    """A libp2p endpoint on loopback."""
+    from p2p.transports.libp2p import open_libp2p
+
+    # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    return open_libp2p(identity, port=port, max_connections=MAX_CONNECTIONS)
