@@ -55,7 +55,7 @@ def test_one_validator_that_knows_a_batch_is_enough_because_it_tells_the_others(
 
 def test_an_idle_chain_makes_no_blocks(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await time_passes(600)
+        await time_passes(300)
         assert {town.height(i) for i in range(4)} == {0}
 
     in_town(tmp_path, body)
@@ -63,10 +63,10 @@ def test_an_idle_chain_makes_no_blocks(tmp_path: Path) -> None:
 
 def test_a_heartbeat_makes_blocks_of_an_idle_chain(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await time_passes(305)
+        await time_passes(105)
         assert {town.height(i) for i in range(4)} == {5}
 
-    config = ValidatorConfig(timeouts=CONFIG.timeouts, resend_ms=200, heartbeat_ms=60_000)
+    config = ValidatorConfig(timeouts=CONFIG.timeouts, resend_ms=200, heartbeat_ms=20_000)
     in_town(tmp_path, body, config=config)
 
 

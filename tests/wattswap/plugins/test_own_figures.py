@@ -11,7 +11,7 @@ import pytest
 
 from market.metrics.table import METRICS
 from tests.kits.plugin_kit import own_registries
-from tests.kits.run_kit import write_street
+from tests.kits.run_kit import Outcome, call, write_street
 from wattswap.plugins import import_file
 
 METRIC = '''
@@ -43,7 +43,14 @@ def wattswap(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_a_metric_and_a_section_of_ones_own_are_seen_everywhere(tmp_path: Path) -> None:
+def test_a_metric_and_a_section_of_ones_own_are_seen_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def later(*arguments: object) -> Outcome:
+        """A command that finds nothing registered yet and leaves nothing registered."""
+        with own_registries(monkeypatch):
+            return call(capsys, *arguments)
+
     street = write_street(tmp_path / "street")
     (tmp_path / "own_metric.py").write_text(METRIC)
     (tmp_path / "own_section.py").write_text(SECTION)
@@ -66,18 +73,17 @@ def test_a_metric_and_a_section_of_ones_own_are_seen_everywhere(tmp_path: Path) 
     assert "largest_trade_kwh of uniform_price is" in facts["failed"][0]
 
     for folder in (figures["run"], facts["comparison"]):
-        told = wattswap(
-            "report", folder, *own, "--assert", "largest_trade_kwh > 0", "--out", f"{folder}.html"
-        )
-        assert told.returncode == 0, told.stderr
+        told = later("report", folder, *own, "--assert", "largest_trade_kwh > 0", "--out", f"{folder}.html")
+        assert told.code == 0, told.err
         page = Path(f"{folder}.html").read_text(encoding="utf-8")
         assert 'id="largest"' in page
         assert "largest trade, kWh" in page
         assert f"uniform_price: {largest}" in page
 
     for kind, name in (("metrics", "largest_trade_kwh"), ("sections", "largest")):
-        listed = wattswap("list", kind, *own, "--json")
-        assert name in [entry["name"] for entry in json.loads(listed.stdout)[kind]], listed.stdout
+        listed = later("list", kind, *own, "--json")
+        assert name in [entry["name"] for entry in json.loads(listed.out)[kind]], listed.out
+    assert "largest_trade_kwh" not in METRICS.all()
 
 
 def test_a_metric_of_a_users_file_is_one_of_the_registry(

@@ -366,7 +366,7 @@ def test_who_is_a_member_for_half_of_the_run_has_half_a_part(homes: Path, tmp_pa
 
 
 def test_effects_and_deviations_say_that_they_do_not_know_it(
-    homes: Path, owned: RunResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    homes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario = ws.load(homes, overrides=SIZE)
     compared = ws.compare(scenario, ["uniform_price", "mid_market_rate"], seeds=1, out=tmp_path)
@@ -379,6 +379,9 @@ def test_effects_and_deviations_say_that_they_do_not_know_it(
         compared.effects("mid_market_rate")
     checked = call(capsys, "check", "market", homes, *(word for one in SIZE for word in ("--set", one)))
     assert "deviations are tried in one interval" in checked.err
+
+
+def test_shares_say_that_they_do_not_know_it(owned: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     shares = call(capsys, "show", owned.path, "shares")
     assert "groups of homes are valued without one" in shares.err
 

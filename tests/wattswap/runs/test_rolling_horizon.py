@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def setup_of(street: Path, *overrides: str) -> Setup:
 def records(setup: Setup) -> list[IntervalRecord]:
     community = setup.community()
     return [step(setup, community, i) for i in range(setup.intervals)]
+
+
+@cache
+def lived(street: Path, *overrides: str) -> tuple[Setup, list[IntervalRecord]]:
+    """A set-up and what it lives through, once for all tests that ask for the same; look, do not touch."""
+    setup = setup_of(street, *overrides)
+    return setup, records(setup)
 
 
 def cost_nano(setup: Setup, net_wh: IntArray) -> int:
@@ -130,9 +138,9 @@ def test_bills_add_up_to_what_meters_and_batteries_say(street: Path, more: tuple
 
 
 def test_what_a_network_would_see_of_an_interval_is_a_book_of_homes(street: Path) -> None:
-    setup = setup_of(street, PLAN)
+    setup, found = lived(street, PLAN)
     traded = 0
-    for record in records(setup):
+    for record in found:
         book, clearing = record.book, record.clearing
         assert not book.terms
         assert int(book.participant.max(initial=0)) < len(setup.roster)
@@ -150,8 +158,8 @@ def test_what_a_network_would_see_of_an_interval_is_a_book_of_homes(street: Path
 
 
 def test_metered_quantities_leave_the_retailer_only_what_the_community_lacks(street: Path) -> None:
-    setup = setup_of(street, PLAN, METERED)
-    for record in records(setup):
+    setup, found = lived(street, PLAN, METERED)
+    for record in found:
         lines = record.settled.postings.lines[: len(setup.roster)]
         net_wh = record.import_wh - record.export_wh
         assert not lines[:, IMBALANCE].any()
@@ -162,7 +170,7 @@ def test_metered_quantities_leave_the_retailer_only_what_the_community_lacks(str
 
 
 def test_batteries_do_the_same_whether_quantities_are_ordered_or_metered(street: Path) -> None:
-    ordered, metered = (net_of(records(setup_of(street, PLAN, *more))) for more in ((), (METERED,)))
+    ordered, metered = (net_of(lived(street, PLAN, *more)[1]) for more in ((), (METERED,)))
     assert (ordered == metered).all()
 
 

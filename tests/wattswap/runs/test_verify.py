@@ -105,7 +105,10 @@ def test_a_missing_file_is_named(name: str, copy: Path) -> None:
     assert f"{copy / name}: is missing" in found_wrong(copy)
 
 
-@pytest.mark.parametrize("at", [step / 6 for step in range(7)])
+# Both ends and the middle are in `make test`, all seven places in `make slow`.
+@pytest.mark.parametrize(
+    "at", [pytest.param(step / 6, marks=[pytest.mark.slow] * (step % 3 != 0)) for step in range(7)]
+)
 @pytest.mark.parametrize("name", HASHED_FILES)
 def test_a_changed_bit_is_also_found_when_the_manifest_is_changed_to_match(
     name: str, at: float, copy: Path, finished: RunResult
