@@ -71,6 +71,8 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
     """Report stretches without a row, of homes that have rows with these channels."""
     homes, missing = len(placed.households), absent(cells, placed)
+    if not missing.any():
+        return
     gaps: list[tuple[int, int, int]] = []
     for h in np.flatnonzero(missing.any(axis=0) & cells.homes(homes)).tolist():
         start, end = runs(missing[:, h])

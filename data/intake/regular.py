@@ -70,6 +70,9 @@ def _is_whole(cell: IntArray, intervals: int, homes: int) -> bool:
     count = there.sum(axis=0)
     if int(count.sum()) != len(cell) or not count.all():
         return False
+    rises = np.diff(place, axis=0) > 0
+    if len(cell) == place.size:
+        return bool(rises.all())
     both = there[1:] & there[:-1]
     # A home without gaps has one pair of neighbours less than rows.
-    return bool((both.sum(axis=0) == count - 1).all() and ((np.diff(place, axis=0) > 0) | ~both).all())
+    return bool((both.sum(axis=0) == count - 1).all() and (rises | ~both).all())
