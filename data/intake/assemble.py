@@ -84,6 +84,8 @@ def _other_parts(cells: Cells, placed: Placed) -> BoolArray:
 
 def absent(cells: Cells, placed: Placed) -> BoolArray:
     """Cells without a row that should have one: not where a source leaves out zeros, nor where none can be known."""
+    if cells.fill(placed.shape):
+        return np.zeros(placed.shape, dtype=np.bool_)
     there = _rows_there(cells, placed)
     if cells.rows.omitted:
         there |= _zeros(placed)
@@ -97,6 +99,12 @@ def absent(cells: Cells, placed: Placed) -> BoolArray:
 def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
     """Flag each cell; a home that has no row with these channels has no such meter, and misses nothing."""
     rows = cells.rows
+    if (
+        cells.fill(placed.shape)
+        and rows.quality is None
+        and not any(c.empty.any() for c in rows.values.values())
+    ):
+        return np.full(placed.shape, MEASURED, dtype=np.uint8)
     quality = np.full(placed.shape, MISSING, dtype=np.uint8)
     quality[:, ~cells.homes(len(placed.households))] = MEASURED
     quality.ravel()[cells.cell] = MEASURED if rows.quality is None else rows.quality[cells.row]
@@ -135,11 +143,11 @@ def _empty_cells(cells: Cells, channel: Channel, column: Numbers) -> BoolArray:
 
 def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray:
     """Return micro-Wh, or micro-W, by cell."""
-    amount = column.values[cells.row]
+    values = column.values if cells.alone else column.values[cells.row]
+    amount = values * float(UNITS[channel.unit][0])
     if np.isnan(amount.min(initial=0)):
         np.nan_to_num(amount, copy=False, nan=0.0)
-    amount *= UNITS[channel.unit][0]
-    energy = np.zeros(shape, dtype=np.int64)
+    energy = (np.empty if cells.fill(shape) else np.zeros)(shape, dtype=np.int64)
     # Two roundings of 2^-53 each on a value below 10^4 kWh: far less than half a micro-Wh, so rint is exact.
     energy.ravel()[cells.cell] = np.rint(amount, out=amount).astype(np.int64)
     return energy

@@ -10,6 +10,7 @@ import numpy as np
 
 from data import clock
 from data.findings import FindingLog, runs
+from data.intake import tall
 from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
@@ -71,6 +72,8 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
 def _check_gaps(data: MeterData, placed: Placed, cells: Cells, log: FindingLog) -> None:
     """Report stretches without a row, of homes that have rows with these channels."""
     homes, missing = len(placed.households), absent(cells, placed)
+    if not missing.any():
+        return
     gaps: list[tuple[int, int, int]] = []
     for h in np.flatnonzero(missing.any(axis=0) & cells.homes(homes)).tolist():
         start, end = runs(missing[:, h])
@@ -144,8 +147,8 @@ def _may_jump(energy_wh: IntArray, rank: int) -> BoolArray:
 
     Readings up to the rank are no larger than that of the rank, and those above it no larger than the largest.
     """
-    largest = energy_wh.max(axis=0, initial=0)
-    rest = energy_wh.sum(axis=0, dtype=np.int64) - (len(energy_wh) - rank - 1) * largest.astype(np.int64)
+    largest = tall.largest(energy_wh)
+    rest = tall.total(energy_wh) - (len(energy_wh) - rank - 1) * largest.astype(np.int64)
     return np.asarray((largest > 0) & (JUMP_FACTOR * rest < largest * (rank + 1)), dtype=np.bool_)
 
 
@@ -175,6 +178,8 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
     load = data.load_wh
     pv = data.sub_meters.get("pv")
     hour = 60 / data.minutes
+    at_zero = (load <= 0) & read
+    exporting, zeros = tall.count(data.export_wh > 0) > 0, tall.count(at_zero)
     for h, name in enumerate(data.households):
         if printable(name, sys.maxsize) != name:
             log.add(
@@ -184,16 +189,11 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
                 household=printable(name, sys.maxsize),
             )
         metered = pv is not None and bool(pv[:, h].any())
-        sun = (
-            _sun(pv[:, h], data.minutes) & read[:, h]
-            if pv is not None
-            else np.zeros(len(load), dtype=np.bool_)
-        )
-        exports = bool(data.export_wh[:, h].any())
-        if exports and not metered:
+        if exporting[h] and not metered:
             continue  # without the production meter the consumption is not known
-        idle = (load[:, h] <= 0) & read[:, h]
-        if pv is not None and metered and _only_in_sun(idle, sun, read[:, h]):
+        idle = at_zero[:, h]
+        sun = _sun(pv[:, h], data.minutes) & read[:, h] if pv is not None and metered else idle
+        if metered and _only_in_sun(idle, sun, read[:, h]):
             log.add(
                 "warning",
                 "zero_in_sun",
@@ -201,11 +201,11 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
                 " night: the import is probably net of production already; ask for gross readings",
                 household=name,
             )
-        elif idle.sum() >= FLOOR_HOURS * hour and idle.mean() >= FLOOR_SHARE:
+        elif zeros[h] >= FLOOR_HOURS * hour and zeros[h] / len(load) >= FLOOR_SHARE:
             log.add(
                 "warning",
                 "floored_load",
-                f"the consumption is zero in {int(idle.sum())} intervals; the meter probably was off",
+                f"the consumption is zero in {int(zeros[h])} intervals; the meter probably was off",
                 household=name,
             )
         if metered and "battery" not in data.sub_meters and "load" not in data.sub_meters:

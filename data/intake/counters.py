@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from data.findings import FindingLog
+from data.intake import tall
 from data.intake.raw import UNITS, Channel, FloatArray, RawReadings, SaidKind
 from market.units import BoolArray, IntArray
 
@@ -43,12 +44,12 @@ def look_like_counters(values: IntArray | FloatArray) -> BoolArray:
 
 def _look_like_counters(values: IntArray | FloatArray) -> BoolArray:
     step = np.diff(values, axis=0)
-    largest = step.max(axis=0, initial=0)
-    rises, falls = (step > 0).sum(axis=0), (step * SMALLEST_FALL < -largest).sum(axis=0)
+    largest = tall.largest(step)
+    rises, falls = tall.count(step > 0), tall.count(step * SMALLEST_FALL < -largest)
     possible = (falls * RISES_PER_CHANGE <= rises + ONE_FALL) | (falls * RISES_PER_RESET <= rises)
     if not (possible & (rises >= LEAST_RISES)).any():
         return np.zeros(values.shape[1], dtype=np.bool_)
-    resets = falls_to_zero(values).sum(axis=0)
+    resets = tall.count(falls_to_zero(values))
     sums = values.max(axis=0) >= LEAST_STEPS * largest
     begins_again = sums & (falls == resets) & (falls * RISES_PER_RESET <= rises)
     seldom = (falls * RISES_PER_CHANGE <= rises + ONE_FALL * (sums & (falls == 1))) | begins_again

@@ -32,15 +32,23 @@ class Cells:
         row: Those that count: duplicates are left out.
         cell: Their cells, t x H + h.
         counted: Whether they are differences of a counter's readings.
+        alone: Whether it is known that all rows count, in their order, and that no cell has two of them.
     """
 
     rows: Rows
     row: IntArray
     cell: IntArray
     counted: bool = False
+    alone: bool = False
+
+    def fill(self, shape: tuple[int, int]) -> bool:
+        """Whether it is known that each cell of a grid has a row."""
+        return self.alone and len(self.cell) == shape[0] * shape[1]
 
     def homes(self, count: int) -> BoolArray:
         """Which homes have rows with these channels; the others have no such meter."""
+        if self.alone and count == len(self.rows.homes):
+            return np.ones(count, dtype=np.bool_)  # no name is there without a row
         there = np.zeros(count, dtype=np.bool_)
         there[self.cell % count] = True
         return there
@@ -134,7 +142,7 @@ def placed_at_once(rows: Rows, zone: ZoneInfo | None) -> Placed | None:
     found = regular(rows)
     if found is None:
         return None
-    cells = Cells(rows, np.arange(rows.count, dtype=np.int64), found.cell)
+    cells = Cells(rows, np.arange(rows.count, dtype=np.int64), found.cell, alone=True)
     homes = tuple(rows.homes)
     return Placed(found.start_s, found.minutes, found.intervals, homes, (cells,), zone, (found.minutes,))
 

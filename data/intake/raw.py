@@ -247,6 +247,8 @@ def labels(column: Any) -> Labels:
     texts = [str(text).strip() if text is not None else "" for text in chunk.dictionary.to_pylist()]
     place: dict[str, int] = {}
     merged = np.array([place.setdefault(text, len(place)) for text in texts], dtype=np.int64)
+    if not chunk.null_count and len(place) == len(texts):  # no two texts are one, so codes stay as they are
+        return Labels(chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64), texts)
     if chunk.null_count:
         merged = np.append(merged, place.setdefault("", len(place)))
         codes = chunk.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)

@@ -16,6 +16,8 @@ from data.intake.steps import divides_hour
 from market.interval import ALLOWED_MINUTES, OFFSET_S
 from market.units import IntArray
 
+INT32_MAX = np.iinfo(np.int32).max
+
 LARGEST_SPAN = 2
 """The grid has no more than so many cells a row."""
 
@@ -47,18 +49,22 @@ def regular(rows: Rows) -> Regular | None:
     if not (rows.stamp.kind == clock.WITH_OFFSET).all():
         return None
     first = int(seconds.min())
-    after = seconds - first
-    step_s = int(after.min(where=after > 0, initial=np.iinfo(np.int64).max))
+    last = int(seconds.max())
+    if not 0 < last - first <= INT32_MAX:
+        return None
+    after = (seconds - first).astype(np.int32)
+    # Of what is 0 one less is the largest number without a sign, so the smallest is that of the first later stamp.
+    step_s = int((after - np.int32(1)).view(np.uint32).min()) + 1
     if not divides_hour(step_s) or step_s // 60 not in ALLOWED_MINUTES:
         return None
     start_s = first - step_s if rows.ends else first
-    intervals = int(after.max()) // step_s + 1
+    intervals = (last - first) // step_s + 1
     if start_s % step_s % min(step_s, OFFSET_S) or intervals * homes > LARGEST_SPAN * rows.count:
         return None
-    t = after // step_s
-    if not np.array_equal(t * step_s, after):
+    t = after // np.int32(step_s)
+    if not np.array_equal(t * np.int32(step_s), after):
         return None
-    cell = t * homes + rows.home
+    cell = t.astype(np.int64) * homes + rows.home
     return Regular(start_s, step_s // 60, intervals, cell) if _is_whole(cell, intervals, homes) else None
 
 
@@ -70,6 +76,9 @@ def _is_whole(cell: IntArray, intervals: int, homes: int) -> bool:
     count = there.sum(axis=0)
     if int(count.sum()) != len(cell) or not count.all():
         return False
+    rises = np.diff(place, axis=0) > 0
+    if len(cell) == place.size:
+        return bool(rises.all())
     both = there[1:] & there[:-1]
     # A home without gaps has one pair of neighbours less than rows.
-    return bool((both.sum(axis=0) == count - 1).all() and ((np.diff(place, axis=0) > 0) | ~both).all())
+    return bool((both.sum(axis=0) == count - 1).all() and (rises | ~both).all())

@@ -226,7 +226,8 @@ def placed_in_groups(
                 given |= set(placed.given)
                 without += () if _added(whole, placed, hints, log) else placed.households
                 del placed  # else its rows stay while the next ones are placed
-            _give_back()
+            if spilled.files:  # what was held in memory is small, and fresh pages take time to be cleared
+                _give_back()
     finally:
         spilled.close()
     _refuse_mixed(spilled, log)
@@ -386,6 +387,8 @@ class _Packed:
         """A stretch of the rows."""
 
         def inside(texts: dict[int, str]) -> dict[int, str]:
+            if not texts:
+                return {}
             return {row - rows.start: text for row, text in texts.items() if rows.start <= row < rows.stop}
 
         return _Packed(
