@@ -1,19 +1,26 @@
 """False alarms of the checks of meter files on the bundled homes, whose readings are sound.
 
 `python -m benchmarks.meter_checks [FOLDER ..]` also looks at meter files or folders that are named. Each count is of
-findings, which are 0 where a check raises no false alarm.
+findings, which are 0 where a check raises no false alarm. The second part makes one home at a time wrong, in one way
+each, and counts the homes that are found.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from data import formats, samples
 from data.intake.counters import look_like_counters
 from data.intake.raw import IntakeLog
+from data.intake.scale import check_scale, check_standby
 from data.intake.sun import check_sun
-from data.readings import MeterData
+from data.readings import MEASURED, MeterData
+from market.units import IntArray
 
 DAYS = (1, 2, 3, 7, 366)
 
@@ -37,6 +44,60 @@ def sun(data: MeterData, zone: str) -> dict[str, int]:
     return {code: codes.count(code) for code in ("clock_jump", "clock_shift")}
 
 
+def scale(data: MeterData) -> int:
+    """Homes whose production is taken for mis-scaled."""
+    log = IntakeLog()
+    check_scale(data, log)
+    return len(log.findings())
+
+
+def standby(load_wh: IntArray, data: MeterData) -> dict[str, int]:
+    """Homes whose consumption is taken for one that no home has, by code."""
+    read = data.quality == MEASURED
+    found = [check_standby(load_wh[:, h], read[:, h], data.minutes) for h in range(load_wh.shape[1])]
+    codes = [code for home in found for code, _ in home]
+    return {code: codes.count(code) for code in ("frozen_load", "standby_zero", "high_standby")}
+
+
+def _late(pv: IntArray) -> IntArray:
+    """Four times the production in the second half."""
+    half = len(pv) // 2
+    return np.concatenate([pv[:half], pv[half:] * 4])
+
+
+FACTORS: dict[str, Callable[[IntArray], IntArray]] = {
+    "1000": lambda pv: pv * 1000,
+    "12": lambda pv: pv * 12,
+    "10": lambda pv: pv * 10,
+    "4": lambda pv: pv * 4,
+    "1/4": lambda pv: pv // 4,
+    "1/10": lambda pv: pv // 10,
+    "1/12": lambda pv: pv // 12,
+    "1/1000": lambda pv: pv // 1000,
+    "4 from the middle on": _late,
+}
+
+
+def injected(data: MeterData) -> dict[str, tuple[int, int]]:
+    """Homes that are found and homes that were made wrong, by the error put into all that can have it."""
+    pv = data.sub_meters["pv"]
+    homes = int(pv.any(axis=0).sum())
+    found = {
+        f"production times {name}": (
+            scale(replace(data, sub_meters={**data.sub_meters, "pv": change(pv)})),
+            homes,
+        )
+        for name, change in FACTORS.items()
+    }
+    days, load = 1440 // data.minutes, data.load_wh
+    frozen, night = load.copy(), load.copy()
+    frozen[10 * days : 12 * days] = load[10 * days]
+    night[(np.arange(len(load)) % days < days // 4) & (np.arange(len(load)) < 10 * days)] = 0
+    for code, wrong in (("frozen_load", frozen), ("standby_zero", night), ("high_standby", load * 60)):
+        found[code] = standby(wrong, data)[code], load.shape[1]
+    return found
+
+
 def main() -> None:
     """Print the counts."""
     sets = [(name, samples.load(name), "Europe/Berlin") for name in ("street", "village")]
@@ -49,6 +110,11 @@ def main() -> None:
             print(f"  counters, stretches of {days} days: {alarms} of {looked}")
         for code, count in sun(data, zone).items():
             print(f"  {code}: {count}")
+        for code, count in {"pv_scale": scale(data), **standby(data.load_wh, data)}.items():
+            print(f"  {code}: {count}")
+        if "pv" in data.sub_meters:
+            for error, (hits, homes) in injected(data).items():
+                print(f"  made wrong, {error}: {hits} of {homes} found")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from data.intake.assemble import absent
 from data.intake.counters import look_like_counters, report_counters
 from data.intake.place import Cells, Placed
 from data.intake.raw import OTHER_LOAD, Channel, Hints
+from data.intake.scale import check_scale, check_standby
 from data.intake.sun import check_sun
 from data.readings import MEASURED, MeterData
 from market.errors import printable
@@ -43,6 +44,7 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
         _check_gaps(data, placed, cells, log)
     channels = {channel.name: (channel, cells) for cells in placed.cells for channel in cells.rows.values}
     registers = {"import": data.import_wh, "export": data.export_wh}
+    counters = np.zeros(len(data.households), dtype=np.bool_)
     for name, energy in (registers | dict(data.sub_meters)).items():
         channel, cells = channels.get(name, channels.get("net", (Channel(name), placed.cells[0])))
         # A source of gross meters alone lays down what its load is; beside an import it may be any register.
@@ -50,6 +52,7 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
         there |= name in registers and "net" in channels
         if there and not cells.counted and hints.kind is None:
             counter = look_like_counters(energy)
+            counters |= counter
             if counter.any():
                 report_counters(channel, [data.households[h] for h in np.flatnonzero(counter).tolist()], log)
                 energy = np.where(
@@ -65,7 +68,9 @@ def check(data: MeterData, placed: Placed, hints: Hints, log: FindingLog) -> Non
         "load",
         OTHER_LOAD,
     }:  # of a part of a home the consumption is not known
-        _check_homes(log, data)
+        _check_homes(log, data, counters)
+    if channels.keys() >= {"import", "export"} or "net" in channels:
+        check_scale(data, log, counters)
     check_sun(data, placed.zone, log)
 
 
@@ -172,7 +177,7 @@ def _check_sub_meter(
     log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe)
 
 
-def _check_homes(log: FindingLog, data: MeterData) -> None:
+def _check_homes(log: FindingLog, data: MeterData, counters: BoolArray) -> None:
     """Report homes whose readings cannot be right as a whole, one warning per home and reason."""
     read = data.quality == MEASURED  # what is flagged already is not reported again
     load = data.load_wh
@@ -208,6 +213,9 @@ def _check_homes(log: FindingLog, data: MeterData) -> None:
                 f"the consumption is zero in {int(zeros[h])} intervals; the meter probably was off",
                 household=name,
             )
+        elif not counters[h]:
+            for code, message in check_standby(load[:, h], read[:, h], data.minutes):
+                log.add("warning", code, message, household=name)
         if metered and "battery" not in data.sub_meters and "load" not in data.sub_meters:
             negative = int(((load[:, h] < -2) & read[:, h]).sum())
             if negative:
