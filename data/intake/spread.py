@@ -117,7 +117,17 @@ def _days(table: Timed, zone: ZoneInfo, log: IntakeLog) -> tuple[IntArray, IntAr
     overlaps = np.zeros(len(begin), dtype=np.bool_)
     overlaps[1:] = (np.diff(table.home) == 0) & (begin[1:] < end[:-1])
     says = "begins before the total before it ends; correct the lengths"
-    return None if _report(table, overlaps, "interval_length", says, log) else found
+    if _report(table, overlaps, "interval_length", says, log):
+        return None
+    gap = (begin[1:] - end[:-1])[np.diff(table.home) == 0]
+    if len(gap) and 2 * (gap == 1).sum() > len(gap):
+        line = int(table.rows.line[table.row[0]])
+        says = (
+            "most totals end a day before the next begins: whether that day is in them the file does not say"
+        )
+        log.add("error", "interval_length", f"{says}; write the end as the start of the next", line=line)
+        return None
+    return found
 
 
 def _stated(table: Timed, day: IntArray, zone: ZoneInfo, log: IntakeLog) -> tuple[IntArray, IntArray] | None:

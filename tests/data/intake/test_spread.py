@@ -16,6 +16,7 @@ from data.intake.profile import Profile, profile_of
 from data.intake.raw import Hints
 from data.intake.spread import shared
 from data.readings import ESTIMATED, MISSING
+from data.sniffing import sniff
 
 FLAT = Profile()
 HOURS = Profile.of(tuple(str(1 + (17 <= hour < 22)) for hour in range(24)))
@@ -194,3 +195,45 @@ def test_a_file_of_weights_is_read_and_one_with_mistakes_is_refused(tmp_path: Pa
 def test_weights_survive_being_written() -> None:
     for profile in (FLAT, HOURS, QUARTERS):
         assert Profile.from_text(str(profile)) == profile
+
+
+ANSWERS = Hints(zone=BERLIN, profile=FLAT, dates="dmy", channels={"Verbrauch (kWh)": "import"})
+
+
+def generic(folder: Path, text: str) -> FileReading:
+    path = folder / "table.csv"
+    path.write_text(text)
+    return read(path, FORMATS.get("generic"), ANSWERS)
+
+
+def test_a_table_of_dates_without_times_is_spread_from_the_named_day(tmp_path: Path) -> None:
+    reading = generic(
+        tmp_path, "Datum;Verbrauch (kWh)\n13.01.2026;8,1\n14.01.2026;9,3\n15.01.2026;7,7\n16.01.2026;7,25\n"
+    )
+    assert reading.data is not None, reading.findings
+    assert reading.data.start_s == datetime(2026, 1, 13, tzinfo=ZoneInfo(BERLIN)).timestamp()
+    assert reading.data.import_wh.reshape(4, 24).sum(axis=1).tolist() == [8100, 9300, 7700, 7250]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Datum;Bezug max (kW)\n13.01.2026;8,1\n14.01.2026;9,3\n15.01.2026;7,7\n", "no_energy"),
+        ("Datum;Verbrauch (kWh)\n13.01.2026;8,1\n13.01.2026;9,3\n14.01.2026;7,7\n", "daily"),
+        (
+            "Von;Bis;Verbrauch (kWh)\n01.01.2026;31.01.2026;401,2\n01.02.2026;28.02.2026;300,9\n"
+            "01.03.2026;31.03.2026;200,6\n",
+            "interval_length",
+        ),
+    ],
+)
+def test_peaks_hours_without_times_and_unclear_ends_stay_refused(
+    text: str, code: str, tmp_path: Path
+) -> None:
+    assert codes(generic(tmp_path, text)) == [code]
+
+
+def test_sniff_names_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("Datum;Verbrauch (kWh)\n13.01.2026;8,1\n14.01.2026;9,3\n15.01.2026;7,7\n")
+    assert "import with --profile flat|FILE" in sniff(path).advice
