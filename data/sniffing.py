@@ -12,6 +12,7 @@ from data.formats import FORMATS, GENERIC, Format, claims_on
 from data.intake.claims import RECOGNISED, Claim, Question
 from data.intake.file import MeterFile, require
 from data.intake.raw import Hints
+from data.intake.steps import SPREAD
 from data.intake.strangers import stranger
 from data.outside import recognised
 from data.recipes.infer import NoTable
@@ -118,6 +119,8 @@ def _unknown(file: MeterFile, claims: Mapping[str, Claim]) -> Sniffed:
         why = (found.why,) if isinstance(found, NoTable) else tuple(refusal.why for refusal in found.refusals)
         is_folder = file.path.is_dir()
         advice = "give the files in it" if is_folder else "ask for another export of the readings"
+        if any(SPREAD in text for text in why):
+            advice = "daily or monthly totals: import with --profile flat|FILE"
         return Sniffed(file.path, None, 0.0, why, candidates=candidates, advice=advice)
     advice = f"answer what it needs; or write a recipe: wattswap data recipe {file.name} --out mine.toml"
     return Sniffed(

@@ -12,6 +12,7 @@ from data.intake.differences import differenced
 from data.intake.raw import Hints, IntakeLog
 from data.intake.regular import regular
 from data.intake.rows import Rows
+from data.intake.spread import spread
 from data.intake.steps import lengths_of, shortest_allowed
 from data.intake.sums import summed
 from data.intake.times import Timed, timed
@@ -170,7 +171,9 @@ def _placed_in_steps(
             continue
         # Where many rows were refused, the steps between the others show nothing.
         refused = int((~good).sum()) * LARGEST_REFUSED > rows.count
-        found = _spans(table, hints, IntakeLog() if refused else log)
+        if hints.profile is not None:
+            table = spread(table, zone, hints.profile, log)
+        found = _spans(table, hints, IntakeLog() if refused else log) if table is not None else None
         sound &= found is not None
         spans += found or []
     if not sound or not spans:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from data import clock
 from data.findings import FindingLog
 from data.intake.claims import Question
+from data.intake.profile import Profile
 from data.readings import BatterySpec, QualityArray
 from market.units import BoolArray, Int8Array, IntArray
 
@@ -78,6 +79,7 @@ class Hints:
             one home.
         yes: Take proposed answers of confidence `PROPOSED` or more.
         partial: The file may hold a part of its homes, such as their export or production; others hold the rest.
+        profile: Shape of a day by which totals of days or months are spread; they are refused without one.
     """
 
     zone: str | None = None
@@ -92,6 +94,7 @@ class Hints:
     homes: Mapping[str, str] = field(default_factory=dict)
     yes: bool = False
     partial: bool = False
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.intake.raw import IntakeLog
+from data.intake.raw import UNITS, IntakeLog
 from data.intake.times import Timed
 from market.interval import ALLOWED_MINUTES
 from market.units import BoolArray, IntArray
@@ -22,6 +22,9 @@ LEAST_RUN = 4
 """A step that changes within a home holds for this many readings in a row, each time."""
 
 HOUR_S, DAY_S = 3600, 86_400
+
+SPREAD = "spread totals of energy over their days: --profile flat or --profile FILE"
+"""What can be done with totals of days, weeks or months."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +72,7 @@ def lengths_of(table: Timed, log: IntakeLog) -> Lengths | None:
     if not divides_hour(usual):
         if table.rows.omitted:  # where most rows are left out, the other channels show the length
             return Lengths(of_home, None)
-        _refuse(usual, None, log)
+        _refuse(usual, None, table, log)
         return None
     total = np.bincount(owner, minlength=homes)
     of_home[total > 0] = usual // 60
@@ -85,7 +88,7 @@ def lengths_of(table: Timed, log: IntakeLog) -> Lengths | None:
             continue
         if isinstance(found, int):
             if not divides_hour(found):
-                _refuse(found, table.rows.homes[h], log)
+                _refuse(found, table.rows.homes[h], table, log)
                 return None
             of_home[h] = found // 60
             continue
@@ -143,7 +146,7 @@ def _stated(table: Timed, log: IntakeLog) -> Lengths | None:
     stated = rows.minutes[table.row]
     wrong = ~np.isin(stated, [m for m in range(1, 61) if 60 % m == 0])
     if wrong.any():
-        _refuse(int(stated[np.argmax(wrong)]) * 60, None, log)
+        _refuse(int(stated[np.argmax(wrong)]) * 60, None, table, log)
         return None
     step, own = np.diff(table.utc), np.diff(home) == 0
     length = (stated[1:] if rows.ends else stated[:-1]) * 60
@@ -170,13 +173,15 @@ def _stated(table: Timed, log: IntakeLog) -> Lengths | None:
     return Lengths(of_home, None if uniform else stated)
 
 
-def _refuse(seconds: int, home: str | None, log: IntakeLog) -> None:
+def _refuse(seconds: int, home: str | None, table: Timed, log: IntakeLog) -> None:
     """Say that intervals of this length cannot be read, and what to do."""
     whole = {23 * HOUR_S: "daily", 24 * HOUR_S: "daily", 25 * HOUR_S: "daily", 7 * DAY_S: "weekly"}
     kind = whole.get(seconds) or ("monthly" if 28 * DAY_S <= seconds <= 31 * DAY_S + HOUR_S else None)
     if seconds > HOUR_S:
         what = f"{kind} totals" if kind else f"one value in {seconds / HOUR_S:g} hours"
         message = f"{what}: a market needs intervals of an hour or less; give the export with intervals"
+        energy = all(c.kind == "interval" and not UNITS[c.unit][1] for c in table.rows.values)
+        message += f", or {SPREAD}" if kind and energy else ""
         log.add("error", "too_coarse", message, household=home)
         return
     message = (

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from data.intake.claims import Question
 from data.intake.raw import UNITS, DateOrder, Hints
+from data.intake.steps import SPREAD
 from data.recipes.infer_asks import Asker
 from data.recipes.infer_columns import Decimal, Texts, calendar, decimal_of, numeric, texts_of, values_of
-from data.recipes.infer_layout import NO_TIMES, Layout, layout_of, times_of
+from data.recipes.infer_layout import NO_TIMES, Layout, layout_of, layout_of_days, times_of
 from data.recipes.infer_table import Table, is_empty, table_of
 from data.recipes.infer_text import Conclusion, Grid
 from data.recipes.infer_values import (
@@ -31,6 +32,8 @@ from data.recipes.stamps import DAY_S
 MOST_COLUMNS = 200
 MOST_VALUES = 60
 """With more columns of numbers, a question about each would be too many."""
+
+FINER = "ask for the readings of each hour or quarter of an hour"
 
 LEAST_BREAKS = 2
 """An order of day and month in which days do not follow each other at least so often is not proposed."""
@@ -101,16 +104,17 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     times = times_of(table)
     layout = layout_of(table, times)
     asker = Asker(hints)
+    if layout == NO_TIMES:
+        layout = layout_of_days(table, times) or layout
     if isinstance(layout, str):
         if layout == NO_TIMES:
-            return NoTable("daily", f"{layout}; ask for the readings of each hour or quarter of an hour")
+            return NoTable("daily", f"{layout}; {FINER}")
         return NoTable("no_stamp", layout)
     order = _order(layout, asker)
     seconds = layout.seconds[order or layout.orders[0]]
     if table.wide is None and _ends_at_midnight(seconds, layout.step_s(order or layout.orders[0])):
         why = "00:00 comes after the last time of its own date, so it means the next day; write it as 24:00"
         return NoTable("no_stamp", why)
-    refusals = _too_coarse(layout, order or layout.orders[0])
     used = {*layout.columns, *layout.until, *layout.others, *times}
     used |= {layout.position} if layout.position is not None else set()
     wide = set(table.wide.columns) if table.wide else set()
@@ -134,6 +138,7 @@ def infer(grid: Grid, hints: Hints) -> Inferred | NoTable:
     values = asker.units(values, texts)
     values = asker.kinds(values)
     asker.whole(grid, table, decimal, texts)
+    refusals = () if hints.profile is not None else _too_coarse(layout, order or layout.orders[0], values)
     refusals = refusals or _without_energy(values, words, texts, table)
     ends = asker.ends(layout, values, seconds)
     zone = asker.zone(layout, table)
@@ -186,16 +191,15 @@ def _order(layout: Layout, asker: Asker) -> DateOrder | None:
     return answer if answer in layout.orders else None
 
 
-def _too_coarse(layout: Layout, order: DateOrder) -> tuple[NoTable, ...]:
+def _too_coarse(layout: Layout, order: DateOrder, values: Sequence[Value]) -> tuple[NoTable, ...]:
+    """Refuse days and months, and say how they can be imported all the same where they are totals of energy."""
     step = layout.step_s(order)
     if layout.minutes is not None or step < DAY_S * 0.9:
         return ()
     what = "daily" if step < 20 * DAY_S else "monthly"
-    return (
-        NoTable(
-            "daily", f"its rows are {what} values; ask for the readings of each hour or quarter of an hour"
-        ),
-    )
+    # Neither a peak nor a counter is a total.
+    totals = [v for v in values if v.is_read and v.measures.value not in ("counter", "power")]
+    return (NoTable("daily", f"its rows are {what} values; {FINER}{f', or {SPREAD}' if totals else ''}"),)
 
 
 def _ignored(table: Table, known: set[int], texts: Texts, columns: Mapping[int, Numbers]) -> dict[str, str]:

@@ -104,6 +104,21 @@ def layout_of(table: Table, times: Mapping[int, TimeColumn]) -> Layout | str:
     return _of_positions(table, dates) or NO_TIMES
 
 
+def layout_of_days(table: Table, times: Mapping[int, TimeColumn]) -> Layout | None:
+    """The layout of a table whose rows have a date and no time, each another one: a date names the day of its total."""
+    dates = [column for column in times.values() if column.what == "date"]
+    layout = _base(table, (dates[0],), dates[1:])
+    named = [second for second in layout.seconds[layout.orders[0]] if second is not None]
+    if len(set(named)) < len(named):  # hours without their time look like this, or several meters
+        return None
+    if len(dates) > 1:
+        pair = _pair(table, [(column,) for column in dates])
+        return _as_pair(table, *pair, []) if pair is not None and len(dates) == 2 else None
+    if layout.ends is not None and layout.ends.value == "end":
+        return layout
+    return replace(layout, ends=Conclusion("start", 1.0, "a date without a time names the day"))
+
+
 def _base(table: Table, columns: tuple[TimeColumn, ...], others: Sequence[TimeColumn] = ()) -> Layout:
     first = columns[0]
     clock = columns[1] if len(columns) > 1 else None

@@ -13,11 +13,12 @@ from data.findings import Finding, by_cause, errors_of
 from data.formats import FORMATS, FileReading, Format
 from data.intake.claims import Question
 from data.intake.file import MeterFile
+from data.intake.profile import Profile
 from data.intake.raw import Hints
 from data.store.manifest import Manifest, Origin
 
 _NUMBERS = re.compile(r"\d{10,}")
-_ASKED = ("zone", "unit", "stamp", "dates", "encoding", "kind")
+_ASKED = ("zone", "unit", "stamp", "dates", "encoding", "kind", "profile")
 """Fields of `Hints` whose answers are kept and used again."""
 
 
@@ -186,7 +187,9 @@ def _earlier(manifest: Manifest, format: str, said: Mapping[str, str]) -> dict[s
 
 
 def _answered(hints: Hints, answers: Mapping[str, str]) -> Hints:
-    fields = {name: value for name, value in answers.items() if name in _ASKED}
+    fields: dict[str, object] = {name: value for name, value in answers.items() if name in _ASKED}
+    if "profile" in fields:
+        fields["profile"] = Profile.from_text(str(fields["profile"]))
     channels = {
         name.removeprefix("channel "): value for name, value in answers.items() if name.startswith("channel ")
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from data.store.incoming import Incoming
 
 GENERIC = "generic"
-_STATED = ("unit", "stamp", "dates", "encoding")
+_STATED = ("unit", "stamp", "dates", "encoding", "profile")
 """Answers that have no other use than what a file leaves open."""
 
 
@@ -48,7 +48,7 @@ def _names(files: Sequence[Incoming]) -> str:
 
 def _uses(one: Incoming, less: Hints, name: str) -> bool:
     """Whether a file is read in another way without an answer."""
-    if one.format.name == GENERIC and not name.startswith("channel "):
+    if one.format.name == GENERIC and name != "profile" and not name.startswith("channel "):
         return True  # its questions follow from what was concluded, which an answer overrules
     with FORMATS.held(one.format):
         if any(question.option == f"--{name}" for question in one.format.asks(MeterFile(one.path), less)):

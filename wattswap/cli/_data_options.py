@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from data.formats import Format
+    from data.intake.profile import Profile
     from data.intake.raw import DateOrder, Hints, SaidKind, StampEnd
 
 StoreArgument = Annotated[Path, typer.Argument(help="A store of readings.", metavar="STORE")]
@@ -50,6 +51,14 @@ ChannelOption = Annotated[
 FuseOption = Annotated[
     float, typer.Option("--fuse-kw", min=0.1, help="Mean power above which a reading is impossible.")
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        help="Spread daily or monthly totals: flat, or a CSV of time of day and weight.",
+        metavar="flat|FILE",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Take proposed answers that are nearly certain.")]
 
 
@@ -64,6 +73,7 @@ def hints_of(
     encoding: str | None,
     channel: list[str] | None,
     yes: bool,
+    profile: str | None = None,
 ) -> Hints:
     """What the options say to the readers.
 
@@ -82,6 +92,7 @@ def hints_of(
         encoding=known_encoding(encoding),
         channels=channels_of(channel),
         yes=yes,
+        profile=known_profile(profile),
     )
 
 
@@ -162,6 +173,22 @@ def thousandths(option: str, text: str, unit: str) -> int:
     except (InvalidOperation, ValueError, OverflowError):
         pass
     raise UsageError.of(option, f"{text!r} is no number of {unit} with up to three decimals", "write 12.345")
+
+
+def known_profile(said: str | None) -> Profile | None:
+    """The profile that `--profile` names.
+
+    Raises:
+        UsageError: It is neither the word flat nor a file of weights.
+    """
+    from data.intake.profile import profile_of
+    from wattswap.errors import UsageError
+
+    try:
+        return profile_of(said) if said is not None else None
+    except ValueError as problem:
+        what, _, cure = f"{said!r}: {problem}".rpartition("; ")
+        raise UsageError.of("--profile", what, cure) from None
 
 
 def known_encoding(name: str | None) -> str | None:

@@ -16,6 +16,7 @@ from wattswap.cli._data_options import (
     FuseOption,
     HomeOption,
     KindOption,
+    ProfileOption,
     RecipeOption,
     StampOption,
     StoreArgument,
@@ -71,6 +72,7 @@ def import_files(
         Literal["new", "old"] | None, typer.Option("--prefer", help="Which of two different readings counts.")
     ] = None,
     recipe: RecipeOption = None,
+    profile: ProfileOption = None,
     yes: YesOption = False,
     fuse_kw: FuseOption = 43.0,
     column: _data_outside.ColumnOption = None,
@@ -101,6 +103,7 @@ def import_files(
         encoding=encoding,
         channel=channel,
         yes=yes,
+        profile=profile,
     )
     options = Options(format_of(recipe, format), hints, pairs("--map", map), combine, prefer)
     try:

@@ -15,6 +15,7 @@ from wattswap.cli._data_options import (
     FormatOption,
     FuseOption,
     KindOption,
+    ProfileOption,
     RecipeOption,
     StampOption,
     UnitOption,
@@ -46,6 +47,7 @@ def check(
     dates: DatesOption = None,
     encoding: EncodingOption = None,
     channel: ChannelOption = None,
+    profile: ProfileOption = None,
     yes: YesOption = False,
     column: _data_outside.ColumnOption = None,
     module: ModuleOption = None,
@@ -74,6 +76,7 @@ def check(
         encoding=encoding,
         channel=channel,
         yes=yes,
+        profile=profile,
     )
     stored = check_store(path, answers) if is_store(path) else None
     report = stored[0] if stored else check_file(path, format=format_of(recipe, format), answers=answers)
