@@ -6,7 +6,6 @@ python -m tests.formats_page
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from data.prices import PRICE_FORMATS
 from data.prices import claims_on as price_claims_on
 from data.weather import WEATHER_FORMATS
 from data.weather import claims_on as weather_claims_on
-from tests.kits.fixture_kit import fixtures
+from tests.kits.first_try import OUTCOMES, ROUNDS, counts, round_of, tried
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "formats.md"
 WIDTH = 150
@@ -104,15 +103,19 @@ def _sample(sample: str) -> list[str]:
 
 
 def _first_try() -> str:
-    tried = [one for one in fixtures() if "first_try" in one.said]
-    counts = Counter(one.said["first_try"] for one in tried)
-    total = ", ".join(f"{counts[word]} {word}" for word in ("right", "asked", "refused", "wrong"))
     rows = [
-        f"| {one.folder.name} | {one.said.get('format', 'none')} | {one.said['source']} | {one.said['first_try']} |"
-        for one in tried
+        f"| {one.folder.name} | {one.said.get('format', 'none')} | {one.said['source']} | {round_of(one)} "
+        f"| {one.said['first_try']} |"
+        for one in tried()
     ]
-    table = "\n".join(["| file | format | source | first try |", "|---|---|---|---|", *rows])
-    return "\n\n".join([FIRST_TRY.strip("\n"), f"Of {len(tried)} files: {total}.", table])
+    table = "\n".join(["| file | format | source | round | first try |", "|---|---|---|---|---|", *rows])
+    return "\n\n".join([FIRST_TRY.strip("\n"), "\n".join(map(_round, ROUNDS)), table])
+
+
+def _round(of_round: int) -> str:
+    found = counts(of_round)
+    total = ", ".join(f"{found[word]} {word}" for word in OUTCOMES)
+    return f"- Round {of_round} ({ROUNDS[of_round]}), {found.total()} files: {total}."
 
 
 if __name__ == "__main__":
