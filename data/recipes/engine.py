@@ -115,6 +115,11 @@ class Engine:
         self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog
     ) -> Iterator[Chunk]:
         rule = self.recipe.file
+        if found.book and self.recipe.blocks is not None:
+            log.add(
+                "error", "unreadable", "titles between the rows are read in text files; save the sheet as CSV"
+            )
+            return
         if found.book:
             try:
                 yield from sheets.chunks(found.path, header, rule, wanted, log)
@@ -124,7 +129,7 @@ class Engine:
         encoding = encoding_of(found.path, rule, hints)
         assert encoding is not None, "it was asked for"
         try:
-            yield from TextTable(found.path, encoding, header, rule).chunks(wanted, log)
+            yield from TextTable(found.path, encoding, header, rule, self.recipe.blocks).chunks(wanted, log)
         except UnicodeError as problem:
             message = f"the file cannot be read as {encoding} ({problem}); name its encoding, --encoding"
             log.add("error", "unreadable", message)

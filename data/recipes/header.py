@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from data.intake.claims import Claim
-from data.recipes.model import Recipe, Role
+from data.recipes.model import BLOCK, Recipe, Role
 
 SEARCHED = 100
 """Lines in which the header is searched."""
@@ -63,7 +63,9 @@ class Header:
         return there[0] if there else None
 
     def name(self, position: int) -> str:
-        """What the file calls a column."""
+        """What the file calls a column; one that the recipe makes has no place in the file."""
+        if position == len(self.line.names):
+            return BLOCK
         return self.line.names[position].strip().strip('"')
 
 
@@ -177,6 +179,8 @@ class Matcher:
                 unknown.append(" ".join(shown.split()))
             else:
                 columns[role] = (*columns.get(role, ()), at)
+        if self.recipe.blocks is not None:
+            columns[BLOCK] = (len(line.names),)
         lacking = tuple(role for role in self._needed if role not in columns)
         values = [v for v in self.recipe.values if v.column in columns or (not v.column and times)]
         if self._times and len(times) < LEAST_TIMES:
@@ -208,7 +212,12 @@ class Matcher:
         """How sure a recipe is of a file with this header; a column that is not known keeps it from being sure."""
         if header is None:
             return Claim(0.0)
-        named = [header.name(at) for places in header.columns.values() for at in places]
+        named = [
+            header.name(at)
+            for places in header.columns.values()
+            for at in places
+            if at < len(header.line.names)
+        ]
         if header.lacking:
             lacks = ", ".join(header.lacking)
             return Claim(0.3, (f"has {', '.join(named)}, but no column for {lacks}",))

@@ -14,6 +14,9 @@ CONTRACT = 1
 Role = str
 """Our name for a column, a key of `Recipe.columns`."""
 
+BLOCK: Role = "block"
+"""The column that `BlockRule` makes, beside those of the file."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileRule:
@@ -54,6 +57,7 @@ class StampRule:
         ends: Which end of its interval a stamp names; asked where left out.
         language: Language of the names of months.
         until: Roles of the columns that make the other end, from which the length of each interval follows.
+        until_is: What the other end names: the end, or the last minute or second of the interval.
         pattern: Where one text has more than a time: a pattern with a group `time`, and `until` for the other end.
         position: Role of a column with the number of the interval in its local day, from 1.
         minutes: Interval length, where the layout fixes it. [min]
@@ -66,6 +70,7 @@ class StampRule:
     ends: StampEnd | None = None
     language: str | None = None
     until: tuple[Role, ...] = ()
+    until_is: Literal["end", "last_minute", "last_second"] = "end"
     pattern: str | None = None
     position: Role | None = None
     minutes: int | None = None
@@ -176,6 +181,18 @@ class PreambleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockRule:
+    """Titles between the rows, of which each says what the rows below it hold.
+
+    Args:
+        find: Pattern looked for in each line from the header on; its group `word` is the text of the column `BLOCK`
+            in all rows down to the next such line, which is no reading itself.
+    """
+
+    find: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A table layout.
 
@@ -198,6 +215,7 @@ class Recipe:
         quality: Flags of rows.
         rows: Which rows are read.
         preamble: What the lines above the header say.
+        blocks: Titles between the rows; None for a layout without.
         refuse: Why no file of this layout is read; None for a layout that is.
         code: Short name of the finding of a layout that is not read.
     """
@@ -219,6 +237,7 @@ class Recipe:
     quality: QualityRule | None = None
     rows: RowRules = field(default_factory=RowRules)
     preamble: tuple[PreambleRule, ...] = ()
+    blocks: BlockRule | None = None
     refuse: str | None = None
     code: str = "refused"
 

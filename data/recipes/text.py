@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import numpy as np
 
 from data.intake.claims import Question
 from data.intake.raw import FloatArray, Hints, IntakeLog
+from data.recipes.blocks import Blocks
 from data.recipes.header import Header, cells
-from data.recipes.model import FileRule
+from data.recipes.model import BlockRule, FileRule
 from market.units import IntArray
 
 BLOCK_CHARS = 1 << 24
@@ -109,9 +110,13 @@ class TextTable:
         encoding: Its encoding.
         header: Its header.
         rule: How the table lies in it.
+        blocks: How a title between the rows is known.
     """
 
-    def __init__(self, path: Path, encoding: str, header: Header, rule: FileRule) -> None:
+    def __init__(
+        self, path: Path, encoding: str, header: Header, rule: FileRule, blocks: BlockRule | None = None
+    ) -> None:
+        self._blocks = Blocks(blocks) if blocks else None
         self.path, self.encoding, self.header, self.rule = path, encoding, header, rule
         self._width = len(header.line.names)
         self._skip = re.compile(rule.skip, re.M) if rule.skip else None
@@ -120,18 +125,28 @@ class TextTable:
 
     def chunks(self, wanted: Wanted, log: IntakeLog) -> Iterator[Chunk]:
         """Rows in the order of the file; rows of a wrong width go into the log."""
+        if self._blocks is None:
+            yield from self._chunks(wanted, log)
+            return
+        made = self._width
+        wanted = replace(wanted, texts=tuple(at for at in wanted.texts if at != made))
+        for chunk in self._chunks(wanted, log):
+            yield replace(chunk, columns={**chunk.columns, made: self._blocks.words(chunk.line)})
+
+    def _chunks(self, wanted: Wanted, log: IntakeLog) -> Iterator[Chunk]:
         line = self.header.line.row + 2 + self.rule.units_row
         with self.path.open("r", encoding=self.encoding, newline="") as file:
-            for _ in range(line - 1):
-                file.readline()
+            for above in range(1, line):
+                self._titled(file.readline(), above if above > self.header.line.row else None)
             rest = ""
             while True:
                 block = file.read(BLOCK_CHARS)
                 text, rest = self._whole_lines(rest + block, last=not block)
                 if text:
-                    text, ended = self._cut(text)
+                    text, ended = self._cut(self._titled(text, line))
                     if '"' in text and not _quotes_close_on_their_line(text):
-                        remainder = "" if ended else rest + file.read()
+                        after = line + text.count("\n")
+                        remainder = "" if ended else self._cut(self._titled(rest + file.read(), after))[0]
                         yield from self._by_csv(text + remainder, line, wanted, log)
                         return
                     chunk = self._by_arrow(text, line, wanted, log)
@@ -142,6 +157,10 @@ class TextTable:
                         return
                 if not block:
                     return
+
+    def _titled(self, text: str, line: int | None) -> str:
+        """Lines without the titles among them, which are remembered; lines above the header have none."""
+        return text if self._blocks is None or line is None else self._blocks.take(text, line)
 
     @staticmethod
     def _whole_lines(text: str, last: bool) -> tuple[str, str]:

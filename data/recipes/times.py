@@ -19,6 +19,12 @@ from market.units import BoolArray, Int8Array, IntArray
 
 HOUR_S = 3_600
 
+NEAR_S = 6 * HOUR_S
+"""So far from a change of the clock a row may have a length that its stamps do not show. [s]"""
+
+LASTS_S = {"end": 0, "last_minute": 60, "last_second": 1}
+"""How long the interval lasts after what names its other end. [s]"""
+
 UTC_NAMES = ("utc", "gmt", "z")
 
 _POSITION = re.compile(r"[0-9]{1,9}")
@@ -152,7 +158,7 @@ class Times:
         if column is None or self._wide:
             return np.full(len(stamp.seconds), self._minutes, dtype=np.int64) if self._minutes else None
         seconds, kind = self._parse(column)
-        other = seconds[column.code]
+        other = seconds[column.code] + LASTS_S[self.recipe.stamp.until_is]
         known = (kind[column.code] != clock.UNREADABLE) & (stamp.kind != clock.UNREADABLE)
         length = np.where(known, other - stamp.seconds, 0) * (1 if self.stamp_is == "start" else -1)
         if not known.any():
@@ -161,8 +167,19 @@ class Times:
         usual = int(values[np.argmax(count)])
         local = stamp.kind == clock.LOCAL
         changed = local & ((length == usual - HOUR_S) | (length == usual + HOUR_S)) & (usual <= HOUR_S)
+        changed[changed] = self._clock_changes(stamp.seconds[changed])
         length = np.where(changed | ~known, usual, length)
         return np.asarray(length // 60, dtype=np.int64)
+
+    def _clock_changes(self, local_s: IntArray) -> BoolArray:
+        """Whether the clock of the file changes near local times; where its zone is not known yet, it may."""
+        rule = self.recipe.stamp.clock
+        if self._zone is None or self._offset_s is not None or rule != "local":
+            return np.full(len(local_s), self._zone is None and rule == "local", dtype=np.bool_)
+        unique, of = np.unique(local_s, return_inverse=True)
+        before, after = unique - NEAR_S, unique + NEAR_S
+        utc = [clock.local_clock(at, self._zone).first_utc_s for at in (before, after)]
+        return np.asarray((utc[1] - utc[0] != after - before)[of], dtype=np.bool_)
 
     def _fixed_offset(self) -> int | None:
         """Offset of all stamps that have none, where recipe or file fixes it. [s]"""

@@ -13,7 +13,7 @@ from data import clock
 from data.errors import InvalidRecipe, UnknownZone
 from data.intake.raw import UNITS
 from data.recipes import model
-from data.recipes.model import CONTRACT, IGNORE, Recipe
+from data.recipes.model import BLOCK, CONTRACT, IGNORE, Recipe
 from data.recipes.write import recipe_to_toml as recipe_to_toml
 from market.errors import did_you_mean
 from market.interval import ALLOWED_MINUTES
@@ -162,7 +162,7 @@ def _across(recipe: Recipe) -> Iterator[str]:
         if value.kind == "counter" and value.unit and UNITS[value.unit][1]:
             yield f"{where}unit = {value.unit!r}: power, which no counter shows"
     for where, role in used:
-        if role is not None and role not in recipe.columns:
+        if role is not None and role not in recipe.columns and (role != BLOCK or recipe.blocks is None):
             yield f"{where} = {role!r}: no such name in [columns].{did_you_mean(role, recipe.columns)}"
     if recipe.stamp.position and not recipe.stamp.minutes:
         yield "stamp.minutes is missing: the length of the intervals that stamp.position counts"
@@ -170,6 +170,12 @@ def _across(recipe: Recipe) -> Iterator[str]:
         yield "stamp.minutes is missing: the length of the intervals that times.pattern counts"
     if recipe.file.header and recipe.preamble:
         yield "file.header and [[preamble]]: a file without a header has no lines above it"
+    if recipe.blocks is not None and recipe.file.header:
+        yield "file.header and [blocks]: a file without a header is not read in blocks"
+    if recipe.blocks is not None and BLOCK in recipe.columns:
+        yield f"columns.{BLOCK}: [blocks] makes a column of that name; call yours otherwise"
+    if recipe.blocks is not None and all(value.by != BLOCK for value in recipe.values):
+        yield f'[blocks] is used by no column: write by = "{BLOCK}" in a [[value]]'
     if recipe.file.thousands == recipe.file.decimal:
         yield f"file.thousands = {recipe.file.thousands!r}: that is the decimal sign"
     yield from _held_twice(recipe)
@@ -251,6 +257,12 @@ def _headers(value: Any) -> tuple[str, ...]:
         if len(header) > 2 and header[0] == header[-1] == "/":
             _pattern(header[1:-1])
     return headers
+
+
+def _block(value: Any) -> str:
+    if "word" not in re.compile(_pattern(value)).groupindex:
+        raise ValueError("it needs a group (?P<word>..)")
+    return str(value)
 
 
 def _times(value: Any) -> str:
@@ -373,6 +385,7 @@ TABLES: dict[str, Table] = {
             "language": Key(_choice(*LANGUAGES)),
             "is": Key(_choice("start", "end"), "ends"),
             "until": Key(_several(_ROLE)),
+            "until_is": Key(_choice("end", "last_minute", "last_second")),
             "pattern": Key(_stamp_pattern),
             "position": Key(_ROLE),
             "minutes": Key(_choice(*ALLOWED_MINUTES)),
@@ -425,6 +438,7 @@ TABLES: dict[str, Table] = {
         model.PreambleRule,
         many=True,
     ),
+    "blocks": Table({"find": Key(_block, needed=True)}, model.BlockRule),
 }
 RECIPE = Table(
     {

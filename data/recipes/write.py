@@ -31,6 +31,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
     parts += _section("quality", recipe.quality)
     parts += _section("rows", recipe.rows)
     parts += ["\n".join(["[[preamble]]", *_lines(rule)]) for rule in recipe.preamble]
+    parts += _section("blocks", recipe.blocks)
     return "\n\n".join(parts) + "\n"
 
 

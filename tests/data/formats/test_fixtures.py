@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data.errors import UnrecognisedFile
 from data.formats import claims_on, read, recognise
 from data.intake.claims import RECOGNISED
 from data.intake.file import MeterFile
@@ -25,6 +26,10 @@ def test_a_file_is_claimed_by_its_own_format_alone(fixture: Fixture) -> None:
 def test_a_file_gives_what_it_holds(fixture: Fixture) -> None:
     said = fixture.said
     assert said["source"]
+    if "unrecognised" in said:
+        with pytest.raises(UnrecognisedFile, match=said["unrecognised"]["says"]):
+            recognise(fixture.path)
+        return
     reading = read(fixture.path, recognise(fixture.path), fixture.hints)
     errors = [finding for finding in reading.findings if finding.severity == "error"]
     if "expected" in said:
