@@ -266,14 +266,15 @@ def _read_in_groups(
     """Place the homes of a file of many rows group by group; see `_finished`."""
     log.rows = log.rows or spilled.rows
     info = clock.zone_named(zone) if zone else None
-    data, local, given = placed_in_groups(spilled, info, hints, log, log.batteries)
-    if local and zone:
+    found = placed_in_groups(spilled, info, hints, log, log.batteries)
+    if found.local and zone:
         log.answers.setdefault("zone", zone)
-    where = log.zone or (zone if local and zone else "offsets in the file")
-    if data is None:
+    where = log.zone or (zone if found.local and zone else "offsets in the file")
+    if found.data is None:
         return _unread(log, where)
-    source = Source(format.name, file.sha256(), log.answers, tuple(log.notes))
-    return _concluded(replace(data, source=source), given, hints, log, log.rows, where)
+    data = replace(found.data, source=Source(format.name, file.sha256(), log.answers, tuple(log.notes)))
+    reading = _concluded(data, found.given, hints, log, log.rows, where)
+    return replace(reading, channels=registers_of(found.channels))
 
 
 def _unread(log: IntakeLog, zone: str | None) -> FileReading:

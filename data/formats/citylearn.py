@@ -51,6 +51,7 @@ from data.intake.raw import (
     Stamps,
     exact_stamps,
 )
+from data.intake.values import shown
 from data.readings import ESTIMATED, MEASURED, BatterySpec
 from market.units import PPM, BoolArray, IntArray
 
@@ -185,7 +186,7 @@ def _columns(
                 except ValueError:
                     value = math.nan
                 if not math.isfinite(value):
-                    message = f"{name} {cell!r} in {called} is not a number"
+                    message = f"{name} {shown(str(cell))} in {called} is not a number"
                     log.add("error", "not_a_number", message, line=line, household=household)
                     value = 0.0
                 values[name].append(value)

@@ -119,9 +119,11 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
         return False
     known = (*REQUIRED, "quality", "pv_kwh", "load_kwh", "heat_pump_kwh", "ev_kwh", "battery_kwh")
     there = [_register(name) for name in header]
+    named: set[str] = set()  # what was said to be another column is not said again
     for name in REQUIRED:
         if _register(name) not in there:
             near = difflib.get_close_matches(name, [h for h in header if h not in known], n=1, cutoff=0.5)
+            named.update(near)
             hint = f"; {_rename(repr(near[0]), near[0], name)}" if near else ""
             log.add("error", "wrong_header", f"the column {name!r} is missing{hint}", line=1)
             good = False
@@ -132,7 +134,7 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
         if there.count(_register(name)) > 1:
             log.add("error", "wrong_header", f"{_register(name)!r} is given in two units; remove one", line=1)
             return False
-        if name in REQUIRED or name == "quality" or _METER.fullmatch(name):
+        if name in REQUIRED or name == "quality" or name in named or _METER.fullmatch(name):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
         hint = (
@@ -157,7 +159,8 @@ def _rename(it: str, name: str, wanted: str) -> str:
     if not _METER.fullmatch(wanted):
         return f"rename {it} to {wanted!r}"
     units = ", ".join(f"'{_register(wanted)}_{unit}'" for unit in METER_UNITS)
-    return f"say in its name what {name!r} is: {units} (energy of each interval, or mean power)"
+    counter = f"a meter's counter: '{wanted}', and --kind counter"
+    return f"say in its name what {name!r} is: {units} (energy of each interval, or mean power; {counter})"
 
 
 def _channels(names: Iterable[str]) -> dict[str, Channel]:

@@ -14,20 +14,19 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 
 from data import clock
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check
 from data.intake.join import joined
+from data.intake.packed import INT32_MAX, Packed, packed, unpacked
 from data.intake.place import Placed, place
-from data.intake.raw import OTHER_LOAD, Hints, IntakeLog, Labels, Numbers, RawReadings, Stamps
+from data.intake.raw import OTHER_LOAD, Hints, IntakeLog, RawReadings
 from data.intake.rows import rows_of
 from data.readings import MISSING, BatterySpec, MeterData, QualityArray, Source, home_id
 from market.units import IntArray
@@ -39,9 +38,6 @@ HELD_BYTES: Final = 1 << 27
 """Rows that are put away are held in memory up to this size, and go to files beyond it. [byte]"""
 BUCKETS: Final = 128
 """Files of rows, by home; a group is one or more of them."""
-KEPT_TEXTS: Final = 200
-"""Stamps of a chunk that cannot be read whose texts are kept for messages."""
-INT32_MAX: Final = np.iinfo(np.int32).max
 
 
 @dataclass(slots=True)
@@ -64,7 +60,7 @@ class Spilled:
 
     folder: Path
     files: dict[int, BinaryIO] = field(default_factory=dict)
-    held: dict[int, list[_Packed]] = field(default_factory=dict)
+    held: dict[int, list[Packed]] = field(default_factory=dict)
     held_bytes: int = 0
     homes: dict[str, int] = field(default_factory=dict)
     count: IntArray = field(default_factory=lambda: np.zeros(BUCKETS, dtype=np.int64))
@@ -90,11 +86,11 @@ class Spilled:
         bucket = (index % BUCKETS).astype(np.uint8)[chunk.meter.code]
         order = np.argsort(bucket, kind="stable")
         count = np.bincount(bucket, minlength=BUCKETS)
-        packed, end = _packed(chunk, order, index), np.cumsum(count)
+        rows, end = packed(chunk, order, index), np.cumsum(count)
         self.count += count
-        self.held_bytes += packed.bytes
+        self.held_bytes += rows.bytes
         for number in np.flatnonzero(count).tolist():
-            part = packed.of(slice(int(end[number] - count[number]), int(end[number])))
+            part = rows.of(slice(int(end[number] - count[number]), int(end[number])))
             self.held.setdefault(number, []).append(part)
         if self.held_bytes > HELD_BYTES:
             for number, parts in self.held.items():
@@ -130,17 +126,17 @@ class Spilled:
             yield self._group(waiting)
 
     def _group(self, numbers: list[int]) -> list[RawReadings]:
-        parts: list[_Packed] = []
+        parts: list[Packed] = []
         for number in numbers:
             parts += self._from_file(number) if number in self.files else []
             parts += self.held.pop(number, [])
-        names, alike = list(self.homes), dict[Any, list[_Packed]]()
+        names, alike = list(self.homes), dict[Any, list[Packed]]()
         for part in parts:
             alike.setdefault(part.key, []).append(part)
-        return [_unpacked(some, names) for some in alike.values()]
+        return [unpacked(some, names) for some in alike.values()]
 
-    def _from_file(self, number: int) -> list[_Packed]:
-        parts: list[_Packed] = []
+    def _from_file(self, number: int) -> list[Packed]:
+        parts: list[Packed] = []
         self.files[number].close()
         with self._path(number).open("rb") as file:
             while True:
@@ -201,19 +197,31 @@ def _give_back() -> None:
         libc.malloc_trim(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """What placing all homes gave.
+
+    Args:
+        data: The readings, as int32 where they fit, with a source that is to be replaced; None after errors.
+        local: Whether stamps are local.
+        given: Lengths of the intervals in the file. [min]
+        channels: Names of the channels that any home has.
+    """
+
+    data: MeterData | None
+    local: bool
+    given: set[int]
+    channels: set[str]
+
+
 def placed_in_groups(
     spilled: Spilled,
     zone: ZoneInfo | None,
     hints: Hints,
     log: IntakeLog,
     batteries: Mapping[str, BatterySpec | None],
-) -> tuple[MeterData | None, bool, set[int]]:
-    """Place and check all homes, a group at a time.
-
-    Returns:
-        The readings, as int32 where they fit, with a source that is to be replaced; None after errors. Whether stamps
-        are local. The lengths of the intervals in the file. [min]
-    """
+) -> Grouped:
+    """Place and check all homes, a group at a time."""
     whole, local, given = _Whole(list(spilled.homes), batteries), False, set[int]()
     without: list[str] = []
     try:
@@ -234,14 +242,16 @@ def placed_in_groups(
     if without and not log.has_errors:
         message = "the rows hold no import and no load; choose the export that has them"
         log.add("error", "no_register", message, household=without[0], count=len(without))
-    return (None if log.has_errors else whole.data(log)), local, given
+    return Grouped(None if log.has_errors else whole.data(log), local, given, whole.channels)
 
 
 def _added(whole: _Whole, placed: Placed, hints: Hints, log: IntakeLog) -> bool:
-    """Add the homes of a grid, checked; False for homes without a register of theirs."""
+    """Add the homes of a grid, checked; False for homes without a register of theirs, where no other file has it."""
     grid = on_grid(placed, log)
-    if not {channel.name for channel in grid.energy} & {"import", "load", OTHER_LOAD}:
+    names = {channel.name for channel in grid.energy}
+    if not hints.partial and not names & {"import", "load", OTHER_LOAD, "net"}:
         return False
+    whole.channels |= names
     data = meter_data(grid, Source("", ""), whole.batteries)
     check(data, placed, hints, log)
     whole.add(data)
@@ -287,6 +297,7 @@ class _Whole:
 
     def __init__(self, homes: list[str], batteries: Mapping[str, BatterySpec | None]) -> None:
         self.batteries = batteries
+        self.channels: set[str] = set()
         self._homes, self._place = homes, {name: i for i, name in enumerate(homes)}
         self._first: MeterData | None = None
         self._energy: dict[str, IntArray] = {}
@@ -357,131 +368,3 @@ def _evenly(places: IntArray) -> IntArray | slice:
     if len(step) and (step[0] <= 0 or (step != step[0]).any()):
         return places
     return slice(int(places[0]), int(places[-1]) + 1, int(step[0]) if len(step) else 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """Some rows of a chunk, without what can be computed.
-
-    Args:
-        key: Channels, meaning of the stamps, revision, what is omitted, and which columns there are.
-        columns: Line, home, seconds and kind of the stamps; flags and lengths, where there are any.
-        values: Value of each channel, and which cells are empty where any is.
-        bad: Cells of each channel that are not numbers, by row.
-        texts: Stamps that cannot be read, by row.
-    """
-
-    key: tuple[Any, ...]
-    columns: dict[str, npt.NDArray[Any]]
-    values: list[tuple[npt.NDArray[Any], npt.NDArray[Any] | None]]
-    bad: list[dict[int, str]]
-    texts: dict[int, str]
-
-    @property
-    def bytes(self) -> int:
-        """Size of the columns."""
-        values = (one for pair in self.values for one in pair if one is not None)
-        return sum(column.nbytes for column in (*self.columns.values(), *values))
-
-    def of(self, rows: slice) -> _Packed:
-        """A stretch of the rows."""
-
-        def inside(texts: dict[int, str]) -> dict[int, str]:
-            if not texts:
-                return {}
-            return {row - rows.start: text for row, text in texts.items() if rows.start <= row < rows.stop}
-
-        return _Packed(
-            self.key,
-            {name: column[rows] for name, column in self.columns.items()},
-            [(wh[rows], None if empty is None else empty[rows]) for wh, empty in self.values],
-            [inside(texts) for texts in self.bad],
-            inside(self.texts),
-        )
-
-
-def _packed(chunk: RawReadings, order: IntArray, home: IntArray) -> _Packed:
-    """The rows of a chunk in another order, of which the homes are given by the number of their text."""
-    kind = chunk.stamp.kind
-    columns: dict[str, npt.NDArray[Any]] = {"line": chunk.line, "seconds": chunk.stamp.seconds, "kind": kind}
-    columns |= {"minutes": chunk.minutes} if chunk.minutes is not None else {}
-    packed: dict[str, npt.NDArray[Any]] = {name: _narrow(column)[order] for name, column in columns.items()}
-    packed |= {"home": _narrow(home)[chunk.meter.code[order]]}
-    packed |= {"quality": chunk.quality[order]} if chunk.quality is not None else {}
-    unreadable = np.flatnonzero(kind == clock.UNREADABLE)[:KEPT_TEXTS].tolist()
-    at = np.empty(0, dtype=np.int64)
-    if unreadable or any(column.bad for column in chunk.values.values()):
-        at = np.empty(len(order), dtype=np.int64)
-        at[order] = np.arange(len(order))
-    return _Packed(
-        key=(tuple(chunk.values), chunk.stamp_is, chunk.revision, chunk.omitted, tuple(packed)),
-        columns=packed,
-        values=[
-            (column.values[order], column.empty[order] if column.empty.any() else None)
-            for column in chunk.values.values()
-        ],
-        bad=[{int(at[row]): text for row, text in column.bad.items()} for column in chunk.values.values()],
-        texts={int(at[row]): chunk.stamp.text(row) for row in unreadable},
-    )
-
-
-def _unpacked(parts: list[_Packed], names: list[str]) -> RawReadings:
-    """Rows of the same kind as one chunk."""
-    first = np.cumsum([0, *(len(part.columns["line"]) for part in parts)]).tolist()
-    wide = {"line": np.int64, "seconds": np.int64, "minutes": np.int64, "home": np.int64, "kind": np.int8}
-    columns = {
-        name: np.concatenate([part.columns[name] for part in parts], dtype=wide.get(name))
-        for name in parts[0].columns
-    }
-    channels, stamp_is, revision, omitted, _ = parts[0].key
-    seconds, kind = columns["seconds"], columns["kind"]
-    texts = {
-        at + row: text for at, part in zip(first, parts, strict=False) for row, text in part.texts.items()
-    }
-
-    def text(row: int) -> str:
-        return texts.get(row) or _stamp_text(int(seconds[row]), int(kind[row]))
-
-    def numbers(i: int) -> Numbers:
-        lacking = np.zeros(first[-1], dtype=np.bool_)
-        for at, part in zip(first, parts, strict=False):
-            empty = part.values[i][1]
-            if empty is not None:
-                lacking[at : at + len(empty)] = empty
-        return Numbers(
-            np.concatenate([part.values[i][0] for part in parts]),
-            lacking,
-            {at + row: t for at, part in zip(first, parts, strict=False) for row, t in part.bad[i].items()},
-        )
-
-    # The homes of these rows alone, in the order of the file, as if it held no others.
-    there = np.zeros(len(names), dtype=np.bool_)
-    there[columns["home"]] = True
-    return RawReadings(
-        line=columns["line"],
-        meter=Labels(
-            (np.cumsum(there) - 1)[columns["home"]], [names[i] for i in np.flatnonzero(there).tolist()]
-        ),
-        stamp=Stamps(seconds, kind, text),
-        values={channel: numbers(i) for i, channel in enumerate(channels)},
-        quality=columns.get("quality"),
-        stamp_is=stamp_is,
-        revision=revision,
-        minutes=columns.get("minutes"),
-        omitted=omitted,
-    )
-
-
-def _narrow(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """As int32 where all values of an int64 column fit."""
-    if column.dtype != np.int64:
-        return column
-    fits = int(column.min(initial=0)) >= -INT32_MAX and int(column.max(initial=0)) <= INT32_MAX
-    return column.astype(np.int32) if fits else column
-
-
-def _stamp_text(seconds: int, kind: int) -> str:
-    """A stamp as it was understood."""
-    if kind == clock.WITH_OFFSET:
-        return clock.iso_utc(seconds)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"

@@ -22,6 +22,24 @@ SIGNED = ("net",)
 """Channels whose values may be below 0."""
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_NEAR_A_NUMBER = re.compile(
+    r"[^\w\s]{0,2}\s?[a-z]?\d{1,7}([., ']\d{3}){0,3}([.,]\d{1,6})?\s?([a-z]|[kmg]?wh?)?[^\w\s]{0,2}",
+    re.IGNORECASE,
+)
+_NO_READING = re.compile(
+    r"[^\w\s]{1,4}|[-+]?inf(inity)?|#?nan|#?n/?a|null|none|nil|missing|error|#[a-z0/]+[!?]", re.I
+)
+
+
+def shown(text: str) -> str:
+    """A cell for a message: as it is where it is near a number or a word for none, else how long it is.
+
+    Where columns are shifted, a cell of values holds the number of a meter, a name or an address, which no message may
+    show; the line says where it is.
+    """
+    if _NEAR_A_NUMBER.fullmatch(text) or _NO_READING.fullmatch(text):
+        return repr(text)
+    return f"(a text of {len(text)} characters)"
 
 
 def report(rows: Rows, log: IntakeLog, code: str, found: BoolArray, message: Callable[[int], str]) -> None:
@@ -51,7 +69,7 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, l
     comma = np.zeros(rows.count, dtype=np.bool_)
     comma[[row for row, text in texts.items() if _DECIMAL_COMMA.fullmatch(text)]] = True
     point = "has a decimal comma; write a point"
-    report(rows, log, "decimal_comma", comma, lambda row: f"{channel} {texts[row]!r} {point}")
+    report(rows, log, "decimal_comma", comma, lambda row: f"{channel} {shown(texts[row])} {point}")
     wrong = np.isnan(values) & ~column.empty & ~comma
     cure = "leave the cell empty where there is no reading"
     report(
@@ -59,7 +77,7 @@ def _check_column(rows: Rows, channel: Channel, column: Numbers, hints: Hints, l
         log,
         "not_a_number",
         wrong,
-        lambda row: f"{channel} {texts.get(row, 'NaN')!r} is not a number; {cure}",
+        lambda row: f"{channel} {shown(texts.get(row, 'NaN'))} is not a number; {cure}",
     )
     negative = (values < 0) & (channel.name not in SIGNED)
     cure_of_import = (

@@ -22,6 +22,7 @@ from data.intake.raw import (
     labels,
     numbers,
 )
+from data.intake.values import shown
 from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
 from data.recipes.header import Header, normal
 from data.recipes.model import CHANNELS, IGNORE, Holds, Recipe
@@ -261,7 +262,7 @@ class RowReader:
                 lambda row: (
                     int(frame.line[row]),
                     None,
-                    f"the factor {given.texts[given.code[row]]!r} is no number",
+                    f"the factor {shown(given.texts[given.code[row]])} is no number",
                 ),
             )
             values = values * factors[given.code]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from data.store.series import GRID, HomeSeries
 
 SUFFIXES = (".csv", ".parquet")
 QUALITY = ("measured", "estimated", "missing")
+LONGEST_NAME = 63
+"""PostgreSQL cuts longer names, and says so to nobody who reads: readings would be in another table. [byte of UTF-8]"""
 
 
 def channels_of(series: Sequence[HomeSeries]) -> list[str]:
@@ -149,7 +152,7 @@ def write_postgres(series: Sequence[HomeSeries], url: str, table: str) -> int:
 
     Raises:
         MissingPackage: psycopg is not installed.
-        Mismatch: The server refuses, or the table exists.
+        Mismatch: The server refuses, the table exists, or a name is one that PostgreSQL would cut.
     """
     try:
         import psycopg
@@ -160,6 +163,7 @@ def write_postgres(series: Sequence[HomeSeries], url: str, table: str) -> int:
     channels = channels_of(series)
     types = {"time": "timestamptz NOT NULL", "household": "text NOT NULL", "quality": "smallint NOT NULL"}
     names = schema_of(channels).names
+    _refuse_cut_names([table, *names])
     columns = ", ".join(f"{quoted(name)} {types.get(name, 'bigint')}" for name in names)
     rows = 0
     try:
@@ -171,8 +175,25 @@ def write_postgres(series: Sequence[HomeSeries], url: str, table: str) -> int:
                         copy.write_row(row)
                     rows += len(chunk)
     except psycopg.Error as problem:
-        raise Mismatch([f"{table}: {problem}".strip()], "name another table, or check the address") from None
+        said = without_password(f"{table}: {problem}".strip())
+        raise Mismatch([said], "name another table, or check the address") from None
     return rows
+
+
+def _refuse_cut_names(names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError:
+            raise Mismatch([f"the name {name!r} is no text"], "name another table") from None
+        if size > LONGEST_NAME:
+            says = f"the name {name!r} has {size} bytes, and PostgreSQL would cut it to {LONGEST_NAME}"
+            raise Mismatch([says], "give a shorter name")
+
+
+def without_password(text: str) -> str:
+    """A text in which no address of a database shows its password."""
+    return re.sub(r"(//[^:@/\s]*):[^@/]*@", r"\1:***@", text)
 
 
 def quoted(name: str) -> str:

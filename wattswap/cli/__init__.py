@@ -68,6 +68,7 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
     except typer.Exit as done:
         return done.exit_code
     except UsageMistake as error:
+        error.message = error.message.replace("Value error, ", "")  # what pydantic puts before a reason
         if as_json_object:
             _print_json({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
         else:

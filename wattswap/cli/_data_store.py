@@ -216,7 +216,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the readings of a store as a plain file, or as a new table of a database."""
-    from data.store.export import write_duckdb, write_plain, write_postgres
+    from data.store.export import without_password, write_duckdb, write_plain, write_postgres
     from data.store.read import read_store
     from wattswap.cli.output import note, print_json
     from wattswap.errors import UsageError
@@ -234,7 +234,7 @@ def export(
         rows = write_postgres(content.series, target, table)
     else:
         rows = write_plain(content.series, Path(out))
-    where = _without_password(out) if is_table else out
+    where = without_password(out) if is_table else out
     notes = _left_out(content)
     if json:
         homes = [one.home for one in content.series]
@@ -244,12 +244,6 @@ def export(
     note(f"{rows:,} rows of {plural(len(content.series), 'home')}")
     for text in notes:
         note(text)
-
-
-def _without_password(address: str) -> str:
-    import re
-
-    return re.sub(r"(//[^:@/]*):[^@/]*@", r"\1:***@", address)
 
 
 def _left_out(content: Any) -> list[str]:

@@ -67,6 +67,16 @@ def test_a_wrong_header_says_what_to_rename(header: str, code: str, hint: str, t
     assert any(f.code == code and hint in f.message and f.line == 1 for f in report.findings)
 
 
+def test_a_column_that_is_nearly_another_is_one_error(tmp_path: Path) -> None:
+    header = "timestamp,household,Import kWh,Export kWh,colour\n"
+    found = check(write(tmp_path, [], header=header)).findings
+    assert [(f.code, f.message.split("'")[1]) for f in found if f.line == 1] == [
+        ("unknown_column", "colour"),
+        ("wrong_header", "import_kwh"),
+        ("wrong_header", "export_kwh"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("unit", "factor"), [("kw", 4), ("w", 4_000), ("wh", 1_000), ("mwh", 0.001), ("kwh", 1)]
 )

@@ -58,9 +58,9 @@ def test_a_column_renamed_as_advised_is_still_a_counter(tmp_path: Path) -> None:
     ]
     path = write(tmp_path, lines, "timestamp,household,Import kWh,export_kwh\n")
     (named,) = [
-        f.message for f in check(path).findings if "Import kWh" in f.message and f.code == "unknown_column"
+        f.message for f in check(path).findings if "Import kWh" in f.message and f.code == "wrong_header"
     ]
-    for wanted in ("import_kwh", "import_kw"):
+    for wanted in ("import_kwh", "import_kw", "--kind counter"):
         assert wanted in named
     path = write(tmp_path, lines)
     assert {f.code for f in check(path).findings} == {"cumulative"}

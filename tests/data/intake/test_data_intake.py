@@ -44,6 +44,36 @@ def test_a_bad_row_is_refused_by_line(trap: str, tmp_path: Path) -> None:
         formats.load(path)
 
 
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("n/a", "'n/a'"),
+        ("#REF!", "'#REF!'"),
+        ("0.l5", "(a text of 4 characters)"),
+        ("0.15 kWh", "'0.15 kWh'"),
+        ("1 234.5x", "'1 234.5x'"),
+        ("~0.4", "'~0.4'"),
+        ("541448820099887766", None),
+        ("x541448820099887766", "(a text of 19 characters)"),
+        ("NMI 6102345678", "(a text of 14 characters)"),
+        ("06 1234 5678", "(a text of 12 characters)"),
+        ("1011 AB", "(a text of 7 characters)"),
+        ("A. de Vries", "(a text of 11 characters)"),
+        ("Vries", "(a text of 5 characters)"),
+        ("anna@example.com", "(a text of 16 characters)"),
+    ],
+)
+def test_a_message_shows_a_cell_only_where_it_is_near_a_number(
+    cell: str, told: str | None, tmp_path: Path
+) -> None:
+    lines = bad(3, f"{stamp(3)},a,{cell},0")
+    found_ = [f for f in check(write(tmp_path, lines)).findings if f.line == 5]
+    assert found_
+    for finding in found_:
+        assert cell not in finding.message or told == repr(cell)
+        assert told is None or f"import_kwh {told} is not a number" in finding.message
+
+
 @pytest.mark.parametrize("suffix", ["Z", ""])
 def test_rows_in_any_order_are_sorted_and_a_note_says_so(suffix: str, tmp_path: Path) -> None:
     ordered = [row.replace("Z", suffix) for row in rows(*TEN)]

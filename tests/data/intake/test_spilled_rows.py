@@ -205,3 +205,29 @@ def test_homes_without_a_register_are_no_silence(tmp_path: Path, monkeypatch: py
     assert [(f.code, f.household) for f in reading.findings if f.severity == "error"] == [
         ("no_register", "b")
     ]
+
+
+@pytest.mark.parametrize(
+    "names", [("export",), ("pv",), ("net",), ("import",), ("export", "pv"), ("load", "pv")]
+)
+@pytest.mark.parametrize("rows_of_a_group", [1, 10_000])
+def test_a_file_with_a_part_of_its_homes_says_which_registers_it_has(
+    names: tuple[str, ...], rows_of_a_group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "any"
+    path.write_text("of another format")
+
+    def parse(*_: object) -> Iterator[RawReadings]:
+        for home in "abc":
+            stamp = exact_stamps(1_700_000_100 // 3600 * 3600 + 900 * np.arange(96))
+            values = {Channel(name): numbers([7 * n % 11 / 8 for n in range(96)]) for name in names}
+            yield RawReadings(np.arange(2, 98), labels([home] * 96), stamp, values)
+
+    format = Format("any", "", "", lambda _file: NO_CLAIM, parse)
+    whole = read(path, format, Hints(partial=True))
+    spilling(monkeypatch, rows_of_a_group)
+    reading = read(path, format, Hints(partial=True))
+    assert reading.data is not None
+    assert whole.data is not None
+    same(reading.data, whole.data)
+    assert reading.channels == whole.channels

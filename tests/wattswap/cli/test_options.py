@@ -71,3 +71,12 @@ def test_a_value_that_is_varied_is_named_as_it_was_typed(
 ) -> None:
     outcome = call(capsys, "sweep", street, "--vary", "market.k=0,7", "--out", tmp_path / "out")
     refused(outcome, 3, "--vary market.k=7: 7 is too large; the largest is 1")
+
+
+def test_a_word_that_is_no_choice_is_refused_in_our_words(capsys: Capture) -> None:
+    outcome = call(capsys, "data", "import", "any.csv", "--out", "store", "--kind", "foo")
+    assert outcome.code == 2
+    assert "'foo' is not one of 'energy', 'power', 'counter'" in outcome.err
+    assert "Value error" not in outcome.err
+    told = call(capsys, "data", "import", "any.csv", "--out", "store", "--kind", "foo", "--json")
+    assert "Value error" not in told.out + told.err
