@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name a path in an error of the system that names none, as that of a full disk while a file is written."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
-        raise
+from market.files import naming
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -46,7 +46,7 @@ COUNTERS = {
     "load": ("consumption",),
 }
 FLOWS = {"import": "34", "export": "26", "pv": "012", "load": "035"}
-STEP_S, DAY_S = 300, 23 * 3600
+STEP_S, SHORTEST_DAY_S = 300, 23 * 3600
 
 _HEAD = re.compile(rb'^(?:\xef\xbb\xbf)?\s*\{\s*"data"\s*:\s*[\[{]')
 
@@ -117,7 +117,7 @@ def _flows(rows: list[dict[str, Any]], log: IntakeLog) -> RawReadings | None:
     starts = [text_of(row.get("start_time")) for row in rows]
     seconds, kind = clock.parse_stamps(starts)
     ends, _ = clock.parse_stamps([text_of(row.get("end_time")) for row in rows])
-    if np.median(ends - seconds) >= DAY_S:
+    if np.median(ends - seconds) >= SHORTEST_DAY_S:
         log.add(
             "error",
             "too_coarse",

@@ -40,7 +40,7 @@ LEFT_OUT = {
     "water_consumption": "water",
     "device_consumption_water": "water",
 }
-DAY_S = 23 * 3600
+SHORTEST_DAY_S = 23 * 3600
 LARGEST_BYTES = 64 << 20
 
 
@@ -69,7 +69,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         return
     times = [text.strip() for text in table[0][3:]]
     seconds, kind = clock.parse_stamps(times)
-    if len(times) > 1 and np.median(np.diff(seconds)) >= DAY_S:
+    if len(times) > 1 and np.median(np.diff(seconds)) >= SHORTEST_DAY_S:
         says = (
             "each column is the total of a day or more; choose a single day, or a range of days by the hour"
         )

@@ -9,22 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.store.errors import BusyStore
+from market.files import naming
 
 LOCK = "lock"
 PARTIAL = ".partial"
 WAIT_S = 10.0
 """How long a writer waits for another one; appending the readings of an interval takes far less. [s]"""
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name a path in an error of the system that names none, as that of a full disk while a file is written."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
-        raise
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import MissingFile, MissingPackage
-from data.store.disk import PARTIAL, naming
+from data.store.disk import PARTIAL
 from data.store.errors import Mismatch, StoreExists
 from data.store.parts import schema_of, table_of
 from data.store.rows import rows_of
 from data.store.series import GRID, HomeSeries
+from market.files import naming
 
 SUFFIXES = (".csv", ".parquet")
 QUALITY = ("measured", "estimated", "missing")

@@ -32,6 +32,7 @@ from data.store.manifest import (
 from data.store.parts import write_part
 from data.store.rows import HomeRows, rows_of
 from data.store.series import HomeSeries
+from market.files import naming
 
 OURS = {MANIFEST, MANIFEST + disk.PARTIAL, PARTS, LAYERS, disk.LOCK}
 """What the folder of a store holds before its first manifest is written."""
@@ -146,7 +147,7 @@ def making(path: Path, zone: str | None = None, salt: str | None = None) -> Iter
     refuse_taken(path)
     made = _made_folders(path)
     try:
-        with disk.naming(path):
+        with naming(path):
             (path / PARTS).mkdir(exist_ok=True)
             (path / LAYERS).mkdir(exist_ok=True)
         with disk.writer_lock(path):
@@ -183,7 +184,7 @@ def refuse_taken(path: Path) -> None:
 def _made_folders(path: Path) -> list[Path]:
     """Make a folder and those above it; return those that were not there."""
     made = [one for one in (path, *path.parents) if not one.exists()]
-    with disk.naming(path):
+    with naming(path):
         path.mkdir(parents=True, exist_ok=True)
     return made
 

@@ -13,9 +13,10 @@ import numpy as np
 from data.errors import MissingFile
 from data.grids.files import read_grid_file
 from data.grids.per_unit import GridFile
+from market.files import naming
 from market.grid import Grid
 from market.units import FloatArray
-from p2p.files import naming, write_new
+from p2p.files import write_new
 from wattswap.cases.grid import node_names, read_grid, read_homes
 from wattswap.cases.grid_checks import check_impedances
 from wattswap.errors import AlreadyExists, InvalidData, UsageError

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from market.files import naming
 from market.metrics.table import METRICS, Row
 from market.settlement.accounts import MONEY_COLUMNS
-from p2p.files import naming
 from wattswap.comparison.cells import Cell
 from wattswap.comparison.plan import CellKey
 from wattswap.runs.stored import damaged, unusable, written_by

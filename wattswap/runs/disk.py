@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from market.files import naming
 from p2p.errors import StoreDamaged, StoreError, StoreMismatch
-from p2p.files import naming
 from wattswap.errors import InvalidData, words_of
 
 

@@ -21,10 +21,10 @@ import numpy as np
 from agents.errors import AgentError, InvalidSnapshot, reading_snapshot
 from data.store import columns
 from market.errors import MarketError
+from market.files import naming
 from market.metrics.table import Result, figures
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import OtherFormat
-from p2p.files import naming
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import Interrupted, RunNotFound, VerificationFailed
 from wattswap.runs.chain_writer import ChainWriter, Committed

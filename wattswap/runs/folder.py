@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from market.files import naming
 from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.charges import FIXED_COLUMNS, PART_COLUMNS, fixed_nano
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from p2p.files import naming
 from wattswap.errors import RunNotFound, UsageError, suggest
 from wattswap.runs.battery_account import GAINED
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file

@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from market.files import naming
 from market.units import PPM, WH_PER_KWH
-from p2p.files import naming, write_new
+from p2p.files import write_new
 from wattswap.errors import AlreadyExists
 from wattswap.scenario.load import SCENARIO_FILE, TEMPLATES
 

@@ -13,7 +13,7 @@ from data.intake.claims import Question, quoted
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
 from data.recipes.model import held_as_it_is
 
-DAY_S = 86_400 - 3_600
+SHORTEST_DAY_S = 86_400 - 3_600
 """Readings this long are totals of a day, also of the day on which the clock goes forward. [s]"""
 
 DIRECTIONS = {"1": "import", "19": "export", "4": "net"}
@@ -82,7 +82,7 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
         message = (
             "this reading is the total of a day or more among readings of intervals; export intervals only"
         )
-        long = np.flatnonzero(duration >= DAY_S)
+        long = np.flatnonzero(duration >= SHORTEST_DAY_S)
         log.add_rows("error", "too_coarse", long, lambda row: (int(series.line[row]), None, message))
     if power:
         note = f"{label}: mean power, times the length of each interval"
@@ -114,7 +114,7 @@ def no_energy(series: Series) -> tuple[str, str] | None:
         return "no_energy", "it holds power at an instant, from which no energy follows"
     if flow not in (*DIRECTIONS, "", "0"):
         return "no_energy", f"its direction (flowDirection {flow}) is none of import, export and net"
-    if stored not in COUNTERS and _usual(_durations(series)) >= DAY_S:
+    if stored not in COUNTERS and _usual(_durations(series)) >= SHORTEST_DAY_S:
         return "too_coarse", "it holds totals of days or months; export the readings of intervals"
     return None
 
