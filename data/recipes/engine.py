@@ -117,7 +117,7 @@ class Engine:
         rule = self.recipe.file
         if found.book:
             try:
-                yield from sheets.chunks(found.path, header, rule, wanted, log)
+                yield from sheets.chunks(found.path, header, rule, wanted)
             except sheets.UnreadableSheets as problem:
                 log.add("error", "unreadable", str(problem))
             return
