@@ -55,7 +55,7 @@ def standby(load_wh: IntArray, data: MeterData) -> dict[str, int]:
     """Homes whose consumption is taken for one that no home has, by code."""
     read = data.quality == MEASURED
     found = [check_standby(load_wh[:, h], read[:, h], data.minutes) for h in range(load_wh.shape[1])]
-    codes = [code for home in found for code, _ in home]
+    codes = [code for home in found for _, code, _ in home]
     return {code: codes.count(code) for code in ("frozen_load", "standby_zero", "high_standby")}
 
 

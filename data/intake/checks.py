@@ -214,8 +214,8 @@ def _check_homes(log: FindingLog, data: MeterData, counters: BoolArray) -> None:
                 household=name,
             )
         elif not counters[h]:
-            for code, message in check_standby(load[:, h], read[:, h], data.minutes):
-                log.add("warning", code, message, household=name)
+            for finding in check_standby(load[:, h], read[:, h], data.minutes):
+                log.add(*finding, household=name)
         if metered and "battery" not in data.sub_meters and "load" not in data.sub_meters:
             negative = int(((load[:, h] < -2) & read[:, h]).sum())
             if negative:

@@ -7,7 +7,7 @@ of the interval a stamp names). The helpers `labels`, `numbers` and `stamps` mak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -126,7 +126,7 @@ class Labels:
     """A column of repeating texts: `texts[code[row]]`."""
 
     code: IntArray
-    texts: list[str]
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

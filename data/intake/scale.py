@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from data.findings import FindingLog, runs
+from data.findings import FindingLog, Severity, runs
 from data.intake.raw import FloatArray
 from data.readings import MEASURED, MeterData
 from market.units import BoolArray, IntArray
@@ -119,7 +119,7 @@ def _told(day: IntArray, scale: FloatArray, wrong: BoolArray) -> str:
     )
 
 
-def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tuple[str, str]]:
+def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tuple[Severity, str, str]]:
     """What no home's consumption looks like: frozen, zero night after night, or never small.
 
     Args:
@@ -128,13 +128,13 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
         minutes: Length of an interval.
 
     Returns:
-        Codes of findings and their messages.
+        Severities and codes of findings, and their messages.
     """
     known = load_wh[read]
     per_day = 1440 // minutes
     if len(known) < NIGHTS * per_day:
         return []
-    found = []
+    found = list[tuple[Severity, str, str]]()
     step_wh = int(np.gcd.reduce(known))
     same = np.concatenate([[False], (np.diff(load_wh) == 0) & read[1:] & read[:-1]])
     same &= load_wh >= max(1, FINE_STEPS * step_wh)
@@ -144,6 +144,7 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
         longest = int(length.argmax())
         found.append(
             (
+                "warning",
                 "frozen_load",
                 f"the consumption is {int(load_wh[start[longest]])} Wh in {int(length[longest])} intervals in a row;"
                 " the values are probably filled in: mark them as estimated",
@@ -153,6 +154,7 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
     if nights >= NIGHTS and step_wh * 60 <= FINE_W * minutes:
         found.append(
             (
+                "warning",
                 "standby_zero",
                 f"the consumption is zero for {NIGHT_H} hours or more on {nights} days in a row; the meter probably"
                 " shows only what the grid delivers: add production and batteries, or ask for gross readings",
@@ -161,7 +163,7 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
     low_w = float(np.quantile(known, STANDBY_QUANTILE)) * 60 / minutes
     if low_w >= STANDBY_W:
         message = f"the consumption is above {low_w / 1000:.1f} kW nearly always; check the unit (kW taken for kWh?)"
-        found.append(("high_standby", message))
+        found.append(("warning", "high_standby", message))
     return found
 
 

@@ -122,7 +122,7 @@ class Engine:
             return
         if found.book:
             try:
-                yield from sheets.chunks(found.path, header, rule, wanted, log)
+                yield from sheets.chunks(found.path, header, rule, wanted)
             except sheets.UnreadableSheets as problem:
                 log.add("error", "unreadable", str(problem))
             return

@@ -27,7 +27,7 @@ from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
 from data.recipes.header import Header, normal
 from data.recipes.model import CHANNELS, IGNORE, Holds, Recipe
 from data.recipes.plan import Column, Facts, Plan, unit_named
-from data.recipes.stamps import StampReader
+from data.recipes.stamps import CellTimes, StampReader, texts_of_times
 from data.recipes.text import Chunk, Wanted
 from data.recipes.times import Times
 from market.units import BoolArray, IntArray
@@ -147,10 +147,10 @@ class RowReader:
                 self._note_left_out(texts[at], ~fits)
                 kept &= fits
         blank = np.ones(len(line), dtype=np.bool_)
-        for at in self.times.places:
-            blank &= np.array([not text for text in texts[at].texts], dtype=np.bool_)[texts[at].code]
         for column in values.values():
             blank &= column.empty
+        for at in self.times.places if blank.any() else ():
+            blank &= _is_empty(texts[at])
         kept &= ~blank
         for refusal in self.recipe.rows.refuse:
             if (at := self.header.at(refusal.column)) is not None:
@@ -177,6 +177,8 @@ class RowReader:
         rule = self.recipe.file
         if pa.types.is_dictionary(column.type):
             column = pc.cast(column, pa.string())
+        if pa.types.is_timestamp(column.type):
+            column = texts_of_times(column)
         if not pa.types.is_string(column.type):
             return numbers(column)
         trimmed = pc.replace_substring_regex(
@@ -393,9 +395,21 @@ class RowReader:
 
 
 def _labels(column: Any) -> Labels:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        seconds, code = np.unique(column.cast(pa.int64()).to_numpy(), return_inverse=True)
+        return Labels(code, CellTimes(seconds))
     found = labels(column)
     plain = [_QUOTED.sub("", text).strip() if '"' in text else text for text in found.texts]
     return Labels(found.code, plain)
+
+
+def _is_empty(column: Labels) -> BoolArray:
+    if isinstance(column.texts, CellTimes):
+        return np.zeros(len(column.code), dtype=np.bool_)
+    empty: BoolArray = np.array([not text for text in column.texts], dtype=np.bool_)[column.code]
+    return empty
 
 
 def _is_one_of(column: Labels, words: Sequence[str]) -> BoolArray:

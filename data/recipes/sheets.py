@@ -1,30 +1,40 @@
-"""Workbooks (xlsx, xlsm, xlsb, xls, ods): cells as texts, formulas by the values stored with them."""
+"""Workbooks (xlsx, xlsm, xls, ods): columns of cells, typed or texts; formulas by the values stored with them."""
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.errors import MissingPackage
-from data.intake.raw import IntakeLog
 from data.recipes.header import SEARCHED, Header, Line
 from data.recipes.model import FileRule
-from data.recipes.stamps import EXCEL_ROUNDED_S
+from data.recipes.sheet_bounds import BINARY, MOST_CELLS, most_cells
+from data.recipes.stamps import EXCEL_ROUNDED_S, MIDNIGHT
 from data.recipes.text import Chunk, Wanted
 
+UNZIPPED = (zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What unpacking ends with; the last where a part is encrypted or packed in another way."""
 LARGEST_BYTES = 1 << 28
 """Most bytes of a workbook when unpacked: a sheet is read whole. [bytes]"""
 
 ROWS = 200_000
-MIDNIGHT = " 00:00:00"
-MICRO, FOUR_DIGITS = 10**6, 1_000
+MICRO = 10**6
+FOUR_DIGITS_US = (datetime(1000, 1, 1) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+"""The first year that is written with four digits. [us since 1970]"""
+
+EMPTY = ("", None)
+
+_ZONE = attrgetter("tzinfo")
 
 CURE = "save the sheet as CSV"
 
@@ -81,57 +91,91 @@ def preamble(path: Path, header: Header) -> list[str]:
     return [";".join(text(cell, ".") for cell in row) for row in rows]
 
 
-def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, _log: IntakeLog) -> Iterator[Chunk]:
-    """Rows below the header, in the order of the sheet."""
+def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted) -> Iterator[Chunk]:
+    """Rows below the header, in the order of the sheet; columns of times or numbers alone are typed, others texts."""
     first = header.line.row + 1 + rule.units_row
+    rows = _rows(_open(path), str(header.line.sheet))[first:]
+    if rule.end is not None:
+        rows = rows[: next((at for at, cells in enumerate(rows) if _matches(rule.end, cells)), len(rows))]
+    lines = list(range(first + 1, first + 1 + len(rows)))
+    if rule.skip is not None:
+        kept = [at for at, cells in enumerate(rows) if not _matches(rule.skip, cells)]
+        rows, lines = [rows[at] for at in kept], [lines[at] for at in kept]
+    for begin in range(0, len(rows), ROWS):
+        chunk = _chunk(rows[begin : begin + ROWS], lines[begin : begin + ROWS], rule, wanted)
+        if len(chunk.line):
+            yield chunk
+
+
+def _chunk(rows: list[list[Any]], lines: list[int], rule: FileRule, wanted: Wanted) -> Chunk:
+    """Some rows of a sheet without those that are blank."""
     positions = (*wanted.texts, *wanted.numbers)
-    lines: list[int] = []
-    columns: dict[int, list[Any]] = {at: [] for at in positions}
-
-    def full() -> Chunk:
-        texts = {at: _texts(cells, rule.decimal) for at, cells in columns.items()}
-        return Chunk(np.array(lines, dtype=np.int64), texts)
-
-    for row, cells in enumerate(_rows(_open(path), str(header.line.sheet))):
-        if row < first or cells.count("") + cells.count(None) == len(cells):
-            continue
-        if rule.end is not None and _matches(rule.end, cells):
-            break
-        if rule.skip is not None and _matches(rule.skip, cells):
-            continue
-        lines.append(row + 1)
-        for at in positions:
-            columns[at].append(cells[at] if at < len(cells) else "")
-        if len(lines) == ROWS:
-            yield full()
-            lines, columns = [], {at: [] for at in positions}
-    if lines:
-        yield full()
+    if any(len(row) <= positions[0] or row[positions[0]] in EMPTY for row in rows):
+        kept = [at for at, row in enumerate(rows) if not _is_blank(row)]
+        rows, lines = [rows[at] for at in kept], [lines[at] for at in kept]
+    across = list(zip(*rows, strict=True))
+    nothing = ("",) * len(rows)
+    typed = not rule.thousands and not any(map(_is_number, wanted.empty))
+    columns = {}
+    for at in positions:
+        cells = across[at] if at < len(across) else nothing
+        column = _numbers(cells) if typed and at in wanted.numbers else None
+        column = _times(cells) if at in wanted.texts else column
+        columns[at] = _texts(cells, rule.decimal) if column is None else column
+    return Chunk(np.array(lines, dtype=np.int64), columns)
 
 
-def _texts(cells: list[Any], decimal: str) -> Any:
-    """A column of cells as `text` writes each, as an Arrow column."""
-    import pyarrow as pa
-
-    kinds = set(map(type, cells))
-    if datetime in kinds and kinds <= {datetime, date} and (times := _texts_of_times(cells)) is not None:
-        return times
-    return pa.array([text(cell, decimal) for cell in cells], pa.string())
-
-
-def _texts_of_times(cells: list[date]) -> Any:
-    """Times and days as `text` writes each; None where one has a zone, or is not near a whole second."""
+def _numbers(cells: Sequence[Any]) -> Any:
+    """Numbers as an Arrow column of doubles, empty cells null; None where a cell is anything else."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if any(cell.year < FOUR_DIGITS or getattr(cell, "tzinfo", None) is not None for cell in cells):
+    kinds = set(map(type, cells))
+    if kinds & {str, type(None)}:
+        cells = [None if cell in EMPTY else cell for cell in cells]
+        kinds = {*map(type, cells)} - {type(None)}
+    if not kinds <= {float, int}:
         return None
-    us = np.array(cells, dtype="datetime64[us]").astype(np.int64)
+    try:
+        column = pa.array(cells, pa.float64())
+    except pa.ArrowInvalid:  # a whole number that no double holds exactly
+        return None
+    if not pc.all(pc.is_finite(column), min_count=0).as_py():
+        return None
+    return pc.add(column, 0.0)  # a spreadsheet's -0 is 0
+
+
+def _times(cells: Sequence[Any]) -> Any:
+    """Times and days as an Arrow column of whole seconds; None where a cell is anything else, or has a zone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not set(map(type, cells)) <= {datetime, date} or not cells:
+        return None
+    moments = [datetime.combine(cell, time()) if type(cell) is date else cell for cell in cells]
+    if set(map(_ZONE, moments)) != {None}:
+        return None
+    us = pa.array(moments, pa.timestamp("us")).cast(pa.int64()).to_numpy()
     whole = (us + MICRO // 2) // MICRO
-    if (np.abs(whole * MICRO - us) > EXCEL_ROUNDED_S * MICRO).any():
+    if us.min() < FOUR_DIGITS_US or (np.abs(whole * MICRO - us) > EXCEL_ROUNDED_S * MICRO).any():
         return None
-    written = pc.strftime(pa.array(whole).cast(pa.timestamp("s")), "%Y-%m-%d %H:%M:%S")
-    return pc.replace_substring_regex(written, f"{MIDNIGHT}$", "")
+    return pc.cast(pa.array(whole), pa.timestamp("s"))
+
+
+def _texts(cells: Sequence[Any], decimal: str) -> Any:
+    """A column of cells as `text` writes each, as an Arrow column."""
+    import pyarrow as pa
+
+    if set(map(type, cells)) != {str}:
+        cells = [text(cell, decimal) for cell in cells]
+    return pa.array(cells, pa.string())
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word.replace(",", ".")))
+    except ValueError:
+        return False
 
 
 def text(cell: Any, decimal: str) -> str:
@@ -164,8 +208,15 @@ def _rounded(moment: datetime) -> datetime:
     return whole if abs((whole - moment).total_seconds()) <= EXCEL_ROUNDED_S else moment
 
 
+def _is_blank(cells: Sequence[Any]) -> bool:
+    return all(cell in EMPTY for cell in cells)
+
+
 def _matches(pattern: str, cells: Sequence[Any]) -> bool:
-    return re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
+    """Whether a row that is not blank fits a pattern."""
+    return (
+        not _is_blank(cells) and re.search(pattern, ";".join(text(cell, ".") for cell in cells)) is not None
+    )
 
 
 def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
@@ -183,6 +234,18 @@ def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
     return rows
 
 
+def _refuse_size(size: int) -> None:
+    if size > LARGEST_BYTES:
+        sizes = f"{size / 1e6:.0f} MB, and at most {LARGEST_BYTES / 1e6:.0f} MB are read"
+        raise UnreadableSheets(f"the workbook holds {sizes}; {CURE}")
+
+
+def _refuse_cells(cells: int) -> None:
+    if cells > MOST_CELLS:
+        far = f"{cells:,} cells from its first to its last, and at most {MOST_CELLS:,} are read"
+        raise UnreadableSheets(f"a sheet of the workbook spans {far}; {CURE}")
+
+
 def _open(path: Path) -> Any:
     try:
         import python_calamine
@@ -194,9 +257,18 @@ def _open(path: Path) -> Any:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST_BYTES:
-            sizes = f"{size / 1e6:.0f} MB, and at most {LARGEST_BYTES / 1e6:.0f} MB are read"
-            raise UnreadableSheets(f"the workbook holds {sizes}; {CURE}")
+                _refuse_size(size)
+                if BINARY in archive.namelist():
+                    raise UnreadableSheets(f"a binary workbook (xlsb) is not read; {CURE}")
+                _refuse_cells(most_cells(archive))
+        _refuse_size(size)
         return python_calamine.CalamineWorkbook.from_path(str(path))
-    except (zipfile.BadZipFile, OSError, ValueError, python_calamine.CalamineError) as problem:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        OSError,
+        ValueError,
+        python_calamine.CalamineError,
+    ) as problem:
         raise UnreadableSheets(f"the workbook cannot be opened ({problem}); {CURE}") from problem

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -28,11 +29,47 @@ TRIED = 20
 
 FORMATS_OF_CELLS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 """How sheets.py writes cells that hold times."""
+MIDNIGHT = " 00:00:00"
 
 ORDERS = {"d": "dmy", "m": "mdy", "Y": "ymd", "y": "ymd"}
 _DIRECTIVE = re.compile(r"%(.)")
 _MIDNIGHT = re.compile(r"(?<!\d)24:00(:00)?(?!\d)")
 _WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
+
+
+class CellTimes(Sequence[str]):
+    """Texts of times that a workbook holds as such, each written only when it is asked for.
+
+    Args:
+        seconds: Since 1970, on the local clock. [s]
+    """
+
+    def __init__(self, seconds: IntArray) -> None:
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return CellTimes(self.seconds[at])
+        return next(iter(CellTimes(self.seconds[at : at + 1])))
+
+    def __iter__(self) -> Iterator[str]:
+        import pyarrow as pa
+
+        yield from texts_of_times(pa.array(self.seconds).cast(pa.timestamp("s"))).to_pylist()
+
+
+def texts_of_times(column: Any) -> Any:
+    """An Arrow column of times as sheets.py writes cells that hold them: `FORMATS_OF_CELLS`, the second at midnight."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(pc.strftime(column, FORMATS_OF_CELLS[0]), f"{MIDNIGHT}$", "")
 
 
 class StampReader:
@@ -58,6 +95,8 @@ class StampReader:
 
         Where the layouts of several orders of day and month read all texts, `question` asks for one.
         """
+        if isinstance(texts, CellTimes):
+            return texts.seconds, np.full(len(texts), clock.LOCAL, dtype=np.int8)
         known = self._known
         fresh = [text for text in texts if text not in known]
         if len(fresh) == len(texts) and len(known) + len(fresh) > REMEMBERED:

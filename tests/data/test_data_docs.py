@@ -12,8 +12,14 @@ PAGE = (ROOT / "docs" / "reference" / "meter-files.md").read_text(encoding="utf-
 
 
 def codes_in(source: str) -> set[str]:
-    """String arguments that follow a severity in a call, or occur in a call of `report`."""
+    """Strings that follow a severity in a call or a tuple, or occur in a call of `report`."""
     codes: set[str] = set()
+    for made in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Tuple)):
+        for severity, code in pairwise(
+            one.value if isinstance(one, ast.Constant) else None for one in made.elts
+        ):
+            if severity == "warning" and isinstance(code, str):
+                codes.add(code)
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         texts = [arg.value if isinstance(arg, ast.Constant) else None for arg in call.args]
         for severity, code in pairwise(texts):

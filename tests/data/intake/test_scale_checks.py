@@ -28,7 +28,7 @@ def with_pv(data: MeterData, pv: np.ndarray) -> MeterData:
 
 
 def standby(load: np.ndarray) -> list[str]:
-    return [code for code, _ in check_standby(load, np.ones(len(load), dtype=np.bool_), 15)]
+    return [code for _, code, _ in check_standby(load, np.ones(len(load), dtype=np.bool_), 15)]
 
 
 def homes_with_pv(data: MeterData) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from datetime import UTC as UTC_ZONE
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -13,8 +14,9 @@ import pytest
 from data.errors import InvalidMeterFile
 from data.formats import load, read
 from data.recipes import sheets
+from data.recipes.stamps import texts_of_times
 from tests.kits.recipe_kit import UTC, codes, imported, own
-from tests.kits.workbook_kit import Formula, write_xlsx
+from tests.kits.workbook_kit import Cell, Formula, write_xlsx
 
 T = datetime(2026, 1, 1)
 HALF = timedelta(minutes=30)
@@ -98,7 +100,70 @@ def test_a_column_of_times_is_written_as_each_of_its_cells_is() -> None:
         T + timedelta(seconds=draw.randrange(10**9), microseconds=draw.choice(near)) for _ in range(2_000)
     ]
     times += [T, T + timedelta(hours=24), T - timedelta(microseconds=300), T.date()]
-    assert sheets._texts_of_times(times).to_pylist() == [sheets.text(time, ".") for time in times]
+    assert texts_of_times(sheets._times(times)).to_pylist() == [sheets.text(time, ".") for time in times]
     far = [*times, T + timedelta(seconds=0.3)]
-    assert sheets._texts_of_times(far) is None
+    assert sheets._times(far) is None
     assert sheets._texts(far, ".").to_pylist() == [sheets.text(time, ".") for time in far]
+    assert sheets._times([T, T.replace(tzinfo=UTC_ZONE)]) is None
+    assert sheets._times([T, T.replace(year=999)]) is None
+
+
+def test_numbers_are_those_that_their_texts_are() -> None:
+    draw = Random(11)
+    cells: list[object] = [
+        0.30000000000000004,
+        -0.0,
+        0,
+        7,
+        1e-05,
+        1e22,
+        2.0**53,
+        5e-324,
+        1.7e308,
+        "",
+        None,
+        -0.25,
+    ]
+    cells += [draw.uniform(-1, 1) * 10.0 ** draw.randrange(-9, 9) for _ in range(2_000)]
+    column = sheets._numbers(cells)
+    assert column.to_pylist() == [
+        float(text) if text else None for text in (sheets.text(c, ".") for c in cells)
+    ]
+    assert str(column[1].as_py()) == "0.0"
+    for odd in (True, float("nan"), float("inf"), "0,25", "#N/A", " ", T, T.date(), 2**53 + 1):
+        assert sheets._numbers([0.5, odd]) is None
+
+
+@pytest.mark.parametrize(
+    "file", ["", 'decimal = ","', 'decimal = ","\nthousands = "."', 'end = "^;"', 'skip = "^x"']
+)
+@pytest.mark.parametrize("value", ["", 'missing = ["-1", "?"]'])
+def test_typed_columns_are_read_as_their_texts_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, value: str
+) -> None:
+    draw = Random(f"{file}{value}")
+    odd: list[Cell] = ["", None, "0.5", "0,5", "?", -1, 1e-05, "x", 0.30000000000000004, 1234.5, 0]
+    for n in range(12):
+        rows: list[list[Cell]] = [["time", "energy"]]
+        for i in range(30):
+            kwh = draw.choice(odd) if draw.random() < n / 24 else draw.randrange(900) / 1_000
+            when: Cell = T + i * HALF
+            if draw.random() < n / 60:
+                when = draw.choice(
+                    ["", None, f"{T + i * HALF}", "x", 3.5, T + i * HALF + timedelta(seconds=0.3)]
+                )
+            rows.append([when, kwh])
+        path = write_xlsx(tmp_path / f"{n}.xlsx", {"Data": rows})
+        reader = own(file=file, value=value)
+        typed = read(path, reader, UTC)
+        with monkeypatch.context() as all_texts:
+            all_texts.setattr(sheets, "_numbers", lambda _cells: None)
+            all_texts.setattr(sheets, "_times", lambda _cells: None)
+            texts = read(path, reader, UTC)
+        assert typed.findings == texts.findings
+        assert typed.rows == texts.rows
+        assert (typed.data is None) == (texts.data is None)
+        if typed.data is not None and texts.data is not None:
+            assert imported(typed) == imported(texts)
+            assert (typed.data.quality == texts.data.quality).all()
+            assert typed.data.start_s == texts.data.start_s

@@ -14,7 +14,9 @@ from data.store.series import HomeSeries, series_of
 from tests.kits.fixture_kit import Fixture, fixtures
 from tests.kits.store_kit import files_of, imported
 
-READ = [one for one in fixtures() if "expected" in one.said and one.said["format"] in formats.FORMATS.all()]
+READ = [
+    one for one in fixtures() if "expected" in one.said and one.said.get("format") in formats.FORMATS.all()
+]
 """Those of a format that is there; a file may come before its recipe."""
 
 
