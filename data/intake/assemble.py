@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from data import clock
 from data.findings import FindingLog
 from data.intake.place import Cells, Placed
-from data.intake.raw import OTHER_LOAD, UNITS, Channel, GridReadings, Numbers
+from data.intake.raw import NOT_DEVICES, OTHER_LOAD, UNITS, Channel, GridReadings, Numbers, is_device
 from data.intake.rows import Rows
 from data.readings import (
     MEASURED,
@@ -93,7 +94,55 @@ def absent(cells: Cells, placed: Placed) -> BoolArray:
         there |= _other_parts(cells, placed)
     if placed.unknown is not None:
         there |= placed.unknown
-    return ~there
+    return ~(there | _not_begun(cells, placed))
+
+
+def _homes_apart(placed: Placed) -> BoolArray:
+    """Homes that are known without their devices, by placed rows of other channels."""
+    homes = np.zeros(len(placed.households), dtype=np.bool_)
+    for cells in placed.cells:
+        names = {channel.name for channel in cells.rows.values}
+        if OTHER_LOAD in names:  # the load is the sum of its parts
+            return np.zeros_like(homes)
+        if names & NOT_DEVICES:
+            homes |= cells.homes(len(homes))
+    return homes
+
+
+def _not_begun(cells: Cells, placed: Placed) -> BoolArray:
+    """Cells before the first reading of devices: a home had no such meter until then, and misses nothing."""
+    begun = np.zeros(placed.shape, dtype=np.bool_)
+    if not all(map(is_device, cells.rows.values)):
+        return begun
+    quality = cells.rows.quality
+    begun.ravel()[cells.cell] = True if quality is None else quality[cells.row] != MISSING
+    begun = np.logical_or.accumulate(begun, axis=0)
+    return np.asarray(~begun & begun[-1] & _homes_apart(placed), dtype=np.bool_)
+
+
+def _not_filled_yet(cells: Cells, channel: Channel, column: Numbers, placed: Placed) -> BoolArray:
+    """Rows whose cell of a device is empty because its meter begins later; the same as `_not_begun` in a column."""
+    late = np.zeros(cells.rows.count, dtype=np.bool_)
+    if not is_device(channel) or not column.empty.any():
+        return late
+    t, home = np.divmod(cells.cell, len(placed.households))
+    first = np.zeros(len(placed.households), dtype=np.int64)  # of a home without any reading none is late
+    read = ~column.empty[cells.row]
+    first[home[read]] = placed.intervals
+    np.minimum.at(first, home[read], t[read])
+    late[cells.row] = (t < first[home]) & _homes_apart(placed)[home]
+    return late
+
+
+def _report_late(cells: Cells, what: str, first: IntArray, placed: Placed, log: FindingLog) -> None:
+    """Report homes of which a device begins later than the home; `first` is its first interval, 0 where it does not."""
+
+    def describe(h: int) -> tuple[int, str, str]:
+        since = clock.shown(placed.start_s + int(first[h]) * placed.minutes * 60, placed.zone)
+        message = f"{what} has its first reading at {since}; before it counts as 0, and the home is read all the same"
+        return cells.line_of(int(first[h]) * len(first) + h), placed.households[h], message
+
+    log.add_rows("warning", "begins_late", np.flatnonzero(first), describe)
 
 
 def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
@@ -112,8 +161,18 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
     counts[cells.row] = True
     if rows.quality is not None:
         counts &= rows.quality != MISSING
+    late = _not_begun(cells, placed)
+    quality[late] = MEASURED
+    _report_late(cells, ", ".join(map(str, rows.values)), late.sum(axis=0), placed, log)
     for channel, column in rows.values.items():
         blank = _empty_cells(cells, channel, column) & counts
+        waits = _not_filled_yet(cells, channel, column, placed) & blank
+        if waits.any():
+            blank &= ~waits
+            ends = np.zeros(len(placed.households), dtype=np.int64)
+            t, home = np.divmod(cells.cell[waits[cells.row]], len(ends))
+            np.maximum.at(ends, home, t + 1)
+            _report_late(cells, str(channel), ends, placed, log)
         _report_empty(rows, channel, blank, log)
         quality.ravel()[cells.cell[blank[cells.row]]] = MISSING
     return quality

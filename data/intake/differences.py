@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.intake.raw import UNITS, Channel, IntakeLog, Numbers
+from data.intake.raw import UNITS, Channel, IntakeLog, Numbers, is_device
 from data.intake.rows import Rows
 from data.intake.steps import Lengths
 from data.intake.times import Timed
@@ -267,8 +267,15 @@ def _report_empty(
         there = np.zeros(len(rows.homes), dtype=np.bool_)
         there[home[read]] = True
         empty &= there[home]
-    message = f"{channel} is empty; the interval is marked as missing"
-    log.add_rows("warning", "empty", np.sort(table.row[empty]), rows.describe(lambda _row: message))
+    first = np.full(len(rows.homes), np.iinfo(np.int64).max)
+    np.minimum.at(first, home[read], np.flatnonzero(read))
+    early = np.zeros(rows.count, dtype=np.bool_)
+    early[table.row] = (np.arange(len(home)) < first[home]) & is_device(channel)
+
+    def describe(row: int) -> str:
+        return f"{channel} is empty; {'it has no reading yet' if early[row] else 'the interval is marked as missing'}"
+
+    log.add_rows("warning", "empty", np.sort(table.row[empty]), rows.describe(describe))
 
 
 def _rows(table: Timed, channel: Channel, found: IntArray) -> Timed:

@@ -58,6 +58,9 @@ StampEnd = Literal["start", "end"]
 OTHER_LOAD = "other load"
 """Channel of the load that no other channel holds; no column of a file can be called so by chance."""
 
+NOT_DEVICES = frozenset(("import", "export", "net", "load", "pv", "battery", OTHER_LOAD))
+"""Channels without which the load of a home is not known; any other is a device, a part of the load beside them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hints:
@@ -119,6 +122,11 @@ class Channel:
 
     def __str__(self) -> str:
         return self.label or (f"{self.name}.{self.part}" if self.part else self.name)
+
+
+def is_device(channel: Channel) -> bool:
+    """Whether a channel is a whole device: a part of one says nothing of when the device begins."""
+    return channel.name not in NOT_DEVICES and not channel.part
 
 
 @dataclass(frozen=True, slots=True, eq=False)

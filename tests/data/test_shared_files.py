@@ -151,7 +151,7 @@ def nem12(path: Path) -> Holds:
 
 def opsd(path: Path) -> Holds:
     """Counters: an interval counts where both ends were read; where a register was empty and then shows what it showed
-    before, nothing went through. A home is missing while one of its registers is, also before it was installed."""
+    before, nothing went through. A home is missing while one of its registers is, but for a device before it was installed."""
     header, *rows = cells(path)
     sums, missing = {}, set()
     for c, name in enumerate(header[2:-1], start=2):
@@ -160,7 +160,9 @@ def opsd(path: Path) -> Holds:
             (b - a for a, b in pairwise(column) if a is not None and b is not None), Decimal()
         )
         read = [t for t, value in enumerate(column) if value is not None]
-        missing |= set(range(read[0])) | set(range(read[-1], len(rows) - 1))
+        is_device = not name.endswith(("grid_import", "grid_export", "pv"))
+        missing |= set() if is_device else set(range(read[0]))
+        missing |= set(range(read[-1], len(rows) - 1))
         for t, later in pairwise(read):
             if later > t + 1 and column[t] != column[later]:
                 missing |= set(range(t, later))
