@@ -14,7 +14,7 @@ MOST_ROWS, MOST_COLUMNS = 1 << 20, 1 << 14
 """A sheet has no more; what names a cell beyond is no cell."""
 
 NO_VALUE = "formula without a stored value"
-"""Stands in a cell whose value was never computed: a program wrote the workbook, which no spreadsheet saved since."""
+"""Replaces a cell whose value was never computed: a program wrote the workbook, which no spreadsheet saved since."""
 
 BOOK, RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
 

@@ -140,7 +140,7 @@ def _with_words(rows: list[list[Any]], marks: Marks) -> list[list[Any]]:
 def _note_hidden(
     book: Any, header: Header, marks: Marks, below: range, wanted: Wanted, log: IntakeLog
 ) -> None:
-    """Note what a person who looks at the sheet does not see; its name may be a meter's number, and is left out."""
+    """Note what a person who considers the sheet does not see; its name may be a meter's number, and is left out."""
     visible = {str(one.name): str(one.visible).endswith("Visible") for one in book.sheets_metadata}
     if not visible.get(str(header.line.sheet), True):
         log.notes.append("the sheet that is read is hidden in the workbook")
