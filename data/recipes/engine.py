@@ -103,6 +103,8 @@ class Engine:
             log.add("error", problem.code, problem.says, line=header.line.row + 1)
         if plan.problems or log.questions:
             return
+        if found.book and recipe.file.sheet is None:
+            self._report_others(found.path, header, log)
         reader = RowReader(recipe, header, plan, facts, hints, log, found.book)
         for chunk in self._chunks(found, header, reader.wanted, hints, log):
             log.rows = (log.rows or 0) + len(chunk.line)
@@ -111,13 +113,31 @@ class Engine:
                 return
             yield from readings
 
+    def _report_others(self, path: Path, header: Header, log: IntakeLog) -> None:
+        """Say which sheets of a workbook could be read too, such as those of other months or meters.
+
+        They are counted: the name of a sheet may be the number of a meter.
+        """
+        names = sheets.names(path)
+        others = [line for line in sheets.heads(path) if line.sheet != header.line.sheet]
+        heads = [one for line in others if (one := self._matcher.match(line)) and not one.lacking]
+        places = sorted({names.index(str(head.line.sheet)) + 1 for head in heads})
+        if places:
+            listed = ", ".join(map(str, places))
+            mine = names.index(str(header.line.sheet)) + 1
+            cure = "save each as a file of its own, or name one in [file] sheet of a recipe"
+            message = (
+                f"only sheet {mine} of the workbook is read; of the same columns: sheet {listed}; {cure}"
+            )
+            log.add("warning", "other_sheets", message, count=len(places))
+
     def _chunks(
         self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog
     ) -> Iterator[Chunk]:
         rule = self.recipe.file
         if found.book:
             try:
-                yield from sheets.chunks(found.path, header, rule, wanted)
+                yield from sheets.chunks(found.path, header, rule, wanted, log)
             except sheets.UnreadableSheets as problem:
                 log.add("error", "unreadable", str(problem))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from data.errors import MissingPackage
+from data.intake.raw import IntakeLog
 from data.recipes.header import SEARCHED, Header, Line
 from data.recipes.model import FileRule
+from data.recipes.sheet_marks import Marks, marks_of
 from data.recipes.stamps import EXCEL_ROUNDED_S, MIDNIGHT
 from data.recipes.text import Chunk, Wanted
 
@@ -72,12 +75,17 @@ def _heads(path: Path, _changed_ns: int, _size: int) -> tuple[Line, ...]:
     lines = []
     for name in book.sheet_names:
         for row, values in enumerate(_rows(book, name, SEARCHED)):
-            names = [text(cell, ".") for cell in values]
-            while names and not names[-1]:
-                names.pop()
-            if len(names) > 1:
-                lines.append(Line(row, "", tuple(names), name))
+            cells = [text(cell, ".") for cell in values]
+            while cells and not cells[-1]:
+                cells.pop()
+            if len(cells) > 1:
+                lines.append(Line(row, "", tuple(cells), name))
     return tuple(lines)
+
+
+def names(path: Path) -> list[str]:
+    """Names of all sheets, in the order of the workbook."""
+    return list(_open(path).sheet_names)
 
 
 def preamble(path: Path, header: Header) -> list[str]:
@@ -87,10 +95,16 @@ def preamble(path: Path, header: Header) -> list[str]:
     return [";".join(text(cell, ".") for cell in row) for row in rows]
 
 
-def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted) -> Iterator[Chunk]:
-    """Rows below the header, in the order of the sheet; columns of times or numbers alone are typed, others texts."""
+def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, log: IntakeLog) -> Iterator[Chunk]:
+    """Rows below the header, in the order of the sheet; columns of times or numbers alone are typed, others texts.
+
+    What the sheet hides is read as all else, and noted.
+    """
     first = header.line.row + 1 + rule.units_row
-    rows = _rows(_open(path), str(header.line.sheet))[first:]
+    sheet = str(header.line.sheet)
+    book, marks = _open(path), _marks(path, sheet)
+    rows = _with_words(_rows(book, sheet), marks)[first:]
+    _note_hidden(book, header, marks, range(first, first + len(rows)), wanted, log)
     if rule.end is not None:
         rows = rows[: next((at for at, cells in enumerate(rows) if _matches(rule.end, cells)), len(rows))]
     lines = list(range(first + 1, first + 1 + len(rows)))
@@ -103,13 +117,48 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted) -> Iterat
             yield chunk
 
 
+def _marks(path: Path, sheet: str) -> Marks:
+    try:
+        return marks_of(path, sheet)
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as problem:
+        raise UnreadableSheets(f"the sheet {sheet!r} cannot be unpacked ({problem}); {CURE}") from problem
+
+
+def _with_words(rows: list[list[Any]], marks: Marks) -> list[list[Any]]:
+    """The rows of a sheet with what the reader leaves out: a cell that has an error or no value is not an empty one."""
+    width = len(rows[0]) if rows else 0
+    for (row, at), word in marks.texts.items():
+        rows += [[""] * width for _ in range(len(rows), row + 1)]
+        if at < width:
+            rows[row][at] = word
+    return rows
+
+
+def _note_hidden(
+    book: Any, header: Header, marks: Marks, below: range, wanted: Wanted, log: IntakeLog
+) -> None:
+    """Note what is not shown to whoever opens the sheet; its name may be a meter's number, and is left out."""
+    visible = {str(one.name): str(one.visible).endswith("Visible") for one in book.sheets_metadata}
+    if not visible.get(str(header.line.sheet), True):
+        log.notes.append("the sheet that is read is hidden in the workbook")
+    if hidden := [row for row in marks.rows if row in below]:
+        rows = f"{len(hidden)} hidden rows of the sheet, the first of them row {hidden[0] + 1},"
+        log.notes.append(f"{rows} are read as the others")
+    read = sorted({*wanted.texts, *wanted.numbers})
+    if columns := [header.name(at) for at in read if any(a <= at <= b for a, b in marks.columns)]:
+        listed = ", ".join(map(repr, columns))
+        log.notes.append(f"hidden columns of the sheet are read as the others: {listed}")
+
+
 def _chunk(rows: list[list[Any]], lines: list[int], rule: FileRule, wanted: Wanted) -> Chunk:
     """Some rows of a sheet without those that are blank."""
     positions = (*wanted.texts, *wanted.numbers)
-    if any(len(row) <= positions[0] or row[positions[0]] in EMPTY for row in rows):
+    across = list(zip(*rows, strict=True))
+    some = across[positions[0]] if positions[0] < len(across) else ("",)
+    if any(empty in some for empty in EMPTY):
         kept = [at for at, row in enumerate(rows) if not _is_blank(row)]
         rows, lines = [rows[at] for at in kept], [lines[at] for at in kept]
-    across = list(zip(*rows, strict=True))
+        across = list(zip(*rows, strict=True))
     nothing = ("",) * len(rows)
     typed = not rule.thousands and not any(map(_is_number, wanted.empty))
     columns = {}

@@ -1,4 +1,4 @@
-"""Workbooks for tests: an xlsx file out of rows of texts, numbers, times and formulas."""
+"""Workbooks for tests: an xlsx or ods file out of rows of texts, numbers, times and formulas; changes of its XML."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EPOCH = datetime(1899, 12, 30)
 
 @dataclass(frozen=True)
 class Formula:
-    """A cell that is computed, and the value that was stored with it."""
+    """A cell that is computed, and the value that was stored with it; None where no program computed it."""
 
     text: str
-    value: float
+    value: float | None
 
 
 Cell = str | float | datetime | Formula | None
@@ -80,5 +80,65 @@ def _cell(place: str, cell: Cell) -> str:
         days = (cell - _EPOCH).total_seconds() / 86_400
         return f'<c r="{place}" s="1"><v>{days!r}</v></c>'
     if isinstance(cell, Formula):
-        return f'<c r="{place}"><f>{escape(cell.text)}</f><v>{cell.value!r}</v></c>'
+        value = "" if cell.value is None else repr(cell.value)
+        return f'<c r="{place}"><f>{escape(cell.text)}</f><v>{value}</v></c>'
     return f'<c r="{place}"><v>{cell!r}</v></c>'
+
+
+def edited(path: Path, *changes: tuple[str, str], member: str = "xl/worksheets/sheet1.xml") -> Path:
+    """Replace texts of a member of a workbook, each of which must be there."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name).decode() for name in archive.namelist()}
+    for old, new in changes:
+        assert old in members[member], f"{old} is not in {member}"
+        members[member] = members[member].replace(old, new)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return path
+
+
+_OASIS = "urn:oasis:names:tc:opendocument:xmlns"
+_ODS = "application/vnd.oasis.opendocument.spreadsheet"
+
+
+def write_ods(path: Path, sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> Path:
+    """Write an OpenDocument workbook of the same rows."""
+    tables = "".join(
+        f'<table:table table:name="{escape(name)}">{"".join(map(_ods_row, rows))}</table:table>'
+        for name, rows in sheets.items()
+    )
+    content = (
+        f'<office:document-content xmlns:office="{_OASIS}:office:1.0" xmlns:table="{_OASIS}:table:1.0"'
+        f' xmlns:text="{_OASIS}:text:1.0" office:version="1.2">'
+        f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body></office:document-content>"
+    )
+    manifest = (
+        f'<manifest:manifest xmlns:manifest="{_OASIS}:manifest:1.0" manifest:version="1.2">'
+        f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{_ODS}"/>'
+        '<manifest:file-entry manifest:full-path="content.xml" manifest:media-type="text/xml"/></manifest:manifest>'
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", _ODS)
+        archive.writestr("META-INF/manifest.xml", f"{_HEAD}{manifest}")
+        archive.writestr("content.xml", f"{_HEAD}{content}")
+    return path
+
+
+def _ods_row(row: Sequence[Cell]) -> str:
+    return f"<table:table-row>{''.join(map(_ods_cell, row)) or '<table:table-cell/>'}</table:table-row>"
+
+
+def _ods_cell(cell: Cell) -> str:
+    if cell is None:
+        return "<table:table-cell/>"
+    if isinstance(cell, str):
+        kind, shown = 'office:value-type="string"', f"<text:p>{escape(cell)}</text:p>"
+    elif isinstance(cell, datetime):
+        kind, shown = f'office:value-type="date" office:date-value="{cell.isoformat()}"', ""
+    elif isinstance(cell, Formula):
+        stored = "" if cell.value is None else f' office:value-type="float" office:value="{cell.value!r}"'
+        kind, shown = f'table:formula="of:={escape(cell.text)}"{stored}', ""
+    else:
+        kind, shown = f'office:value-type="float" office:value="{cell!r}"', ""
+    return f"<table:table-cell {kind}>{shown}</table:table-cell>"
