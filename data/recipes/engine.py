@@ -15,7 +15,8 @@ from data.recipes.header import SEPARATORS, Header, Matcher, lines_of_text
 from data.recipes.model import Recipe
 from data.recipes.plan import Facts, facts_of, plan_of
 from data.recipes.rows import RowReader
-from data.recipes.text import Chunk, TextTable, Wanted, asks_encoding, encoding_of, head_text
+from data.recipes.text import Chunk, TextTable, Wanted, asks_encoding, encoding_of, head_text, said_separator
+from data.recipes.totals import Totals
 
 TEXTS = (".csv", ".txt", ".tsv", ".dat")
 BOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -106,7 +107,7 @@ class Engine:
         if found.book and recipe.file.sheet is None:
             self._report_others(found.path, header, log)
         reader = RowReader(recipe, header, plan, facts, hints, log, found.book)
-        for chunk in self._chunks(found, header, reader.wanted, hints, log):
+        for chunk in self._chunks(found, header, reader.wanted, hints, log, Totals(recipe, plan)):
             log.rows = (log.rows or 0) + len(chunk.line)
             readings = list(reader.read(chunk))
             if reader.refused or log.questions:
@@ -132,7 +133,7 @@ class Engine:
             log.add("warning", "other_sheets", message, count=len(places))
 
     def _chunks(
-        self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog
+        self, found: Found, header: Header, wanted: Wanted, hints: Hints, log: IntakeLog, totals: Totals
     ) -> Iterator[Chunk]:
         rule = self.recipe.file
         if found.book and self.recipe.blocks is not None:
@@ -149,7 +150,11 @@ class Engine:
         encoding = encoding_of(found.path, rule, hints)
         assert encoding is not None, "it was asked for"
         try:
-            yield from TextTable(found.path, encoding, header, rule, self.recipe.blocks).chunks(wanted, log)
+            table = TextTable(found.path, encoding, header, rule, self.recipe.blocks)
+            for chunk in table.chunks(wanted, log):
+                totals.add(chunk)
+                yield chunk
+            totals.compare(table.footer, log)
         except UnicodeError as problem:
             message = f"the file cannot be read as {encoding} ({problem}); name its encoding, --encoding"
             log.add("error", "unreadable", message)
@@ -184,7 +189,7 @@ class Engine:
         if b"\0" in head[:1024] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
             return Found(path, None, Facts(), problem="the file is no text")
         text = head_text(head, recipe.file.encoding)
-        separator = recipe.file.separator
+        separator = recipe.file.separator or said_separator(text)
         header = self._matcher.find(lines_of_text(text, (separator,) if separator else SEPARATORS))
         above = text.split("\n", header.line.row)[: header.line.row] if header else []
         return Found(path, header, facts_of(recipe.preamble, [line.rstrip("\r") for line in above]))

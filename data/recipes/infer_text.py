@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from data.recipes.text import MARKS
+from data.recipes.text import MARKS, said_separator
 
 Value = TypeVar("Value", covariant=True)
 
@@ -106,7 +106,7 @@ def grid_of(text: str, complete: bool, tail: str = "") -> Grid | None:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not complete:
         text = text[: text.rfind("\n") + 1]
-    said = _said_separator(text)
+    said = said_separator(text)
     separator = Conclusion(said, 1.0, "the first line says so") if said else separator_of(text)
     if separator is None:
         return None
@@ -116,11 +116,6 @@ def grid_of(text: str, complete: bool, tail: str = "") -> Grid | None:
         tail = tail.replace("\r\n", "\n").replace("\r", "\n")
         last, _ = _cells(tail[tail.find("\n") + 1 :], separator.value, skip_first=False)
     return Grid(rows, lines, last, None, separator)
-
-
-def _said_separator(text: str) -> str | None:
-    first = text.split("\n", 1)[0].strip().strip('"').lower()
-    return first[4] if first.startswith("sep=") and len(first) == 5 else None
 
 
 def separator_of(text: str) -> Conclusion[str] | None:

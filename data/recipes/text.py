@@ -21,6 +21,9 @@ from data.recipes.header import Header, cells
 from data.recipes.model import BlockRule, FileRule
 from market.units import IntArray
 
+FOOTER_CHARS = 1 << 12
+"""Of what is below a table so much is kept, for its totals."""
+
 BLOCK_CHARS = 1 << 24
 """A block holds about 16 MB: some hundred thousand rows."""
 
@@ -102,6 +105,12 @@ def head_text(head: bytes, encoding: str | None) -> str:
         return head.decode(encoding or "cp1252", errors="replace")
 
 
+def said_separator(text: str) -> str | None:
+    """The separator that a first line such as `sep=;` states, as Excel understands it."""
+    first = text.split("\n", 1)[0].strip("\ufeff \r").strip('"').lower()
+    return first[4] if first.startswith("sep=") and len(first) == 5 else None
+
+
 class TextTable:
     """A text file whose header is known.
 
@@ -111,6 +120,9 @@ class TextTable:
         header: Its header.
         rule: How the table lies in it.
         blocks: How a title between the rows is known.
+
+    Attributes:
+        footer: Lines below the table and their cells, once all rows are read.
     """
 
     def __init__(
@@ -118,6 +130,7 @@ class TextTable:
     ) -> None:
         self._blocks = Blocks(blocks) if blocks else None
         self.path, self.encoding, self.header, self.rule = path, encoding, header, rule
+        self.footer: list[tuple[int, list[str]]] = []
         self._width = len(header.line.names)
         self._skip = re.compile(rule.skip, re.M) if rule.skip else None
         self._skipped = re.compile(rf"^(?=.*?(?:{rule.skip})).*$", re.M) if rule.skip else None
@@ -143,7 +156,9 @@ class TextTable:
                 block = file.read(BLOCK_CHARS)
                 text, rest = self._whole_lines(rest + block, last=not block)
                 if text:
-                    text, ended = self._cut(self._titled(text, line))
+                    text, below = self._cut(self._titled(text, line))
+                    if ended := below is not None:
+                        self._keep_footer(f"{below}{rest}", line + text.count("\n"))
                     if '"' in text and not _quotes_close_on_their_line(text):
                         after = line + text.count("\n")
                         remainder = "" if ended else self._cut(self._titled(rest + file.read(), after))[0]
@@ -167,14 +182,19 @@ class TextTable:
         cut = len(text) if last else text.rfind("\n") + 1
         return text[:cut], text[cut:]
 
-    def _cut(self, text: str) -> tuple[str, bool]:
-        """Blank the lines that are no readings, and cut a footer off; and whether there was one."""
-        ended = False
+    def _cut(self, text: str) -> tuple[str, str | None]:
+        """Blank the lines that are no readings, and cut a footer off; and what is below, None without a footer."""
+        below = None
         if self._end and (found := self._end.search(text)):
-            text, ended = text[: text.rfind("\n", 0, found.start()) + 1], True
+            cut = text.rfind("\n", 0, found.start()) + 1
+            text, below = text[:cut], text[cut : cut + FOOTER_CHARS]
         if self._skip and self._skipped and self._skip.search(text):
             text = self._skipped.sub("", text)
-        return text, ended
+        return text, below
+
+    def _keep_footer(self, text: str, line: int) -> None:
+        kept, separator = text[:FOOTER_CHARS].split("\n"), self.header.line.separator
+        self.footer = [(line + i, cells(one.rstrip("\r"), separator)) for i, one in enumerate(kept)]
 
     def _by_arrow(self, text: str, line: int, wanted: Wanted, log: IntakeLog) -> Chunk:
         import pyarrow as pa

@@ -208,7 +208,9 @@ def _home(
         compared.append(appended(total, part, options.prefer, zone))
         total = placed([*rows_of(total), *compared[-1].rows], total.minutes)
     result = appended(old, total, options.prefer, zone)
-    return Joined(total, ("continued",) if compared else ()), _with(result, compared)
+    kinds = {frozenset(part.energy) for part in parts}
+    how = ("beside",) * (len(kinds) > 1) + ("continued",) * (len(parts) > len(kinds))
+    return Joined(total, how), _with(result, compared)
 
 
 def _with(result: Appended, compared: Sequence[Appended]) -> Appended:

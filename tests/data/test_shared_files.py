@@ -151,7 +151,8 @@ def nem12(path: Path) -> Holds:
 
 def opsd(path: Path) -> Holds:
     """Counters: an interval counts where both ends were read; where a register was empty and then shows what it showed
-    before, nothing went through. A home is missing while a register is; a device is 0 before it was installed."""
+    before, nothing went through. A home is missing while one of its meters is, but for a device before its first
+    reading."""
     header, *rows = cells(path)
     sums, missing = {}, set()
     for c, name in enumerate(header[2:-1], start=2):

@@ -53,7 +53,9 @@ def test_the_energy_of_each_day_is_kept_to_the_wh(
     days = np.datetime64(first) + np.arange(len(wh) + 1)
     rows = [f"{day} 00:00,a,{i / 1000:.3f},{e / 1000:.3f}" for day, (i, e) in zip(days, wh, strict=False)]
     reading = plain(tmp_path_factory.mktemp("days"), rows, profile, zone)
-    if "cumulative" in codes(reading):  # totals that only rise may be a counter's, and a counter is not spread
+    if "cumulative" in codes(
+        reading
+    ):  # totals that only rise may be a counter's, and a counter is not spread
         assert any(len(total) > 1 and (np.diff(total) >= 0).mean() > 0.9 for total in zip(*wh, strict=True))
         return
     data = reading.data

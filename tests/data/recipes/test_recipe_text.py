@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from data.formats import load, recognise
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog
 from data.recipes import text
 from tests.kits.recipe_kit import UTC, codes, given, imported, own, try_text
 
+ROOT = Path(__file__).resolve().parents[3]
 ROWS = "2026-01-01 00:00,0.1\n2026-01-01 00:30,0.2\n2026-01-01 01:00,0.3\n"
 PLAIN = f"time,energy\n{ROWS}"
 
@@ -194,3 +196,21 @@ def test_a_large_file_is_read_in_bounded_memory(tmp_path: Path, monkeypatch: pyt
 def test_a_file_of_bytes_is_no_table(tmp_path: Path) -> None:
     reading = try_text(tmp_path / "m.csv", b"time,energy\n\0\0\0\n", own())
     assert codes(reading) == {"unreadable"}
+
+
+@pytest.mark.parametrize("first", ["sep=,", "SEP=,", '"sep=,"', "sep=,\r", "\ufeffsep=,"])
+def test_a_first_line_that_states_the_separator_is_no_row(tmp_path: Path, first: str) -> None:
+    said = f"{first}\n{PLAIN}"
+    assert text.said_separator(said) == ","
+    assert imported(try_text(tmp_path / "m.csv", said, own())) == [100, 200, 300]
+    other = said.replace("sep=,", "sep=|").replace("SEP=,", "sep=|")  # no line is cut at another sign
+    assert codes(try_text(tmp_path / "m.csv", other, own())) == {"wrong_header"}
+
+
+def test_a_file_that_states_its_separator_is_read_by_the_recipe_that_knows_it(tmp_path: Path) -> None:
+    known = next((ROOT / "tests/data/meters/fluvius_nl_2021").glob("*.csv"))
+    path = given(tmp_path / known.name, b"sep=;\r\n" + known.read_bytes())
+    assert recognise(path).name == recognise(known).name
+    found, wanted = load(path), load(known)
+    assert (found.import_wh == wanted.import_wh).all()
+    assert (found.export_wh == wanted.export_wh).all()

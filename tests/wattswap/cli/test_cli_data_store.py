@@ -381,3 +381,18 @@ def test_a_folder_that_cannot_be_written_is_named(
         assert f"{out}/lock: Permission denied" in done.err
     assert not Path("new").exists()
     assert call(capsys, "data", "show", gappy).code == 0, "a reader needs no right to write"
+
+
+def test_files_of_import_and_of_export_of_one_meter_are_said_to_be_beside_each_other(capsys: Capture) -> None:
+    head = "From (date);From (time);Until (date);Until (time);EAN code;Meter;Meter type;Register;Volume;Unit"
+    head += ";Validation status;Description"
+    for name, register in (("in", "Offtake Day"), ("out", "Injection Day")):
+        rows = [
+            f'22/06/2025;0{h}:00:00;22/06/2025;0{h + 1}:00:00;="{EAN}";1SAG1;Digital meter;{register};0,{h}00;kWh;Read;'
+            for h in range(1, 5)
+        ]
+        Path(f"{name}.csv").write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    done = call(capsys, "data", "import", "in.csv", "out.csv", "--out", "s")
+    assert done.code == 0, done.err
+    assert "home-1: 2 files, channels beside each other" in done.out
+    assert "one after the other" not in done.out
