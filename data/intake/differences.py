@@ -94,6 +94,7 @@ def _intervals(
     if not len(found):
         return None
     found = found[np.lexsort((found[:, START], home[found[:, LAST]]))]
+    found[:, START] += channel.read_after * 60
     return _rows(table, channel, found), found[:, MINUTES]
 
 
@@ -292,9 +293,11 @@ def _rows(table: Timed, channel: Channel, found: IntArray) -> Timed:
         ),
         home=source.home[at],
         homes=source.homes,
-        values={replace(channel, unit="Wh", kind="interval", label=str(channel)): energy},
+        values={replace(channel, unit="Wh", kind="interval", label=str(channel), read_after=0): energy},
         quality=found[:, FLAG].astype(np.uint8),
         ends=False,
         revision=None,
     )
-    return Timed(whole, np.arange(len(at)), found[:, START], table.unknown)
+    after_s = channel.read_after * 60
+    unknown = tuple(replace(u, begin_s=u.begin_s + after_s, end_s=u.end_s + after_s) for u in table.unknown)
+    return Timed(whole, np.arange(len(at)), found[:, START], unknown)

@@ -142,9 +142,16 @@ def _windows(stamps: IntArray, zone: ZoneInfo) -> tuple[Window, ...]:
 
 
 def _ends_inside(local_s: IntArray, window: Window) -> bool:
-    """Whether the first pass ends at 03:00 and not, as clocks go back then, at 02:00."""
-    last = int((local_s == window.begin_s + window.length_s).sum())
-    return last > 1 and last > int((local_s == window.begin_s).sum())
+    """Whether the first pass ends at 03:00 and not, as clocks go back then, at 02:00.
+
+    Where most stamps of the hour come once, the file has one pass, and a 03:00 that comes twice is a row repeated.
+    """
+    end_s = window.begin_s + window.length_s
+    last = int((local_s == end_s).sum())
+    if last <= 1 or last <= int((local_s == window.begin_s).sum()):
+        return False
+    times = np.unique(local_s[(local_s > window.begin_s) & (local_s < end_s)], return_counts=True)[1]
+    return not len(times) or 2 * int((times == 1).sum()) <= len(times)
 
 
 def _keys(values: Sequence[FloatArray], rows: IntArray) -> list[tuple[str, ...]]:

@@ -266,6 +266,9 @@ def _on_one_grid(spans: list[_Span], minutes: int, zone: ZoneInfo | None, log: I
     for span in spans:
         table, length = span.table, span.length
         length = np.where(length > 0, length, minutes)
+        longest_s = int(length.max(initial=0)) * 60
+        unknown = tuple(one.of_intervals(table.rows.ends, longest_s) for one in table.unknown)
+        table = Timed(table.rows, table.row, table.utc, unknown)
         start = table.utc - length * 60 if table.rows.ends else span.start
         if (length == minutes).all():
             off = start % whole != phase_s
@@ -358,8 +361,11 @@ def _placed(
     )
     stretches = {s for table, _, _ in found for s in table.unknown}
     unknown = np.zeros((intervals, len(households)), dtype=np.bool_) if stretches else None
-    for home, begin, end in stretches:
-        if unknown is not None and used[home]:
-            first_t, last_t = ((s - start_s) // (minutes * 60) for s in (begin, end))
-            unknown[max(first_t, 0) : max(last_t, 0), column[home]] = True
+    for one in stretches:
+        if unknown is not None and used[one.home]:
+            first_t, last_t = (
+                (one.begin_s - start_s) // (minutes * 60),
+                -((start_s - one.end_s) // (minutes * 60)),
+            )
+            unknown[max(first_t, 0) : max(last_t, 0), column[one.home]] = True
     return Placed(start_s, minutes, intervals, households, cells, zone, given, unknown)

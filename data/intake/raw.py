@@ -112,6 +112,8 @@ class Channel:
         kind: Energy or mean power of an interval, or a "counter" of energy, read at the instant of the stamp.
         label: What the file calls it, for messages; the name where left out.
         part: Which tariff, phase or inverter it is; the parts of a channel are summed, each counter by itself before.
+        read_after: How long after its stamp a counter is read: the length of the interval whose start its stamp names,
+            in a source that gives the last reading of each interval. [min]
     """
 
     name: str
@@ -119,6 +121,7 @@ class Channel:
     kind: Kind = "interval"
     label: str = ""
     part: str = ""
+    read_after: int = 0
 
     def __str__(self) -> str:
         return self.label or (f"{self.name}.{self.part}" if self.part else self.name)

@@ -108,8 +108,9 @@ class Spilled:
             if one not in self.first_line and (kind == one).any():
                 self.first_line[one] = int(chunk.line[np.argmax(kind == one)])
         readable = chunk.stamp.seconds[kind != clock.UNREADABLE]
-        self.first_s = min(self.first_s, int(readable.min(initial=self.first_s)))
-        self.last_s = max(self.last_s, int(readable.max(initial=self.last_s)))
+        read_after = {channel.read_after * 60 for channel in chunk.values}
+        self.first_s = min(self.first_s, int(readable.min(initial=self.first_s)) + min(read_after))
+        self.last_s = max(self.last_s, int(readable.max(initial=self.last_s)) + max(read_after))
         self.ends &= chunk.stamp_is == "end" and all(c.kind == "interval" for c in chunk.values)
         self.counters &= all(channel.kind == "counter" for channel in chunk.values)
 

@@ -23,6 +23,34 @@ LOOKED_AT = 20
 """The clock of a file is found from its first homes."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Unknown:
+    """A stretch of which a file has rows, but does not show which.
+
+    Args:
+        home: The home.
+        begin_s: Its begin. [s since 1970]
+        end_s: Its end. [s since 1970]
+        late: Whether rows are stamped from just after its begin up to its end, so that it is full of intervals whose
+            ends they name; else they are stamped from its begin up to just before its end.
+    """
+
+    home: int
+    begin_s: int
+    end_s: int
+    late: bool = False
+
+    def of_intervals(self, ends: bool, length_s: int) -> Unknown:
+        """The same of the intervals that the stamps name by their ends, if they do, or by their starts.
+
+        Args:
+            ends: Whether stamps name ends.
+            length_s: Length of the intervals. [s]
+        """
+        before_s = length_s if ends and not self.late else 0
+        return Unknown(self.home, self.begin_s - before_s, self.end_s - before_s)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Timed:
     """Rows that count, by home and time.
@@ -32,13 +60,13 @@ class Timed:
         row: Those that count.
         utc: Their instants: of the end of an interval where `rows.ends`, else of its start or of a counter's reading.
             [s since 1970]
-        unknown: Stretches of which the file has rows, but does not show which: home, begin and end [s since 1970].
+        unknown: Stretches of which the file has rows, but does not show which.
     """
 
     rows: Rows
     row: IntArray
     utc: IntArray
-    unknown: tuple[tuple[int, int, int], ...] = ()
+    unknown: tuple[Unknown, ...] = ()
 
     @property
     def home(self) -> IntArray:
@@ -74,7 +102,7 @@ def timed(rows: Rows, good: BoolArray, zone: ZoneInfo | None, log: IntakeLog) ->
 
 def _instants(
     rows: Rows, good: BoolArray, zone: ZoneInfo | None, log: IntakeLog
-) -> tuple[IntArray, BoolArray, bool, tuple[tuple[int, int, int], ...]]:
+) -> tuple[IntArray, BoolArray, bool, tuple[Unknown, ...]]:
     """Return UTC of each row, the rows that have one, whether stamps are local, and what is unknown."""
     kind = rows.stamp.kind
     form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
@@ -159,7 +187,7 @@ def _standard(zone: ZoneInfo, window: Window) -> str:
 
 def _report_passes(
     rows: Rows, at: IntArray, found: Passes, zone: ZoneInfo, log: IntakeLog
-) -> tuple[tuple[int, int, int], ...]:
+) -> tuple[Unknown, ...]:
     """Report rows whose pass is not known; return the stretches that are unknown therefore."""
     if found.edges:
         _note(
@@ -172,7 +200,7 @@ def _report_passes(
     cure = "sort the file by time, or export it with UTC offsets"
     report(rows, log, "wrong_order", undecided, lambda row: f"{rows.stamp.text(row)} {cause}; {cure}")
     seconds, home = rows.stamp.seconds[at], rows.home[at]
-    unknown: set[tuple[int, int, int]] = set()
+    unknown: set[Unknown] = set()
     for window in found.twice:
         shift = 1 if rows.ends else 0
         alone = (found.known == ALONE) & (window.holds(seconds) | window.holds(seconds - shift))
@@ -180,7 +208,9 @@ def _report_passes(
             continue
         homes = np.unique(home[alone]).tolist()
         change = window.change_s
-        unknown |= {(h, change - window.length_s, change + window.length_s) for h in homes}
+        late = {int(h) for h in home[alone & ~window.holds(seconds)]}
+        length = window.length_s
+        unknown |= {Unknown(h, change - length, change + length, h in late) for h in homes}
         row = int(at[np.argmax(alone)])
         several = f" of {len(homes)} homes" if len(homes) > 1 else ""
         log.add(

@@ -27,7 +27,8 @@ _NEAR_A_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _NO_READING = re.compile(
-    r"[^\w\s]{1,4}|[-+]?inf(inity)?|#?nan|#?n/?a|null|none|nil|missing|error|#[a-z0/]+[!?]|formula without a stored value",
+    r"[^\w\s]{1,4}|[-+]?inf(inity)?|#?nan|#?n/?a|null|none|nil|missing|error|#[a-z0/]+[!?]"
+    r"|formula without a stored value",
     re.I,
 )
 

@@ -140,7 +140,7 @@ class Matcher:
             header = self.match(line)
             if header is None:
                 continue
-            header = _with_nameless(header, lines)
+            header = header if self.recipe.file.nameless else _with_nameless(header, lines)
             if not header.lacking:
                 return header
             if best is None or len(header.lacking) < len(best.lacking):

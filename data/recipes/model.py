@@ -32,6 +32,7 @@ class FileRule:
         end: Pattern of the first line of a footer.
         skip: Pattern of lines that are no readings.
         sheet: Sheet of a workbook; the first one that has the header where left out.
+        nameless: Whether columns without a name may hold something, and are not read.
         folder: Whether a folder of files of this layout, as one for each phase, is read as one.
     """
 
@@ -44,6 +45,7 @@ class FileRule:
     end: str | None = None
     skip: str | None = None
     sheet: str | None = None
+    nameless: bool = False
     folder: bool = False
 
 
@@ -89,6 +91,7 @@ class ValueRule:
         by: Role of the column whose words choose the channel.
         channels: Channel of each word.
         kind: Energy or mean power of an interval, or readings of a counter.
+        read_after: How long after its stamp a counter is read. [min]
         factor: What a number is multiplied by.
         factor_column: Role of a column that holds a further factor.
         sign: 1, or -1 where the sign of the numbers is turned.
@@ -104,6 +107,7 @@ class ValueRule:
     by: Role | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
     kind: Kind = "interval"
+    read_after: int = 0
     factor: float = 1.0
     factor_column: Role | None = None
     sign: Literal[1, -1] = 1

@@ -327,7 +327,8 @@ class RowReader:
         unit = column.unit
         if unit is None:
             unit, found = self._in_one_unit(frame, column, found, rows)
-        return Channel(what.name, unit, column.kind, label, what.part), found
+        read_after = column.rule.read_after if column.kind == "counter" else 0
+        return Channel(what.name, unit, column.kind, label, what.part, read_after), found
 
     def _in_one_unit(
         self, frame: Frame, column: Column, found: Numbers, rows: IntArray | None

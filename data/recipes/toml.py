@@ -159,6 +159,8 @@ def _across(recipe: Recipe) -> Iterator[str]:
             yield f"{where}channels is missing: the channel of each word of {value.by!r}"
         if value.channels and not value.by:
             yield f"{where}by is missing: the column whose words {where}channels has"
+        if value.read_after and value.kind != "counter":
+            yield f'{where}read_after: only a counter is read; write kind = "counter"'
         if value.kind == "counter" and value.unit and UNITS[value.unit][1]:
             yield f"{where}unit = {value.unit!r}: power, which no counter shows"
     for where, role in used:
@@ -374,6 +376,7 @@ TABLES: dict[str, Table] = {
             "end": Key(_pattern),
             "skip": Key(_pattern),
             "sheet": Key(_text),
+            "nameless": Key(_flag),
             "folder": Key(_flag),
         },
         model.FileRule,
@@ -404,6 +407,7 @@ TABLES: dict[str, Table] = {
             "channels": Key(_mapping(_channel)),
             "channel": Key(_channel),
             "kind": Key(_choice("interval", "counter")),
+            "read_after": Key(_choice(*ALLOWED_MINUTES)),
             "factor": Key(_number),
             "factor_column": Key(_ROLE),
             "sign": Key(_choice(1, -1)),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data import formats, samples
 from data.formats import check
+from data.intake import spill
 from data.intake.counters import look_like_counters
 from data.intake.raw import Channel
 from data.readings import ESTIMATED, MEASURED, MISSING
@@ -199,3 +200,24 @@ def test_totals_are_refused_in_words(hours: int, word: str) -> None:
     reading = intake(table({IMPORT: [1, 2, 3]}, 60 * hours))
     assert codes(reading) == ["too_coarse"]
     assert word in reading.findings[0].message
+
+
+@pytest.mark.parametrize("spilled", [False, True])
+@pytest.mark.parametrize("after", [0, 30, 60])
+def test_a_counter_may_be_read_some_time_after_its_stamp(
+    after: int, spilled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its intervals are as long later as its readings are, whether the rows are held or put away."""
+    if spilled:
+        monkeypatch.setattr(spill, "ROWS_IN_MEMORY", 4)
+        monkeypatch.setattr(spill, "ROWS_OF_A_GROUP", 4)
+    late = Channel("import", "kWh", "counter", read_after=after)
+    values = [10.0, 11.0, 11.5, 14.0, 14.0] * 2
+    homes = ["a"] * 5 + ["b"] * 5
+    at = [1_767_225_600 + HOUR * i for i in (*range(5), *range(5))]
+    plain, moved = (intake(table({channel: values}, 60, homes, at)) for channel in (COUNTER, late))
+    assert plain.data is not None
+    assert moved.data is not None
+    assert moved.data.import_wh.tolist() == [[1000, 1000], [500, 500], [2500, 2500], [0, 0]]
+    assert moved.data.start_s == plain.data.start_s + after * 60
+    assert np.array_equal(moved.data.quality, plain.data.quality)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data.clock import local_of_utc
 from data.intake.passes import ALONE, FIRST, SECOND, UNDECIDED, passes_of
+from data.intake.times import Unknown
 from market.units import IntArray
 
 CHANGES = {
@@ -142,3 +143,30 @@ def test_the_hour_that_spring_skips_does_not_exist(zone: str) -> None:
     assert (~found.exists).sum() == (2 if "Lord" in zone else 4)
     (window,) = found.skipped
     assert window.change_s == utc[20]
+
+
+@pytest.mark.parametrize("repeated", range(5))
+def test_a_repeated_row_of_a_single_pass_is_no_second_pass(repeated: int) -> None:
+    """Ends of the hour from 02:00 to 03:00, each once but one; the file is read as without that row."""
+    utc = instants("Europe/Berlin", True, 15, 20, 20)
+    change = utc[20]
+    kept = utc[(utc < change - 900) | (utc >= change + 2700)]
+    ends = np.unique(local_of_utc(kept + 900, ZoneInfo("Europe/Berlin")))
+    hour = np.flatnonzero(ends % 86_400 == 7200)[0] + np.arange(5)
+    assert (np.diff(ends[hour]) == 900).all()
+    values = np.arange(len(ends)) / 10
+    alone = passes_of(ends, np.zeros(len(ends), dtype=np.int64), [values], ZoneInfo("Europe/Berlin"), True)
+    twice = np.sort(np.append(np.arange(len(ends)), hour[repeated]))
+    found = passes_of(
+        ends[twice], np.zeros(len(twice), dtype=np.int64), [values[twice]], ZoneInfo("Europe/Berlin"), True
+    )
+    assert np.array_equal(found.known, alone.known[twice])
+    assert np.array_equal(found.utc, alone.utc[twice])
+
+
+def test_the_stretch_without_a_pass_is_that_of_the_intervals() -> None:
+    """Intervals of 15 min before the stamps of an hour that name ends; none before those that name all of its ends."""
+    by_clock, by_text = Unknown(0, 7200, 14400), Unknown(0, 7200, 14400, late=True)
+    assert by_clock.of_intervals(True, 900) == Unknown(0, 6300, 13500)
+    assert by_clock.of_intervals(False, 900) == Unknown(0, 7200, 14400)
+    assert by_text.of_intervals(True, 900) == Unknown(0, 7200, 14400)
