@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -179,7 +181,7 @@ def test_a_part_is_on_the_disk_before_it_gets_its_name(
     real_fsync, real_replace = recorder.os.fsync, recorder.os.replace
 
     def fsync(number: int) -> None:
-        events.append("fsync")
+        events.append("folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "fsync")
         real_fsync(number)
 
     def replace(source: Path, target: Path) -> None:
@@ -194,7 +196,7 @@ def test_a_part_is_on_the_disk_before_it_gets_its_name(
     run.checkpoint()
     run.close()
     parts = [f"{name}.000000.arrow" for name in TABLES]
-    assert events == [word for name in (*parts, CHECKPOINT) for word in ("fsync", name)]
+    assert events == [*(word for name in (*parts, CHECKPOINT) for word in ("fsync", name)), "folder"]
 
 
 # ---- live runs
