@@ -1,7 +1,8 @@
-"""Errors of files that are written: none without a name."""
+"""What all that write files share: errors with a name, and names that survive a loss of power."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,3 +17,18 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of a folder durable: those of new and of renamed files.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    if os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

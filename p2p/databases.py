@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from p2p.files import sync_folder
+from market.files import sync_folder
 
 
 def cleared_half(path: Path) -> Path:

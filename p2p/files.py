@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from market.files import naming
+from market.files import naming, sync_folder
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -45,19 +45,6 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names of a folder durable: those of new and of renamed files.
-
-    Raises:
-        OSError: The folder cannot be read.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(descriptor: int, data: bytes) -> None:

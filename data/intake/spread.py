@@ -187,17 +187,17 @@ def _parts(
     which = which.ravel()
     of, start, shares = [], [], []
     for number, (first, last) in enumerate(pairs.T.tolist()):
-        totals = np.flatnonzero(which == number)
+        mine = which == number
+        totals = np.flatnonzero(mine)
         starts = np.arange(first, last, step_s, dtype=np.int64)
         weight = weights[clock.local_of_utc(starts, zone) % DAY_S // (profile.step_minutes * 60)]
-        wrong = np.isin(np.arange(len(which)), totals)
         if (last - first) % step_s:
             says = f"is of {(last - first) / HOUR_S:g} hours, which intervals of {profile.minutes} minutes do not fill"
-            _report(table, wrong, "interval_length", f"{says}; give a profile of finer steps", log)
+            _report(table, mine, "interval_length", f"{says}; give a profile of finer steps", log)
             return None
         if not weight.sum() > 0:
             says = "is of hours whose weights are all 0; give a profile with more"
-            _report(table, wrong, "interval_length", says, log)
+            _report(table, mine, "interval_length", says, log)
             return None
         of.append(np.repeat(totals, len(starts)))
         start.append(np.tile(starts, len(totals)))

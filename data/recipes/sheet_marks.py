@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.recipes.sheet_bounds import column_number
+
 MOST_ROWS, MOST_COLUMNS = 1 << 20, 1 << 14
 """A sheet has no more; what names a cell beyond is no cell."""
 
@@ -48,7 +50,7 @@ def marks_of(path: Path, sheet: str) -> Marks:
     """What a sheet of an xlsx or xlsm workbook hides and does not know; nothing for any other file.
 
     Raises:
-        zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError: A member cannot be unpacked.
+        zipfile.BadZipFile, zlib.error, RuntimeError, OSError: A member cannot be unpacked.
     """
     if not zipfile.is_zipfile(path):
         return Marks()
@@ -126,7 +128,4 @@ def _place(name: str, row: int, column: int) -> tuple[int, int]:
     found = _PLACE.fullmatch(name)
     if found is None:
         return row, column
-    at = 0
-    for letter in found[1]:
-        at = at * 26 + ord(letter) - ord("A") + 1
-    return int(found[2]) - 1, at - 1
+    return int(found[2]) - 1, column_number(found[1]) - 1

@@ -123,7 +123,7 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, log: Inta
 def _marks(path: Path, sheet: str) -> Marks:
     try:
         return marks_of(path, sheet)
-    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as problem:
+    except (*UNZIPPED, OSError) as problem:
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be unpacked ({problem}); {CURE}") from problem
 
 
@@ -282,16 +282,25 @@ def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
     return rows
 
 
+@lru_cache(maxsize=4)
+def _refuse(path: Path, _changed_ns: int, size: int) -> None:
+    """Refuse a workbook for which the reader would make too much room; a file is looked through once."""
+    if not zipfile.is_zipfile(path):
+        return _refuse_size(size)
+    with zipfile.ZipFile(path) as archive:
+        _refuse_size(sum(member.file_size for member in archive.infolist()))
+        if BINARY in archive.namelist():
+            raise UnreadableSheets(f"a binary workbook (xlsb) is not read; {CURE}")
+        cells = most_cells(archive)
+    if cells > MOST_CELLS:
+        far = f"{cells:,} cells from its first to its last, and at most {MOST_CELLS:,} are read"
+        raise UnreadableSheets(f"a sheet of the workbook spans {far}; {CURE}")
+
+
 def _refuse_size(size: int) -> None:
     if size > LARGEST_BYTES:
         sizes = f"{size / 1e6:.0f} MB, and at most {LARGEST_BYTES / 1e6:.0f} MB are read"
         raise UnreadableSheets(f"the workbook holds {sizes}; {CURE}")
-
-
-def _refuse_cells(cells: int) -> None:
-    if cells > MOST_CELLS:
-        far = f"{cells:,} cells from its first to its last, and at most {MOST_CELLS:,} are read"
-        raise UnreadableSheets(f"a sheet of the workbook spans {far}; {CURE}")
 
 
 def _open(path: Path) -> Any:
@@ -300,23 +309,9 @@ def _open(path: Path) -> Any:
     except ImportError as problem:
         what = "a workbook needs the package python-calamine; install it: pip install 'wattswap[meters]'"
         raise MissingPackage(what) from problem
-    size = path.stat().st_size
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-                _refuse_size(size)
-                if BINARY in archive.namelist():
-                    raise UnreadableSheets(f"a binary workbook (xlsb) is not read; {CURE}")
-                _refuse_cells(most_cells(archive))
-        _refuse_size(size)
+        status = path.stat()
+        _refuse(path, status.st_mtime_ns, status.st_size)
         return python_calamine.CalamineWorkbook.from_path(str(path))
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-        OSError,
-        ValueError,
-        python_calamine.CalamineError,
-    ) as problem:
+    except (*UNZIPPED, OSError, ValueError, python_calamine.CalamineError) as problem:
         raise UnreadableSheets(f"the workbook cannot be opened ({problem}); {CURE}") from problem

@@ -12,9 +12,9 @@ from typing import Final
 
 import trio
 
+from market.files import sync_folder
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
-from p2p.files import sync_folder
 from p2p.roles.collector.gateway import Gateway
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.household import Household

@@ -46,9 +46,34 @@ def test_one_cell_far_away_is_refused_in_words(far: str, tmp_path: Path) -> None
     assert "cells from its first to its last" in str(sniff(path))
 
 
-def test_a_repeated_value_of_an_ods_counts(tmp_path: Path) -> None:
+CELL = '<table:table-cell table:number-columns-repeated="{}" office:value-type="string">{}</table:table-cell>'
+ROW = '<table:table-row table:number-rows-repeated="{}">{}</table:table-row>'
+
+
+@pytest.mark.parametrize(
+    ("rows", "cells"),
+    [
+        (
+            ROW.format(
+                1,
+                CELL.format(7, "<text:p>a</text:p>") + '<table:table-cell number-columns-repeated="16384"/>',
+            ),
+            7,
+        ),
+        (ROW.format(1_048_576, CELL.format(16_384, "<text:p>a</text:p>")), 1_048_576 * 16_384),
+        (ROW.format(9, "<table:table-cell/>") + ROW.format(2, CELL.format(3, "<text:p>a</text:p>")), 33),
+        (
+            ROW.format(2, '<table:table-cell office:value="1"/>')
+            + ROW.format(1_048_576, "<table:table-cell/>"),
+            2,
+        ),
+    ],
+    ids=["columns", "rows and columns", "below empty rows", "empty rows below"],
+)
+def test_an_ods_spans_its_cells_up_to_the_last_that_is_not_empty(
+    rows: str, cells: int, tmp_path: Path
+) -> None:
     path = tmp_path / "a.ods"
-    cell = '<table:table-cell table:number-columns-repeated="{}" office:value-type="string">{}</table:table-cell>'
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("content.xml", cell.format(7, "<text:p>a</text:p>") + cell.format(16384, ""))
-    assert cells_of(path) == 7
+        archive.writestr("content.xml", f'<table:table table:name="A">{rows}</table:table>' * 2)
+    assert cells_of(path) == cells
