@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from data.store.incoming import Incoming
 
 GENERIC = "generic"
+CONCLUDED = ("stamp", "dates", "encoding")
+"""Answers that a file nobody knows always leaves open; the unit may be in its head, which no answer overrules."""
 _STATED = ("unit", "stamp", "dates", "encoding", "profile")
 """Answers that have no other use than what a file leaves open."""
 
@@ -48,7 +50,7 @@ def _names(files: Sequence[Incoming]) -> str:
 
 def _uses(one: Incoming, less: Hints, name: str) -> bool:
     """Whether a file is read in another way without an answer."""
-    if one.format.name == GENERIC and name != "profile" and not name.startswith("channel "):
+    if one.format.name == GENERIC and name in CONCLUDED:
         return True  # its questions follow from what was concluded, which an answer overrules
     with FORMATS.held(one.format):
         if any(question.option == f"--{name}" for question in one.format.asks(MeterFile(one.path), less)):

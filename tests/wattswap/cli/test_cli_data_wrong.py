@@ -72,6 +72,22 @@ def test_an_answer_to_what_no_file_asks_is_refused(option: str, value: str, caps
     assert f"{option} {value} changes nothing: hub.csv" in words
 
 
+def test_a_unit_that_the_head_of_an_unknown_file_contradicts_is_refused(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """Found by hand: the head said kWh and `--unit` kW, so kWh were read and kW recorded as the answer."""
+    hours = [f"2025-01-{day:02} {hour:02}" for day in (1, 2, 3) for hour in range(24)]
+    quarters = [f"{hour}:{minute:02}" for hour in hours for minute in (0, 15, 30, 45)]
+    for head, code in (("kWh", 3), ("load", 0)):
+        path = tmp_path / f"{head}.csv"
+        rows = [f"{at},{(i * 7 % 5 + 1) / 10}" for i, at in enumerate(quarters)]
+        path.write_text("\n".join([f"time,{head}", *rows]) + "\n")
+        given = ("--zone", "Europe/Berlin", "--unit", "kW", "--channel", f"{head}=import", "--stamp", "start")
+        done = call(capsys, "data", "import", str(path), "--out", str(tmp_path / f"{head}.store"), *given)
+        assert done.code == code
+        assert (f"--unit kW changes nothing: {head}.csv" in done.err) == (code == 3)
+
+
 def test_an_answer_that_changes_a_file_is_taken(capsys: Capture) -> None:
     done = call(
         capsys,
