@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def records(setup: Setup) -> list[IntervalRecord]:
     return [step(setup, community, i) for i in range(setup.intervals)]
 
 
+@cache
+def lived(street: Path, *overrides: str) -> tuple[Setup, list[IntervalRecord]]:
+    """A set-up and what it lives through, once for all tests that ask for the same; look, do not touch."""
+    setup = setup_of(street, *overrides)
+    return setup, records(setup)
+
+
 def net_of(found: list[IntervalRecord]) -> IntArray:
     """Import less export of each home in each interval. [Wh]"""
     return np.array([record.import_wh - record.export_wh for record in found])
@@ -94,8 +102,7 @@ def cost_nano(setup: Setup, net_wh: IntArray) -> int:
 
 @pytest.mark.parametrize("more", [(), (METERED,), (METERED, PERFECT), ("market.horizon_hours=5",)])
 def test_bills_add_up_to_what_meters_and_devices_say(street: Path, more: tuple[str, ...]) -> None:
-    setup = setup_of(street, *NO_FEES, *more)
-    found = records(setup)
+    setup, found = lived(street, *NO_FEES, *more)
     net_wh, rows = net_of(found), slice(setup.first_row, setup.first_row + setup.intervals)
     lines = [record.settled.postings.lines[: len(setup.roster)] for record in found]
     assert -sum(int(one[:, TRADE:].sum()) for one in lines) == cost_nano(setup, net_wh.sum(axis=1))
@@ -113,8 +120,8 @@ def test_bills_add_up_to_what_meters_and_devices_say(street: Path, more: tuple[s
 
 
 def test_a_device_does_what_was_cleared_and_its_order_is_in_the_book(street: Path) -> None:
-    setup = setup_of(street, METERED)
-    for record in records(setup):
+    setup, found = lived(street, METERED)
+    for record in found:
         book, moved = record.book, record.columns["ev_wh"] + record.columns["appliance_wh"]
         assert not book.terms
         bought = np.zeros(len(setup.roster), dtype=np.int64)
@@ -185,9 +192,8 @@ def test_cars_and_appliances_of_neighbours_cost_less_placed_together_than_planne
     CONTROLLERS.register(kept)
     try:
         paid = []
-        for control in ("plan", kept.name):
-            setup = setup_of(street, METERED, PERFECT, *NO_FEES, f"homes.control={control}")
-            found = records(setup)
+        for control in ((), (f"homes.control={kept.name}",)):
+            setup, found = lived(street, *NO_FEES, METERED, PERFECT, *control)
             paid.append(cost_nano(setup, net_of(found).sum(axis=1)))
         assert paid[0] < paid[1]
     finally:
@@ -201,12 +207,15 @@ def test_homes_of_another_controller_run_their_devices_themselves(street: Path) 
 
 
 def test_the_order_of_homes_in_the_data_plays_no_part(street: Path) -> None:
-    found = []
-    for homes in (range(1, 5), (3, 1, 4, 2)):
-        names = ", ".join(f'"home-{home}"' for home in homes)
-        setup = setup_of(street, METERED, f"data.households=[{names}]", "time.days=2")
-        found.append(dict(zip(setup.roster, net_of(records(setup)).T.tolist(), strict=True)))
-    assert found[0] == found[1]
+    names = ", ".join(f'"home-{home}"' for home in (3, 1, 4, 2))
+    asked = (), (f"data.households=[{names}]",)
+    in_order, in_another = (lived(street, METERED, *more) for more in asked)
+    assert in_order[0].roster != in_another[0].roster
+    net_wh = [
+        dict(zip(setup.roster, net_of(found).T.tolist(), strict=True))
+        for setup, found in (in_order, in_another)
+    ]
+    assert net_wh[0] == net_wh[1]
 
 
 def test_with_perfect_foresight_a_seed_decides_ties_alone(street: Path) -> None:
