@@ -25,7 +25,7 @@ from market.rules import MarketRules
 ALL = [*MECHANISMS.all().values()]
 RULES = [m for m in ALL if not m.promises.needs_places]
 
-BOOKS, MANY_PROGRAMS = 500, {"zonal_price": 150}
+BOOKS, MANY_PROGRAMS = 500, dict.fromkeys(("zonal_price", "nodal_price", "multi_interval"), 150)
 """Random books of a rule, and of those that solve dozens of programs for one; `make slow` takes all."""
 every_mechanism = pytest.mark.parametrize("mechanism", RULES, ids=lambda m: m.name)
 

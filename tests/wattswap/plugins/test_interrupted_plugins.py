@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.plugin_kit import written
-from tests.kits.run_kit import files_below, write_street
+from tests.kits.plugin_kit import own_registries, written
+from tests.kits.run_kit import call, files_below, refused, write_street
 
 STRATEGY = """
 import os, signal
@@ -49,7 +49,12 @@ def given(tmp_path: Path) -> list[object]:
     return [street, "--module", module, "--set", "homes.strategy=middle", "-q", "--json"]
 
 
-def test_a_run_goes_on_with_the_very_file_it_began_with(given: list[object], tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_very_file_it_began_with(
+    given: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     whole = json.loads(command("run", *given, "--out", tmp_path / "whole").stdout)
     stopped = command("run", *given, "--out", tmp_path / "stopped", ctrl_c=True)
     assert stopped.returncode == 130, stopped.stderr
@@ -57,14 +62,11 @@ def test_a_run_goes_on_with_the_very_file_it_began_with(given: list[object], tmp
     assert "after 31 of 48 intervals" in stopped.stdout
     before = files_below(partial)
 
-    none = command("resume", partial, "-q")
-    assert (none.returncode, none.stdout) == (3, "")
-    assert "middle.py: is needed, with SHA-256" in none.stderr
-    other = command(
-        "resume", partial, "-q", "--module", written(tmp_path / "other", "middle.py", STRATEGY + "\n")
-    )
-    assert (other.returncode, other.stdout) == (3, "")
-    assert "and the file that was used here has" in other.stderr
+    other = ["--module", written(tmp_path / "other", "middle.py", STRATEGY + "\n")]
+    refusals = (([], "middle.py: is needed, with sha-256"), (other, "and the file that was used here has"))
+    for more, sentence in refusals:
+        with own_registries(monkeypatch):
+            refused(call(capsys, "resume", partial, "-q", *more), 3, sentence)
     assert files_below(partial) == before
 
     done = json.loads(command("resume", partial, "-q", "--json", "--module", tmp_path / "middle.py").stdout)
@@ -76,8 +78,9 @@ def test_a_run_goes_on_with_the_very_file_it_began_with(given: list[object], tmp
 
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_comparison_goes_on_with_the_same_command(jobs: int, given: list[object], tmp_path: Path) -> None:
+    """To the figures of one process that nothing interrupted."""
     words = ["compare", *given, "-m", "pay_as_bid", "--jobs", jobs, "--out"]
-    whole = json.loads(command(*words, tmp_path / "whole").stdout)
+    whole = json.loads(command(*words, tmp_path / "whole", "--jobs", 1).stdout)
     stopped = command(*words, tmp_path / "stopped", ctrl_c=True)
     assert stopped.returncode == 130, stopped.stderr
     assert "Traceback" not in stopped.stderr

@@ -246,7 +246,7 @@ RULES = [*([f"market.imbalance={one}"] for one in ("retailer", "middle", "cleari
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule[-1].partition("=")[2])
 def test_every_rule_of_imbalances_settles_it(rule: list[str], homes: Path, tmp_path: Path) -> None:
-    run = with_battery(homes, tmp_path, *rule)
+    run = with_battery(homes, tmp_path, *rule, "time.days=1")
     sums = run.table("postings").groupby("interval_start").sum(numeric_only=True)
     assert (sums[MONEY] == 0).all(axis=None)
     assert run.metrics["saving"] <= run.metrics["saving_bound"] + 1e-9

@@ -64,9 +64,9 @@ def test_every_device_goes_on_after_an_interruption_as_if_there_were_none(
 ) -> None:
     """The same hash and the same bytes of every table, and a second run verifies them."""
     street = write_street(tmp_path / "street", homes=4, more=DEVICES)
-    scenario = ws.load(street, overrides=[f"homes.control={control}"])
+    scenario = ws.load(street, overrides=[f"homes.control={control}", "time.intervals=30"])
     whole = ws.run(scenario, out=tmp_path / "runs")
-    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 30))
+    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 27))
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert same_files(resumed.path, whole.path)
     assert ws.verify(whole.path)["ok"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import wattswap as ws
 from market.settlement.baseline import bound_nano
 from market.settlement.tariff import HomePrices, IntervalPrices
-from tests.kits.resume_kit import killed, same_files
+from tests.kits.resume_kit import interrupted, same_files
 from tests.kits.run_kit import FIRST, call, refused, write_street
 from tests.kits.town_kit import playing
 from tests.wattswap.runs.test_devices_in_runs import DEVICES
@@ -81,7 +81,7 @@ def test_every_home_is_billed_by_its_own_prices(mechanism: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("control", ["self_consumption", "plan"])
 def test_without_a_market_a_home_lives_as_where_all_have_its_retailer(control: str, tmp_path: Path) -> None:
-    given = (f"homes.control={control}", "market.mechanism=retailer_only")
+    given = (f"homes.control={control}", "market.mechanism=retailer_only", "time.intervals=30")
     mixed = ws.run(street(tmp_path / "mixed", *given, devices=DEVICES), out=tmp_path / "runs")
     night = NIGHT.replace('["home-1", "home-3"]', "1")
     whole = ws.run(street(tmp_path / "whole", *given, more=night, devices=DEVICES), out=tmp_path / "runs")
@@ -97,9 +97,10 @@ def test_a_run_with_homes_that_react_goes_on_after_an_interruption_as_if_there_w
     tmp_path: Path,
 ) -> None:
     """One of the parts plans and reacts, the other does not: their meters without a market are their meters."""
-    scenario = street(tmp_path / "street", 'homes.controls={plan=["home-1", "home-3"]}', devices=DEVICES)
+    own = 'homes.controls={plan=["home-1", "home-3"]}', "time.intervals=30"
+    scenario = street(tmp_path / "street", *own, devices=DEVICES)
     whole = ws.run(scenario, out=tmp_path / "runs")
-    resumed = engine.resume(killed(scenario, tmp_path / "stopped", 30))
+    resumed = engine.resume(interrupted(scenario, tmp_path / "stopped", 26))
     assert resumed.manifest["replay_sha256"] == whole.manifest["replay_sha256"]
     assert same_files(resumed.path, whole.path)
     readings = whole.table("readings")
