@@ -2,7 +2,8 @@
 
 `csv`: a plain long CSV of a year in quarters of an hour, imported with every check and written into a store; beside it
 the same read by hand with pyarrow (stamps to int64, kWh to whole Wh, scattered into intervals and homes).
-`xlsx`: a year of one home in a workbook, read for the first time, with every check; beside it python-calamine's bare read of its rows.
+`xlsx`: a year of one home in a workbook, read for the first time, with every check; beside it
+python-calamine's bare read of its rows.
 `sniff`: recognising each of these files, and any that are named, after the start of the program.
 
 Usage: python -m benchmarks.meter_speed [--json] [--rows N] [--by-home] [--rounds N] [PART ...] [--files FILE ...]

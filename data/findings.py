@@ -129,6 +129,8 @@ def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def runs(flag: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[IntArray, IntArray]:
     """Return start and end (exclusive) of each run of True in a 1-D array."""
+    if not flag.any():
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     padded = np.zeros(len(flag) + 2, dtype=np.bool_)
     padded[1:-1] = flag
     turn = np.flatnonzero(padded[1:] != padded[:-1])

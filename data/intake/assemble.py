@@ -9,7 +9,16 @@ import numpy as np
 from data import clock
 from data.findings import FindingLog
 from data.intake.place import Cells, Placed
-from data.intake.raw import NOT_DEVICES, OTHER_LOAD, UNITS, Channel, GridReadings, Numbers, is_device
+from data.intake.raw import (
+    NOT_DEVICES,
+    OTHER_LOAD,
+    UNITS,
+    Channel,
+    FloatArray,
+    GridReadings,
+    Numbers,
+    is_device,
+)
 from data.intake.rows import Rows
 from data.readings import (
     MEASURED,
@@ -218,7 +227,14 @@ def _whole_wh(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int,
     # Below 10^4 kWh the micro-Wh of a value that is the nearest to whole Wh are those of these Wh.
     if not (wh / (unit // MICRO) == values).all() or np.abs(wh).max() > LARGEST_WHOLE_WH:
         return None
-    return wh.astype(np.int64).reshape(shape[::-1]).T
+    return _home_by_home(wh, shape)
+
+
+def _home_by_home(amounts: FloatArray, shape: tuple[int, int]) -> IntArray:
+    """Whole numbers of rows by home and time as a grid that lies in memory like them."""
+    grid = np.empty(shape, dtype=np.int64, order="F")
+    grid.T[...] = amounts.reshape(shape[::-1])
+    return grid
 
 
 def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray:
@@ -229,7 +245,7 @@ def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, i
     if np.isnan(amount.min(initial=0)):
         np.nan_to_num(amount, copy=False, nan=0.0)
     if cells.fill_by_home(shape):
-        return np.rint(amount, out=amount).astype(np.int64).reshape(shape[::-1]).T
+        return _home_by_home(np.rint(amount, out=amount), shape)
     energy = (np.empty if cells.fill(shape) else np.zeros)(shape, dtype=np.int64)
     energy.ravel()[cells.cell] = np.rint(amount, out=amount).astype(np.int64)
     return energy

@@ -108,7 +108,8 @@ class Spilled:
         for one in (clock.WITH_OFFSET, clock.LOCAL):
             if one not in self.first_line and (kind == one).any():
                 self.first_line[one] = int(chunk.line[np.argmax(kind == one)])
-        readable = chunk.stamp.seconds[kind != clock.UNREADABLE]
+        unreadable = kind == clock.UNREADABLE
+        readable = chunk.stamp.seconds[~unreadable] if unreadable.any() else chunk.stamp.seconds
         read_after = {channel.read_after * 60 for channel in chunk.values}
         self.first_s = min(self.first_s, int(readable.min(initial=self.first_s)) + min(read_after))
         self.last_s = max(self.last_s, int(readable.max(initial=self.last_s)) + max(read_after))

@@ -42,10 +42,7 @@ def total(values: IntArray) -> IntArray:
 def count(flags: BoolArray) -> IntArray:
     """How many flags of each column are set, shape (T, H) to (H,)."""
     if flags.flags.f_contiguous:
-        each = len(flags) // FLAG_BLOCKS
-        blocks = flags.T[:, : each * FLAG_BLOCKS].reshape(flags.shape[1], FLAG_BLOCKS, each)
-        rest = flags[each * FLAG_BLOCKS :].sum(axis=0, dtype=np.int64)
-        return np.asarray(blocks.sum(axis=1, dtype=np.uint8).sum(axis=1, dtype=np.int64) + rest)
+        return np.array([np.count_nonzero(column) for column in flags.T], dtype=np.int64)
     folded, rest = _folded(flags, FLAG_BLOCKS)
     summed = folded.sum(axis=0, dtype=np.uint8).reshape(-1, flags.shape[1]).sum(axis=0, dtype=np.int64)
     return np.asarray(summed + rest.sum(axis=0, dtype=np.int64))
