@@ -129,7 +129,9 @@ def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def runs(flag: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[IntArray, IntArray]:
     """Return start and end (exclusive) of each run of True in a 1-D array."""
-    padded = np.zeros(len(flag) + 2, dtype=np.int8)
+    if not flag.any():
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    padded = np.zeros(len(flag) + 2, dtype=np.bool_)
     padded[1:-1] = flag
-    step = np.diff(padded)
-    return np.flatnonzero(step == 1), np.flatnonzero(step == -1)
+    turn = np.flatnonzero(padded[1:] != padded[:-1])
+    return turn[::2], turn[1::2]

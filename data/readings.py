@@ -240,6 +240,8 @@ def carry_round(amount: IntArray, unit: int) -> IntArray:
         amount: Non-negative, shape (T, ...), in `1/unit` of the wanted unit. Overwritten.
         unit: How many make one, e.g. 1_000_000 for micro-Wh to Wh.
     """
+    if unit == 1:
+        return amount
     units = amount // unit
     if np.array_equal(units * unit, amount):  # there are no remainders, and nothing to carry
         return units

@@ -9,7 +9,16 @@ import numpy as np
 from data import clock
 from data.findings import FindingLog
 from data.intake.place import Cells, Placed
-from data.intake.raw import NOT_DEVICES, OTHER_LOAD, UNITS, Channel, GridReadings, Numbers, is_device
+from data.intake.raw import (
+    NOT_DEVICES,
+    OTHER_LOAD,
+    UNITS,
+    Channel,
+    FloatArray,
+    GridReadings,
+    Numbers,
+    is_device,
+)
 from data.intake.rows import Rows
 from data.readings import (
     MEASURED,
@@ -24,13 +33,19 @@ from data.readings import (
 from market.units import BoolArray, IntArray
 
 MICRO = 10**6
+LARGEST_WHOLE_WH = 10**7
 NOT_LOAD = ("import", "export", "pv", "battery")
 
 
 def on_grid(placed: Placed, log: FindingLog) -> GridReadings:
-    """Turn rows that passed every check into columns over intervals and homes."""
-    quality = np.zeros(placed.shape, dtype=np.uint8)
+    """Turn rows that passed every check into columns over intervals and homes.
+
+    Of rows by home the columns lie in memory home by home, so that checks read the intervals of a home in a row.
+    """
+    by_home = all(cells.fill_by_home(placed.shape) for cells in placed.cells)
+    quality = np.zeros(placed.shape, dtype=np.uint8, order="F" if by_home else "C")
     energy: dict[Channel, IntArray] = {}
+    in_wh: set[Channel] = set()
     zero = _zeros(placed)
     for cells in placed.cells:
         flags = _quality(cells, placed, log)
@@ -39,11 +54,13 @@ def on_grid(placed: Placed, log: FindingLog) -> GridReadings:
         if cells.rows.idle:
             flags[_other_parts(cells, placed) & ~_rows_there(cells, placed)] = MEASURED
         for channel, column in cells.rows.values.items():
-            energy[channel] = _energy(cells, channel, column, placed.shape)
+            whole = _whole_wh(cells, channel, column, placed.shape)
+            in_wh |= {channel} if whole is not None else set()
+            energy[channel] = _energy(cells, channel, column, placed.shape) if whole is None else whole
         np.maximum(quality, flags, out=quality)
     if placed.unknown is not None:
         quality[placed.unknown] = MISSING
-    return GridReadings(placed.households, placed.start_s, placed.minutes, energy, quality)
+    return GridReadings(placed.households, placed.start_s, placed.minutes, energy, quality, frozenset(in_wh))
 
 
 def _rows_there(cells: Cells, placed: Placed) -> BoolArray:
@@ -153,7 +170,7 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
         and rows.quality is None
         and not any(c.empty.any() for c in rows.values.values())
     ):
-        return np.full(placed.shape, MEASURED, dtype=np.uint8)
+        return np.full(placed.shape, MEASURED, dtype=np.uint8, order="F" if cells.by_home else "C")
     quality = np.full(placed.shape, MISSING, dtype=np.uint8)
     quality[:, ~cells.homes(len(placed.households))] = MEASURED
     quality.ravel()[cells.cell] = MEASURED if rows.quality is None else rows.quality[cells.row]
@@ -200,14 +217,36 @@ def _empty_cells(cells: Cells, channel: Channel, column: Numbers) -> BoolArray:
     return column.empty & owner[rows.home]
 
 
+def _whole_wh(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray | None:
+    """Return Wh by cell where rows by home hold nothing but whole Wh, which is what `_energy` and rounding give."""
+    unit, is_power = UNITS[channel.unit]
+    if is_power or not cells.fill_by_home(shape):
+        return None
+    values = column.values if cells.alone else column.values[cells.row]
+    wh = np.rint(values * (unit // MICRO))
+    # Below 10^4 kWh the micro-Wh of a value that is the nearest to whole Wh are those of these Wh.
+    if not (wh / (unit // MICRO) == values).all() or np.abs(wh).max() > LARGEST_WHOLE_WH:
+        return None
+    return _home_by_home(wh, shape)
+
+
+def _home_by_home(amounts: FloatArray, shape: tuple[int, int]) -> IntArray:
+    """Whole numbers of rows by home and time as a grid that lies in memory like them."""
+    grid = np.empty(shape, dtype=np.int64, order="F")
+    grid.T[...] = amounts.reshape(shape[::-1])
+    return grid
+
+
 def _energy(cells: Cells, channel: Channel, column: Numbers, shape: tuple[int, int]) -> IntArray:
     """Return micro-Wh, or micro-W, by cell."""
     values = column.values if cells.alone else column.values[cells.row]
+    # Two roundings of 2^-53 each on a value below 10^4 kWh: far less than half a micro-Wh, so rint is exact.
     amount = values * float(UNITS[channel.unit][0])
     if np.isnan(amount.min(initial=0)):
         np.nan_to_num(amount, copy=False, nan=0.0)
+    if cells.fill_by_home(shape):
+        return _home_by_home(np.rint(amount, out=amount), shape)
     energy = (np.empty if cells.fill(shape) else np.zeros)(shape, dtype=np.int64)
-    # Two roundings of 2^-53 each on a value below 10^4 kWh: far less than half a micro-Wh, so rint is exact.
     energy.ravel()[cells.cell] = np.rint(amount, out=amount).astype(np.int64)
     return energy
 
@@ -262,11 +301,12 @@ def _summed(grid: GridReadings) -> dict[str, tuple[IntArray, int]]:
             amounts[name] = amount, per_wh
         elif of_there == per_wh:
             amounts[name] = there + amount, per_wh
-        else:  # energy and mean power of one channel: both in micro-Wh
+        else:  # such as energy and mean power of one channel: both in micro-Wh
             amounts[name] = there * MICRO // of_there + amount * MICRO // per_wh, MICRO
 
     for channel, amount in grid.energy.items():
-        add(channel.name, amount, MICRO * 60 // grid.minutes if UNITS[channel.unit][1] else MICRO)
+        per_wh = MICRO * 60 // grid.minutes if UNITS[channel.unit][1] else MICRO
+        add(channel.name, amount, 1 if channel in grid.in_wh else per_wh)
     if "net" in amounts:
         net, per_wh = amounts.pop("net")
         add("import", np.maximum(net, 0), per_wh)

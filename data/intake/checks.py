@@ -134,9 +134,11 @@ def _check_power(
     log.add_rows("error", "impossible_power", np.flatnonzero(energy_wh > limit_wh), describe_power)
 
     rank = max(0, int(np.ceil(0.999 * len(energy_wh))) - 1)
-    if not _may_jump(energy_wh, rank).any():
+    may = np.flatnonzero(_may_jump(energy_wh, rank))
+    if not len(may):
         return
-    usual = np.partition(energy_wh, rank, axis=0)[rank]
+    usual = np.zeros(energy_wh.shape[1], dtype=np.int64)
+    usual[may] = np.partition(energy_wh[:, may], rank, axis=0)[rank]
     jump = (energy_wh > JUMP_FACTOR * usual) & (usual > 0) & (energy_wh <= limit_wh)
 
     def describe_jump(cell: int) -> tuple[int, str, str]:

@@ -12,12 +12,27 @@ import numpy as np
 from data.findings import Finding
 from data.intake.raw import RawReadings
 from data.readings import home_id
+from market.units import IntArray
 
 MeterNames = Literal["name", "id", "none"]
 """What names a home in a file: a name, an id that identifies people, or nothing, the file being of one home."""
 
+FIRST_ROWS = 4_096
+"""Rows that mostly show all homes of a chunk: all rows are used only where they do not."""
+
 SHORTEST_ID = 4
 """An id is looked for in messages if it has this many characters; a shorter one could be any number."""
+
+
+def first_rows(code: IntArray, texts: int) -> IntArray:
+    """The first row of each code; the number of rows where none has it."""
+    rows = len(code)
+    first = np.full(texts, rows, dtype=np.int64)
+    looked = min(FIRST_ROWS, rows)
+    first[code[:looked][::-1]] = np.arange(looked - 1, -1, -1)  # of rows with one code the first stays
+    if looked < rows and (first == rows).any():
+        first[code[::-1]] = np.arange(rows - 1, -1, -1)
+    return first
 
 
 @dataclass(slots=True)
@@ -37,8 +52,7 @@ class Names:
     def of(self, chunk: RawReadings) -> RawReadings:
         """The same rows with the names of their homes."""
         rows = len(chunk.meter.code)
-        first = np.full(len(chunk.meter.texts), rows, dtype=np.int64)
-        first[chunk.meter.code[::-1]] = np.arange(rows - 1, -1, -1)  # of rows with one code the first stays
+        first = first_rows(chunk.meter.code, len(chunk.meter.texts))
         order = np.argsort(first, kind="stable")
         for code in order[first[order] < rows].tolist():
             self._add(chunk.meter.texts[code])

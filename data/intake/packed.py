@@ -62,9 +62,11 @@ class Packed:
 def packed(chunk: RawReadings, order: IntArray, home: IntArray) -> Packed:
     """The rows of a chunk in another order, of which the homes are given by the number of their text."""
     kind = chunk.stamp.kind
-    columns: dict[str, npt.NDArray[Any]] = {"line": chunk.line, "seconds": chunk.stamp.seconds, "kind": kind}
+    columns: dict[str, npt.NDArray[Any]] = {"line": chunk.line, "seconds": chunk.stamp.seconds}
     columns |= {"minutes": chunk.minutes} if chunk.minutes is not None else {}
     kept: dict[str, npt.NDArray[Any]] = {name: _narrow(column)[order] for name, column in columns.items()}
+    alike = len(kind) > 0 and (kind == kind[0]).all()
+    kept["kind"] = np.broadcast_to(kind[:1], kind.shape) if alike else kind[order]
     kept |= {"home": _narrow(home)[chunk.meter.code[order]]}
     kept |= {"quality": chunk.quality[order]} if chunk.quality is not None else {}
     unreadable = np.flatnonzero(kind == clock.UNREADABLE)[:KEPT_TEXTS].tolist()

@@ -34,6 +34,7 @@ class Cells:
         cell: Their cells, t x H + h.
         counted: Whether they are differences of a counter's readings.
         alone: Whether it is known that all rows count, in their order, and that no cell has two of them.
+        by_home: Whether it is known that they are by home and time, and that no cell has two of them.
     """
 
     rows: Rows
@@ -41,14 +42,19 @@ class Cells:
     cell: IntArray
     counted: bool = False
     alone: bool = False
+    by_home: bool = False
+
+    def fill_by_home(self, shape: tuple[int, int]) -> bool:
+        """Whether it is known that the rows, as `row` orders them, are the cells of a grid, home by home."""
+        return self.by_home and self.fill(shape)
 
     def fill(self, shape: tuple[int, int]) -> bool:
         """Whether it is known that each cell of a grid has a row."""
-        return self.alone and len(self.cell) == shape[0] * shape[1]
+        return (self.alone or self.by_home) and len(self.cell) == shape[0] * shape[1]
 
     def homes(self, count: int) -> BoolArray:
         """Which homes have rows with these channels; the others have no such meter."""
-        if self.alone and count == len(self.rows.homes):
+        if (self.alone or self.by_home) and count == len(self.rows.homes):
             return np.ones(count, dtype=np.bool_)  # no name is there without a row
         there = np.zeros(count, dtype=np.bool_)
         there[self.cell % count] = True
@@ -143,7 +149,10 @@ def placed_at_once(rows: Rows, zone: ZoneInfo | None) -> Placed | None:
     found = regular(rows)
     if found is None:
         return None
-    cells = Cells(rows, np.arange(rows.count, dtype=np.int64), found.cell, alone=True)
+    if found.order is None:
+        cells = Cells(rows, np.arange(rows.count, dtype=np.int64), found.cell, alone=True)
+    else:
+        cells = Cells(rows, found.order, found.cell, alone=found.sorted, by_home=True)
     homes = tuple(rows.homes)
     return Placed(found.start_s, found.minutes, found.intervals, homes, (cells,), zone, (found.minutes,))
 

@@ -212,6 +212,7 @@ class GridReadings:
         minutes: Interval length. [min]
         energy: Micro-Wh by channel, or micro-W where the channel's unit is one of power. Used as working memory.
         quality: MEASURED, ESTIMATED or MISSING.
+        in_wh: Channels whose energy is in whole Wh instead.
     """
 
     households: tuple[str, ...]
@@ -219,6 +220,7 @@ class GridReadings:
     minutes: int
     energy: Mapping[Channel, IntArray]
     quality: QualityArray
+    in_wh: frozenset[Channel] = frozenset()
 
 
 class IntakeLog(FindingLog):
@@ -258,11 +260,14 @@ def labels(column: Any) -> Labels:
         chunk = chunk.combine_chunks()
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode()
-    texts = [str(text).strip() if text is not None else "" for text in chunk.dictionary.to_pylist()]
+    given = chunk.dictionary.to_numpy(zero_copy_only=False).tolist()
+    texts = [str(text).strip() if text is not None else "" for text in given]
+    if not chunk.null_count and len(set(texts)) == len(
+        texts
+    ):  # no two texts are one, so codes stay as they are
+        return Labels(chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64), texts)
     place: dict[str, int] = {}
     merged = np.array([place.setdefault(text, len(place)) for text in texts], dtype=np.int64)
-    if not chunk.null_count and len(place) == len(texts):  # no two texts are one, so codes stay as they are
-        return Labels(chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64), texts)
     if chunk.null_count:
         merged = np.append(merged, place.setdefault("", len(place)))
         codes = chunk.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
@@ -299,7 +304,9 @@ def numbers(column: Any) -> Numbers:
 def stamps(column: Labels, layout: str | None = None) -> Stamps:
     """Read times: ISO 8601, or in a layout of `datetime.strptime` such as "%d/%m/%Y %H:%M"."""
     seconds, kind = clock.parse_stamps(column.texts, layout)
-    return Stamps(seconds[column.code], kind[column.code], lambda row: column.texts[column.code[row]])
+    alike = len(kind) > 0 and (kind == kind[0]).all()
+    kinds = np.full(len(column.code), kind[0], dtype=np.int8) if alike else kind[column.code]
+    return Stamps(seconds[column.code], kinds, lambda row: column.texts[column.code[row]])
 
 
 def exact_stamps(seconds: IntArray) -> Stamps:

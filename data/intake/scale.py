@@ -7,6 +7,7 @@ shows of it is its scale, whatever the home consumes. A battery hardly disturbs 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import gcd
 
 import numpy as np
 
@@ -40,6 +41,9 @@ FROZEN_H = 24
 
 FINE_STEPS = 10
 """A value of fewer steps of its meter than this may well repeat."""
+
+STEP_VALUES = 1_024
+"""Values whose common divisor is found at once."""
 
 NIGHT_H, NIGHTS = 3, 3
 """Hours at zero in a row, on this many days in a row, that no home with a refrigerator has."""
@@ -135,8 +139,9 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
     if len(known) < NIGHTS * per_day:
         return []
     found = list[tuple[Severity, str, str]]()
-    step_wh = int(np.gcd.reduce(known))
-    same = np.concatenate([[False], (np.diff(load_wh) == 0) & read[1:] & read[:-1]])
+    step_wh = _step(known)
+    same = np.zeros(len(load_wh), dtype=np.bool_)
+    same[1:] = (load_wh[1:] == load_wh[:-1]) & read[1:] & read[:-1]
     same &= load_wh >= max(1, FINE_STEPS * step_wh)
     start, end = runs(same)
     length = end - start + 1
@@ -160,11 +165,29 @@ def check_standby(load_wh: IntArray, read: BoolArray, minutes: int) -> list[tupl
                 " shows only what the grid delivers: add production and batteries, or ask for gross readings",
             )
         )
-    low_w = float(np.quantile(known, STANDBY_QUANTILE)) * 60 / minutes
+    low_w = (
+        0.0 if _is_often_low(known, minutes) else float(np.quantile(known, STANDBY_QUANTILE)) * 60 / minutes
+    )
     if low_w >= STANDBY_W:
         message = f"the consumption is above {low_w / 1000:.1f} kW nearly always; check the unit (kW taken for kWh?)"
         found.append(("warning", "high_standby", message))
     return found
+
+
+def _step(values: IntArray) -> int:
+    """The greatest common divisor, of which the first values of a fine meter show that it is 1."""
+    step = 0
+    for begin in range(0, len(values), STEP_VALUES):
+        step = gcd(step, int(np.gcd.reduce(values[begin : begin + STEP_VALUES])))
+        if step == 1:
+            break
+    return step
+
+
+def _is_often_low(known: IntArray, minutes: int) -> bool:
+    """Whether so many values are below `STANDBY_W` that the quantile is, which then need not be found."""
+    rank = int(STANDBY_QUANTILE * (len(known) - 1)) + 1  # the quantile is not above the value of this rank
+    return int(np.count_nonzero(known < STANDBY_W * minutes / 60)) > rank
 
 
 def _nights(load_wh: IntArray, read: BoolArray, minutes: int) -> int:

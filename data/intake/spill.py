@@ -19,11 +19,13 @@ from typing import Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 
 from data import clock
 from data.intake.assemble import meter_data, on_grid
 from data.intake.checks import check
 from data.intake.join import joined
+from data.intake.names import first_rows
 from data.intake.packed import INT32_MAX, Packed, packed, unpacked
 from data.intake.place import Placed, place
 from data.intake.raw import OTHER_LOAD, Hints, IntakeLog, RawReadings
@@ -78,8 +80,7 @@ class Spilled:
     def add(self, chunk: RawReadings) -> None:
         """Put a chunk away."""
         index = np.zeros(len(chunk.meter.texts), dtype=np.int64)
-        there = np.zeros(len(index), dtype=np.bool_)
-        there[chunk.meter.code] = True
+        there = first_rows(chunk.meter.code, len(index)) < len(chunk.meter.code)
         for code in np.flatnonzero(there).tolist():  # texts stand in the order in which they come
             index[code] = self.homes.setdefault(home_id(chunk.meter.texts[code]), len(self.homes))
         self._note(chunk)
@@ -107,7 +108,8 @@ class Spilled:
         for one in (clock.WITH_OFFSET, clock.LOCAL):
             if one not in self.first_line and (kind == one).any():
                 self.first_line[one] = int(chunk.line[np.argmax(kind == one)])
-        readable = chunk.stamp.seconds[kind != clock.UNREADABLE]
+        unreadable = kind == clock.UNREADABLE
+        readable = chunk.stamp.seconds[~unreadable] if unreadable.any() else chunk.stamp.seconds
         read_after = {channel.read_after * 60 for channel in chunk.values}
         self.first_s = min(self.first_s, int(readable.min(initial=self.first_s)) + min(read_after))
         self.last_s = max(self.last_s, int(readable.max(initial=self.last_s)) + max(read_after))
@@ -302,7 +304,7 @@ class _Whole:
         self._homes, self._place = homes, {name: i for i, name in enumerate(homes)}
         self._first: MeterData | None = None
         self._energy: dict[str, IntArray] = {}
-        self._quality: QualityArray = np.zeros((0, 0), dtype=np.uint8)
+        self._quality: QualityArray = np.zeros((0, 0), dtype=np.uint8)  # and energy: shape (H, T)
         self._batteries: list[BatterySpec | None] = [None] * len(homes)
         self._filled = np.zeros(len(homes), dtype=np.bool_)
         self._others: list[MeterData] = []
@@ -311,7 +313,7 @@ class _Whole:
         """Add some homes; those on another grid than the first wait beside it."""
         if self._first is None:
             self._first = data
-            self._quality = np.full((data.intervals, len(self._homes)), MISSING, dtype=np.uint8)
+            self._quality = np.full((len(self._homes), data.intervals), MISSING, dtype=np.uint8)
         first = self._first
         if (data.start_s, data.minutes, data.intervals) != (first.start_s, first.minutes, first.intervals):
             self._others.append(data)
@@ -324,8 +326,8 @@ class _Whole:
                 self._energy[name] = np.zeros(self._quality.shape, dtype=np.int32)
             if int(column.max(initial=0)) > INT32_MAX:
                 self._energy[name] = self._energy[name].astype(np.int64)
-            self._energy[name][:, _evenly(places)] = column
-        self._quality[:, _evenly(places)] = data.quality
+            self._energy[name][_evenly(places)] = column.T
+        self._quality[_evenly(places)] = data.quality.T
         self._filled[places] = True
         for place_, battery in zip(places.tolist(), data.batteries, strict=True):
             self._batteries[place_] = battery
@@ -334,13 +336,13 @@ class _Whole:
         """All homes; None where there are none."""
         if self._first is None:
             return None
-        energy = dict(self._energy)
+        energy = {name: _turned(column) for name, column in self._energy.items()}
         data = replace(
             self._first,
             households=tuple(self._homes),
             import_wh=energy.pop("import_wh"),
             export_wh=energy.pop("export_wh"),
-            quality=self._quality,
+            quality=_turned(self._quality),
             sub_meters={name.removeprefix("sub_meters."): column for name, column in energy.items()},
             batteries=tuple(self._batteries),
         )
@@ -361,6 +363,12 @@ class _Whole:
         if len({part.minutes for part in parts}) > 1:
             log.notes.append(note)
         return data
+
+
+def _turned(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A column of shape (H, T) as one of (T, H), sharing memory, which nothing changes from here on."""
+    column.flags.writeable = False
+    return column.T
 
 
 def _evenly(places: IntArray) -> IntArray | slice:

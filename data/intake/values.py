@@ -54,6 +54,8 @@ def check_values(rows: Rows, hints: Hints, log: IntakeLog) -> BoolArray:
     good = np.ones(rows.count, dtype=np.bool_)
     for channel, column in rows.values.items():
         good &= _check_column(rows, channel, column, hints, log)
+    if "" not in rows.homes:
+        return good
     nameless = np.array([name == "" for name in rows.homes])[rows.home]
     empty = "`household` is empty; name the home of each row"
     report(rows, log, "no_household", nameless, lambda _row: empty)

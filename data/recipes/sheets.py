@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from operator import attrgetter
@@ -19,8 +21,8 @@ from data.errors import MissingPackage
 from data.intake.raw import IntakeLog
 from data.recipes.header import SEARCHED, Header, Line
 from data.recipes.model import FileRule
-from data.recipes.sheet_bounds import BINARY, MOST_CELLS, most_cells
-from data.recipes.sheet_marks import Marks, marks_of
+from data.recipes.sheet_bounds import BINARY, MOST_CELLS, cells_of
+from data.recipes.sheet_marks import Marks, has_signs, marks_of
 from data.recipes.stamps import EXCEL_ROUNDED_S, MIDNIGHT
 from data.recipes.text import Chunk, Wanted
 
@@ -28,6 +30,11 @@ UNZIPPED = (zipfile.BadZipFile, zlib.error, RuntimeError)
 """What unpacking ends with; the last where a part is encrypted or packed in another way."""
 LARGEST_BYTES = 1 << 28
 """Most bytes of a workbook when unpacked: a sheet is read whole. [bytes]"""
+
+KEPT_CELLS = 500_000
+"""A sheet that was parsed for its first rows is kept for the others up to this size; a year of quarters has 70,000."""
+_parsed: dict[tuple[Path, int, int, str], Any] = {}
+"""The sheet that was parsed last for its first rows, if it is not large, by file, time of change, size and name."""
 
 ROWS = 200_000
 MICRO = 10**6
@@ -77,7 +84,7 @@ def _heads(path: Path, _changed_ns: int, _size: int) -> tuple[Line, ...]:
     book = _open(path)
     lines = []
     for name in book.sheet_names:
-        for row, values in enumerate(_rows(book, name, SEARCHED)):
+        for row, values in enumerate(_rows(path, book, name, SEARCHED)):
             cells = [text(cell, ".") for cell in values]
             while cells and not cells[-1]:
                 cells.pop()
@@ -94,7 +101,7 @@ def names(path: Path) -> list[str]:
 def preamble(path: Path, header: Header) -> list[str]:
     """The rows above the header, each as one text with ';' between the cells."""
     book = _open(path)
-    rows = _rows(book, str(header.line.sheet), header.line.row)
+    rows = _rows(path, book, str(header.line.sheet), header.line.row)
     return [";".join(text(cell, ".") for cell in row) for row in rows]
 
 
@@ -106,7 +113,7 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, log: Inta
     first = header.line.row + 1 + rule.units_row
     sheet = str(header.line.sheet)
     book, marks = _open(path), _marks(path, sheet)
-    rows = _with_words(_rows(book, sheet), marks)[first:]
+    rows = _with_words(_rows(path, book, sheet), marks)[first:]
     _note_hidden(book, header, marks, range(first, first + len(rows)), wanted, log)
     if rule.end is not None:
         rows = rows[: next((at for at, cells in enumerate(rows) if _matches(rule.end, cells)), len(rows))]
@@ -115,14 +122,16 @@ def chunks(path: Path, header: Header, rule: FileRule, wanted: Wanted, log: Inta
         kept = [at for at, cells in enumerate(rows) if not _matches(rule.skip, cells)]
         rows, lines = [rows[at] for at in kept], [lines[at] for at in kept]
     for begin in range(0, len(rows), ROWS):
-        chunk = _chunk(rows[begin : begin + ROWS], lines[begin : begin + ROWS], rule, wanted)
+        with _uncollected():
+            chunk = _chunk(rows[begin : begin + ROWS], lines[begin : begin + ROWS], rule, wanted)
         if len(chunk.line):
             yield chunk
 
 
 def _marks(path: Path, sheet: str) -> Marks:
     try:
-        return marks_of(path, sheet)
+        status = path.stat()
+        return marks_of(path, sheet, _looked_through(path, status.st_mtime_ns, status.st_size))
     except (*UNZIPPED, OSError) as problem:
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be unpacked ({problem}); {CURE}") from problem
 
@@ -158,7 +167,7 @@ def _chunk(rows: list[list[Any]], lines: list[int], rule: FileRule, wanted: Want
     positions = (*wanted.texts, *wanted.numbers)
     across = list(zip(*rows, strict=True))
     some = across[positions[0]] if positions[0] < len(across) else ("",)
-    if any(empty in some for empty in EMPTY):
+    if not {str, type(None)}.isdisjoint(map(type, some)) and any(empty in some for empty in EMPTY):
         kept = [at for at, row in enumerate(rows) if not _is_blank(row)]
         rows, lines = [rows[at] for at in kept], [lines[at] for at in kept]
         across = list(zip(*rows, strict=True))
@@ -267,11 +276,15 @@ def _matches(pattern: str, cells: Sequence[Any]) -> bool:
     )
 
 
-def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
+def _rows(path: Path, book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
     import python_calamine
 
+    status = path.stat()
+    key = (path, status.st_mtime_ns, status.st_size, sheet)
     try:
-        rows: list[list[Any]] = book.get_sheet_by_name(sheet).to_python(skip_empty_area=False, nrows=count)
+        there = _parsed[key] if key in _parsed else book.get_sheet_by_name(sheet)
+        with _uncollected():
+            rows: list[list[Any]] = there.to_python(skip_empty_area=False, nrows=count)
     except (OSError, ValueError, OverflowError, python_calamine.CalamineError) as problem:
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be read ({problem}); {CURE}") from problem
     except BaseException as problem:
@@ -279,22 +292,47 @@ def _rows(book: Any, sheet: str, count: int | None = None) -> list[list[Any]]:
         if type(problem).__name__ != "PanicException":
             raise
         raise UnreadableSheets(f"the sheet {sheet!r} cannot be read; {CURE}") from problem
+    _parsed.clear()
+    if count is not None and there.total_height * there.total_width <= KEPT_CELLS:
+        _parsed[key] = there
     return rows
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without collections of garbage, which would go through all cells again and again and find none."""
+    there = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if there:
+            gc.enable()
+
+
 @lru_cache(maxsize=4)
-def _refuse(path: Path, _changed_ns: int, size: int) -> None:
-    """Refuse a workbook for which the reader would make too much room; a file is looked through once."""
+def _looked_through(path: Path, _changed_ns: int, size: int) -> frozenset[str]:
+    """Refuse a workbook for which the reader would make too much room; a file is unpacked once.
+
+    Returns:
+        Parts of it that hide nothing; see `sheet_marks.has_signs`.
+    """
     if not zipfile.is_zipfile(path):
-        return _refuse_size(size)
+        _refuse_size(size)
+        return frozenset()
+    cells, plain = 0, set[str]()
     with zipfile.ZipFile(path) as archive:
         _refuse_size(sum(member.file_size for member in archive.infolist()))
         if BINARY in archive.namelist():
             raise UnreadableSheets(f"a binary workbook (xlsb) is not read; {CURE}")
-        cells = most_cells(archive)
+        for part in archive.infolist():
+            xml = archive.read(part)
+            cells = max(cells, cells_of(part.filename, xml))
+            plain |= set() if has_signs(xml) else {part.filename}
     if cells > MOST_CELLS:
         far = f"{cells:,} cells from its first to its last, and at most {MOST_CELLS:,} are read"
         raise UnreadableSheets(f"a sheet of the workbook spans {far}; {CURE}")
+    return frozenset(plain)
 
 
 def _refuse_size(size: int) -> None:
@@ -311,7 +349,7 @@ def _open(path: Path) -> Any:
         raise MissingPackage(what) from problem
     try:
         status = path.stat()
-        _refuse(path, status.st_mtime_ns, status.st_size)
+        _looked_through(path, status.st_mtime_ns, status.st_size)
         return python_calamine.CalamineWorkbook.from_path(str(path))
     except (*UNZIPPED, OSError, ValueError, python_calamine.CalamineError) as problem:
         raise UnreadableSheets(f"the workbook cannot be opened ({problem}); {CURE}") from problem

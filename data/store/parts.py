@@ -7,6 +7,7 @@ sub-meters `NAME_wh` (int64; null where the source has no such meter), `quality`
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def table_of(rows: HomeRows, channels: Sequence[str]) -> Any:
     import pyarrow as pa
 
     count = len(rows.time_s)
-    home = pa.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), pa.array([rows.home]))
+    home = pa.DictionaryArray.from_arrays(_zeros(count), pa.array([rows.home]), safe=False)
     none = pa.nulls(count, pa.int64())
     columns = [
         pa.array(rows.time_s, pa.int64()).cast(pa.timestamp("s", "UTC")),
@@ -77,6 +78,14 @@ def table_of(rows: HomeRows, channels: Sequence[str]) -> Any:
         pa.array(rows.quality),
     ]
     return pa.Table.from_arrays(columns, schema=schema_of(channels))
+
+
+@lru_cache(maxsize=1)
+def _zeros(count: int) -> Any:
+    """Indices of the only home of a table."""
+    import pyarrow as pa
+
+    return pa.array(np.zeros(count, dtype=np.int32))
 
 
 def _write(path: Path, homes: Sequence[HomeRows], channels: Sequence[str]) -> None:

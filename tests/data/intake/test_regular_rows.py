@@ -82,7 +82,10 @@ def outcome(chunk: RawReadings) -> tuple[object, ...]:
             (
                 placed.households,
                 (placed.start_s, placed.minutes, placed.given, placed.shape),
-                [(channel, energy.tolist()) for channel, energy in grid.energy.items()],
+                [
+                    (channel, (energy * 10**6 if channel in grid.in_wh else energy).tolist())
+                    for channel, energy in grid.energy.items()
+                ],
                 grid.quality.tolist(),
                 [placed.cells[0].line_of(cell) for cell in range(min(grid.quality.size, 50))],
             )

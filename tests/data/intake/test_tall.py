@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from data.readings import carry_round
 
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 254, 255, 256, 511, 3_000])
 @pytest.mark.parametrize("homes", [1, 3])
-def test_as_plain_reductions(rows: int, homes: int) -> None:
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_as_plain_reductions(rows: int, homes: int, layout: Literal["C", "F"]) -> None:
     values = np.random.default_rng(rows).integers(-(2**40), 2**40, (rows, homes))
+    values = np.asarray(values, order=layout)
     assert tall.largest(values).tolist() == values.max(axis=0, initial=0).tolist()
     assert tall.largest(-np.abs(values)).tolist() == [0] * homes
     assert tall.total(values).tolist() == values.sum(axis=0).tolist()
