@@ -11,7 +11,8 @@
   at an instant and counters of the day are not read.
 - Energy flows: kWh from START to end, local time, so the zone is asked. 0 is PV to home, 1 PV to battery, 2 PV to grid,
   3 grid to home, 4 grid to battery, 5 battery to home, 6 battery to grid. Import is 3 + 4, export 2 + 6, pv 0 + 1 + 2,
-  the load 0 + 3 + 5: each needs all of its flows, else it is left out. Totals of a day or more are refused.
+  the load 0 + 3 + 5: each needs all of its flows, else it is left out. Totals of a day or more are refused,
+  or spread by `--profile`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from data.intake.raw import (
     Stamps,
     numbers,
 )
+from data.intake.steps import SPREAD
 from data.readings import ESTIMATED, MEASURED
 
 COUNTERS = {
@@ -76,7 +78,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     elif not rows:
         log.add("error", "empty_file", "`data` is empty; ask for a time with readings")
     else:
-        chunk = _flows(rows, log) if "start_time" in rows[0] else _points(rows, log)
+        chunk = _flows(rows, hints, log) if "start_time" in rows[0] else _points(rows, log)
         if chunk is not None and not log.has_errors:
             yield chunk
 
@@ -113,16 +115,13 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _flows(rows: list[dict[str, Any]], log: IntakeLog) -> RawReadings | None:
+def _flows(rows: list[dict[str, Any]], hints: Hints, log: IntakeLog) -> RawReadings | None:
     starts = [text_of(row.get("start_time")) for row in rows]
     seconds, kind = clock.parse_stamps(starts)
     ends, _ = clock.parse_stamps([text_of(row.get("end_time")) for row in rows])
-    if np.median(ends - seconds) >= SHORTEST_DAY_S:
-        log.add(
-            "error",
-            "too_coarse",
-            "these are totals of days or more (grouping); ask for half hours, grouping 0",
-        )
+    if hints.profile is None and np.median(ends - seconds) >= SHORTEST_DAY_S:
+        says = "these are totals of days or more (grouping); ask for half hours, grouping 0"
+        log.add("error", "too_coarse", f"{says}, or {SPREAD}")
         return None
     flows = [row["data"] if isinstance(row.get("data"), Mapping) else {} for row in rows]
     there = set().union(*flows)

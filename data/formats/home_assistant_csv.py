@@ -12,7 +12,7 @@ sensor.roof,solar_production,kWh,0,2
 - device_consumption is a part of the load, calculated rows are sums of others, battery_in and battery_out are no
   register: all are left out, like gas, water and costs.
 - A row that is there twice counts once; one that differs is an error. An empty cell is MISSING.
-- The months and years of the dashboard hold totals of days or months, and are refused.
+- The months and years of the dashboard hold totals of days or months: refused, or spread by `--profile`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from data.formats import FORMATS, Format
 from data.intake.claims import NO_CLAIM, Claim, Question, quoted
 from data.intake.file import MeterFile
 from data.intake.raw import UNITS, Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
+from data.intake.steps import SPREAD
 from data.recipes.model import held_as_it_is
 
 HEADER = ("entity_id", "type", "unit")
@@ -69,11 +70,9 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         return
     times = [text.strip() for text in table[0][3:]]
     seconds, kind = clock.parse_stamps(times)
-    if len(times) > 1 and np.median(np.diff(seconds)) >= SHORTEST_DAY_S:
-        says = (
-            "each column is the total of a day or more; choose a single day, or a range of days by the hour"
-        )
-        log.add("error", "too_coarse", f"{says}, before you download", line=1)
+    if hints.profile is None and len(times) > 1 and np.median(np.diff(seconds)) >= SHORTEST_DAY_S:
+        says = "each column is the total of a day or more; before you download, choose a single day"
+        log.add("error", "too_coarse", f"{says} or a range of days by the hour, or {SPREAD}", line=1)
     values, read = {}, dict[str, list[str]]()
     for line, row in enumerate(table[1:], start=2):
         if not row:

@@ -28,6 +28,7 @@ from data.formats import FORMATS, Format
 from data.intake.claims import NO_CLAIM, Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
+from data.intake.steps import SPREAD
 from data.readings import ESTIMATED, MEASURED, MISSING
 from data.recipes.model import held_as_it_is
 from market.interval import ALLOWED_MINUTES
@@ -215,6 +216,7 @@ class _Reader:
         self._seen: dict[tuple[str, str], tuple[Channel, bool]] = {}
         self._long = self._good = 0
         self._kept: dict[tuple[Channel, int], _Columns] = {}
+        self._totals: dict[tuple[Channel, int], _Columns] = {}
         self.rows = 0
 
     def take(self, line: int, text: str, split: Callable[[str], Elements]) -> None:
@@ -371,6 +373,8 @@ class _Reader:
                 return
             if minutes > max(ALLOWED_MINUTES):
                 self._long += 1
+                if self._hints.profile is not None:
+                    self._put(self._totals, channel, quantity, start, minutes)
                 return
             if minutes not in ALLOWED_MINUTES:
                 self._error(
@@ -378,15 +382,25 @@ class _Reader:
                     f"from {start} to {times['164']} are {minutes} minutes; correct the times",
                 )
                 return
-        columns = self._kept.setdefault((channel, self._revision()), _Columns())
+        self._put(self._kept, channel, quantity, start, minutes)
+        self.rows += 1
+        self._good += 1
+
+    def _put(
+        self,
+        where: dict[tuple[Channel, int], _Columns],
+        channel: Channel,
+        quantity: _Quantity,
+        start: str,
+        minutes: int,
+    ) -> None:
+        columns = where.setdefault((channel, self._revision()), _Columns())
         columns.line.append(quantity.line)
         columns.home.append(self._location)
         columns.time.append(start)
         columns.minutes.append(minutes)
         columns.value.append(quantity.value if quantity.quality != MISSING else "0")
         columns.quality.append(quantity.quality)
-        self.rows += 1
-        self._good += 1
 
     def _revision(self) -> int:
         found = _VERSION.fullmatch(self._version)
@@ -405,8 +419,10 @@ class _Reader:
             told = f"{self._long} quantities are energy of days or months, which do not say when it flowed"
             if self._good:
                 self._log.notes.append(f"{told}; they are left out")
+            elif self._totals:
+                self._kept, self._good = self._totals, self._long
             else:
-                self._error("too_coarse", f"{told}; ask for the load profile (Lastgang)")
+                self._error("too_coarse", f"{told}; ask for the load profile (Lastgang), or {SPREAD}")
         if not self._good and not self._log.has_errors:
             left = f", only {', '.join(sorted(self._left_out))}" if self._left_out else ""
             self._error("no_register", f"the file holds no energy of intervals and no counter{left}")

@@ -1,24 +1,61 @@
-"""NEM13, accumulated readings of Australian basic meters: known, and refused in words.
+"""NEM13, accumulated readings of Australian basic meters.
 
-A 250 record holds two readings of a register, mostly three months apart, and the energy between them. Nothing in it
-says when in these months the energy flowed, so it gives no interval that could be traded.
+- A 250 record holds two readings of a register, mostly three months apart, and the energy between them. It does not say
+  when in these months the energy flowed: the file is refused, or spread by `--profile`, and then the zone is asked for.
+- Spread, a record is of the days from that of its first reading to the one before its last; at what hour a meter was
+  read makes no difference.
+- Direction E is energy from the grid (import), I into the grid (export); each register is a part of its channel.
+- The same days that are given again count by the update time, the later one; with the same time they have to be the
+  same. A quantity of quality N is no reading.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+import numpy as np
+
+from data import clock
 from data.formats import FORMATS, Format
-from data.intake.claims import NO_CLAIM, Claim
+from data.intake.claims import NO_CLAIM, Claim, Question
 from data.intake.file import MeterFile
-from data.intake.raw import Hints, IntakeLog, RawReadings
+from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
+from data.intake.steps import SPREAD
+from data.readings import ESTIMATED, MISSING
+from data.recipes.model import held_as_it_is
 
-NMI, SUFFIX, PREVIOUS, CURRENT, UNIT = 1, 4, 9, 14, 19
+NMI, REGISTER, SUFFIX, DIRECTION, PREVIOUS, CURRENT, QUALITY, QUANTITY, UNIT, UPDATED = (
+    1, 3, 4, 7, 9, 14, 15, 18, 19, 21,
+)  # fmt: skip
 """Cells of a 250 record that are read."""
+
+DIRECTIONS = {"E": "import", "I": "export"}
+UNITS = {"KWH": "kWh", "WH": "Wh", "MWH": "MWh"}
+DAY_S, DAY_MINUTES = 86_400, 1440
 
 _HEADER = re.compile(rb'\s*(\xef\xbb\xbf)?"?100"?,"?NEM13\b', re.IGNORECASE)
 _RECORD = re.compile(rb'\s*(\xef\xbb\xbf)?"?250"?,')
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A 250 record: its line and its cells."""
+
+    line: int
+    cells: Sequence[str]
+
+    def cell(self, place: int) -> str:
+        return self.cells[place] if len(self.cells) > place else ""
+
+    def day(self, place: int) -> int | None:
+        """Day of a date since 1970; None where it is none."""
+        try:
+            return clock.local_seconds(datetime.strptime(self.cell(place)[:8], "%Y%m%d")) // DAY_S
+        except ValueError:
+            return None
 
 
 def sniff(file: MeterFile) -> Claim:
@@ -31,40 +68,108 @@ def sniff(file: MeterFile) -> Claim:
 
 
 def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
-    """Say what the file holds and why it cannot be traded."""
-    count, first, days, registers = 0, 0, [], set()
-    with file.open(file.name) as source:
-        for line, raw in enumerate(iter(lambda: source.readline(1 << 20), b""), start=1):
-            cells = [cell.strip(' "') for cell in raw.decode("utf-8", errors="replace").split(",")]
-            if cells[0].lstrip('\ufeff"') != "250" or len(cells) <= UNIT:
-                continue
-            first = first or line
-            count += 1
-            registers.add((cells[NMI], cells[SUFFIX]))
-            days += [cells[i][:8] for i in (PREVIOUS, CURRENT) if cells[i][:8].isdecimal()]
-    log.rows = count
-    if not count:
+    """Say why the file cannot be traded as it is; give its totals where a profile is to spread them."""
+    records = list(_records(file))
+    log.rows = len(records)
+    if not records:
         log.add("error", "empty_file", "the file has a NEM13 header but no 250 records; export it again")
         return
+    if hints.profile is None:
+        log.add("error", "too_coarse", _why_not(records), line=records[0].line)
+        return
+    found: dict[tuple[Channel, int], list[_Record]] = {}
+    for record in records:
+        channel = _channel(record, hints, log)
+        if channel is not None and _is_sound(record, log):
+            updated = record.cell(UPDATED)
+            revision = int(updated[:14]) if updated[:14].isdecimal() else 0
+            found.setdefault((channel, revision), []).append(record)
+    if not found and not log.has_errors:
+        log.add("error", "no_register", "no record is of energy; ask for the registers of energy")
+    if not log.has_errors:
+        log.notes.append("readings of a meter count from the day on which it was read, at whatever hour")
+        yield from (_chunk(channel, revision, own) for (channel, revision), own in found.items())
+
+
+def _records(file: MeterFile) -> Iterator[_Record]:
+    with file.open(file.name) as source:
+        for line, raw in enumerate(iter(lambda: source.readline(1 << 20), b""), start=1):
+            cells = [cell.strip(' "\r\n') for cell in raw.decode("utf-8", errors="replace").split(",")]
+            if cells[0].lstrip('\ufeff"') == "250" and len(cells) > UNIT:
+                yield _Record(line, cells)
+
+
+def _why_not(records: Sequence[_Record]) -> str:
+    registers = {(record.cell(NMI), record.cell(SUFFIX)) for record in records}
+    days = [day for record in records for at in (PREVIOUS, CURRENT) if (day := record.day(at)) is not None]
     span = f" from {_date(min(days))} to {_date(max(days))}" if days else ""
-    log.add(
-        "error",
-        "too_coarse",
-        f"the file holds {count} accumulated readings of {len(registers)} registers{span}, weeks or months apart;"
-        " they do not say when the energy flowed: ask for interval data (NEM12), which smart meters have",
-        line=first,
+    return (
+        f"the file holds {len(records)} accumulated readings of {len(registers)} registers{span}, weeks or months"
+        " apart; they do not say when the energy flowed: ask for interval data (NEM12), which smart meters have,"
+        f" or {SPREAD}"
     )
-    yield from ()
 
 
-def _date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+def _date(day: int) -> str:
+    return str(np.datetime64(day, "D"))
+
+
+def _channel(record: _Record, hints: Hints, log: IntakeLog) -> Channel | None:
+    """What a register holds; None where it is left out, asked about or refused."""
+    register, unit = record.cell(SUFFIX), record.cell(UNIT).upper()
+    said = hints.channels.get(register) or DIRECTIONS.get(record.cell(DIRECTION).upper())
+    if said == "ignore":
+        return None
+    if unit not in UNITS:
+        note = f"records in {record.cell(UNIT)[:8]!r} are left out: no unit of energy"
+        log.notes += [note] if note not in log.notes else []
+        return None
+    if said is None:
+        asks = f"records of {register} do not say which way energy flows (direction E or I)"
+        log.ask(Question(f"--channel {register}", asks, ("import", "export", "ignore")), line=record.line)
+        return None
+    held = held_as_it_is(said, register, log, record.line)
+    if held is None:
+        return None
+    part = held.part or f"{register} {record.cell(REGISTER)}"
+    return Channel(held.name, UNITS[unit], label=register, part=part)
+
+
+def _is_sound(record: _Record, log: IntakeLog) -> bool:
+    """Whether a record has two days, one after the other."""
+    begin, end = record.day(PREVIOUS), record.day(CURRENT)
+    if begin is not None and end is not None and begin < end:
+        return True
+    says = (
+        f"from {record.cell(PREVIOUS)[:14]!r} to {record.cell(CURRENT)[:14]!r} are no days; correct the dates"
+    )
+    log.add("error", "bad_timestamp", says, line=record.line)
+    return False
+
+
+def _chunk(channel: Channel, revision: int, records: Sequence[_Record]) -> RawReadings:
+    homes = list(dict.fromkeys(record.cell(NMI) for record in records))
+    days = np.array([(record.day(PREVIOUS), record.day(CURRENT)) for record in records], dtype=np.int64)
+    missing = [record.cell(QUALITY)[:1].upper() == "N" for record in records]
+    return RawReadings(
+        line=np.array([record.line for record in records]),
+        meter=Labels(np.array([homes.index(record.cell(NMI)) for record in records]), homes),
+        stamp=Stamps(
+            days[:, 0] * DAY_S,
+            np.full(len(records), clock.LOCAL, dtype=np.int8),
+            lambda row: _date(int(days[row, 0])),
+        ),
+        values={channel: numbers([record.cell(QUANTITY) for record in records])},
+        quality=np.where(missing, MISSING, ESTIMATED).astype(np.uint8),
+        revision=revision,
+        minutes=(days[:, 1] - days[:, 0]) * DAY_MINUTES,
+    )
 
 
 FORMATS.register(
     Format(
         name="nem13",
-        summary="Australian NEM13 (AEMO MDFF): accumulated readings months apart; refused, they give no intervals",
+        summary="Australian NEM13 (AEMO MDFF): accumulated readings months apart; refused, or spread by --profile",
         unit="kWh between two readings",
         sniff=sniff,
         parse=parse,

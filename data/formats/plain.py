@@ -19,11 +19,13 @@ timestamp,household,import_kwh,export_kwh,pv_kwh
 - kWh become whole Wh. Text of up to nine decimals is read exactly, and the remainder below one Wh is carried
   to the next interval of the same home and register, so that any stretch of time sums to the file's energy
   within 1 Wh.
+- A first line `sep=,`, as spreadsheets write it, is no header.
 - The column names of the Parquet file are the same; its timestamps may be text or Arrow timestamps.
 """
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable, Iterator
@@ -53,6 +55,7 @@ BATCH_ROWS = 200_000
 """How much of a file is in memory at a time, as text or as rows."""
 
 _METER = re.compile(r"([a-z][a-z0-9_]*)_(kwh|wh|mwh|kw|w)")
+_SEPARATOR_LINE = re.compile(rb'"?sep=,"?\r?\n')
 
 
 def sniff(file: MeterFile) -> Claim:
@@ -71,7 +74,7 @@ def sniff(file: MeterFile) -> Claim:
 
 def _meant(file: MeterFile) -> float:
     """How sure it is that a file which cannot be read as plain is meant to be plain: it names columns of it."""
-    line = file.head.split(b"\n", 1)[0].lower()
+    line = file.head.split(b"\n", 2)[_lines_above(file) :][0].lower()
     named = sum(name.encode() in line for name in REQUIRED)
     return 0.5 if named > 1 else 0.1 if named or not file.head else 0.0
 
@@ -88,12 +91,14 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
             raise
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV or as Parquet")
         return
-    if _check_header(header, log):
+    if _check_header(header, 1 + _lines_above(file), log):
         power = [name for name, channel in _channels(header).items() if channel.unit in ("kW", "W")]
         if power:
             log.notes.append(f"{', '.join(power)}: mean power, times the length of the interval")
-        read = _read_parquet if file.path.suffix.lower() == ".parquet" else _read_csv
-        yield from read(file.path, header, log)
+        if file.path.suffix.lower() == ".parquet":
+            yield from _read_parquet(file.path, header, log)
+        else:
+            yield from _read_csv(file.path, header, _lines_above(file), log)
 
 
 def _header(file: MeterFile) -> list[str]:
@@ -104,17 +109,26 @@ def _header(file: MeterFile) -> list[str]:
 
         return [str(name) for name in parquet.read_schema(file.path).names]  # damaged: says how
     strict = "strict" if len(file.head) < HEAD_BYTES else "ignore"
-    line = file.head.decode("utf-8-sig", errors=strict).split("\n", 1)[0]
+    line = file.head.decode("utf-8-sig", errors=strict).split("\n", 2)[_lines_above(file) :][0]
     return [name.strip('"') for name in line.rstrip("\r").split(",")]
 
 
-def _check_header(header: list[str], log: IntakeLog) -> bool:
+def _lines_above(file: MeterFile) -> int:
+    """Lines above the header: the `sep=,` that spreadsheets understand, or none."""
+    head = file.head.removeprefix(codecs.BOM_UTF8).lower()
+    return 1 if _SEPARATOR_LINE.match(head) and file.path.suffix.lower() != ".parquet" else 0
+
+
+def _check_header(header: list[str], line: int, log: IntakeLog) -> bool:
     """Report what is wrong with the column names; True where the rows can be read."""
     good = True
     if len(header) == 1 and ";" in header[0]:
         cure = "write decimal points instead of commas first, then ',' instead of ';', and dates as 2026-10-18 00:00"
         log.add(
-            "error", "wrong_header", f"columns are separated by ';', as some spreadsheets do; {cure}", line=1
+            "error",
+            "wrong_header",
+            f"columns are separated by ';', as some spreadsheets do; {cure}",
+            line=line,
         )
         return False
     known = (*REQUIRED, "quality", "pv_kwh", "load_kwh", "heat_pump_kwh", "ev_kwh", "battery_kwh")
@@ -125,14 +139,16 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
             near = difflib.get_close_matches(name, [h for h in header if h not in known], n=1, cutoff=0.5)
             named.update(near)
             hint = f"; {_rename(repr(near[0]), near[0], name)}" if near else ""
-            log.add("error", "wrong_header", f"the column {name!r} is missing{hint}", line=1)
+            log.add("error", "wrong_header", f"the column {name!r} is missing{hint}", line=line)
             good = False
     for name in header:
         if header.count(name) > 1:
-            log.add("error", "wrong_header", f"the column {name!r} is given twice; remove one", line=1)
+            log.add("error", "wrong_header", f"the column {name!r} is given twice; remove one", line=line)
             return False
         if there.count(_register(name)) > 1:
-            log.add("error", "wrong_header", f"{_register(name)!r} is given in two units; remove one", line=1)
+            log.add(
+                "error", "wrong_header", f"{_register(name)!r} is given in two units; remove one", line=line
+            )
             return False
         if name in REQUIRED or name == "quality" or name in named or _METER.fullmatch(name):
             continue
@@ -142,7 +158,7 @@ def _check_header(header: list[str], log: IntakeLog) -> bool:
             if near
             else "; a sub-meter is named like 'pv_kwh'; remove other columns"
         )
-        log.add("error", "unknown_column", f"the column {name!r} is not known{hint}", line=1)
+        log.add("error", "unknown_column", f"the column {name!r} is not known{hint}", line=line)
     return good
 
 
@@ -168,13 +184,13 @@ def _channels(names: Iterable[str]) -> dict[str, Channel]:
     return {name: Channel(m[1], METER_UNITS[m[2]], label=name) for name, m in found.items() if m}
 
 
-def _read_csv(path: Path, header: list[str], log: IntakeLog) -> Iterator[RawReadings]:
+def _read_csv(path: Path, header: list[str], above: int, log: IntakeLog) -> Iterator[RawReadings]:
     """The rows of a CSV file, a block at a time."""
     import pyarrow as pa
 
     skipped: list[int] = []
     try:
-        for table, lines in _blocks(path, header, skipped):
+        for table, lines in _blocks(path, header, above, skipped):
             yield _csv_rows(table, lines, header, log)
     except pa.ArrowInvalid as problem:
         log.add("error", "unreadable", f"{_unreadable(problem)}; save it as UTF-8 CSV with one header")
@@ -207,12 +223,13 @@ def _csv_rows(table: Any, lines: IntArray, header: list[str], log: IntakeLog) ->
     )
 
 
-def _blocks(path: Path, header: list[str], skipped: list[int]) -> Iterator[tuple[Any, IntArray]]:
+def _blocks(path: Path, header: list[str], above: int, skipped: list[int]) -> Iterator[tuple[Any, IntArray]]:
     """Tables of rows and the line of each; meter columns are numbers, or text from a block on that holds another cell.
 
     Args:
         path: The file.
         header: Names of its columns.
+        above: Lines above the header.
         skipped: Takes the lines of rows with another number of cells, which are left out.
 
     Raises:
@@ -222,10 +239,10 @@ def _blocks(path: Path, header: list[str], skipped: list[int]) -> Iterator[tuple
 
     done = 0
     for numbers_are in (pa.float64(), pa.string()):
-        at, past, line = 0, 0, FIRST_LINE
+        at, past, line = 0, 0, FIRST_LINE + above
         skipped.clear()
         try:
-            for batch in _opened(path, header, numbers_are, skipped):
+            for batch in _opened(path, header, above, numbers_are, skipped):
                 lines = _lines(line, len(batch), skipped[past:])
                 line = int(lines[-1]) + 1 if len(lines) else line
                 past += sum(one < line for one in skipped[past:])
@@ -246,7 +263,7 @@ def _lines(first: int, rows: int, skipped: list[int]) -> IntArray:
     return np.setdiff1d(lines, np.array(skipped, dtype=np.int64))[:rows] if skipped else lines
 
 
-def _opened(path: Path, header: list[str], numbers_are: Any, skipped: list[int]) -> Any:
+def _opened(path: Path, header: list[str], above: int, numbers_are: Any, skipped: list[int]) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -262,7 +279,7 @@ def _opened(path: Path, header: list[str], numbers_are: Any, skipped: list[int])
         path,
         # One thread: only then does a skipped row know its number.
         read_options=csv.ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, column_names=header, skip_rows=1
+            use_threads=False, block_size=BLOCK_BYTES, column_names=header, skip_rows=1 + above
         ),
         parse_options=csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=wrong_width),
         convert_options=csv.ConvertOptions(column_types=columns, null_values=[""], strings_can_be_null=False),

@@ -12,7 +12,8 @@
 - null, or no value, is MISSING: the inverter did not report, by night as well as after a fault.
 - The service writes one 02:00 on the day of 25 hours; the hour that lacks is missing. On the day of 23 hours it may
   write an hour that does not exist, without values: it is left out.
-- Totals of a day or more are refused.
+- Totals of a day or more are refused, or spread by `--profile` over the days, weeks, months or years that they name;
+  the first and the last may be of a part of theirs, which the file does not say.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ from data.intake.claims import NO_CLAIM, Claim
 from data.intake.file import MeterFile
 from data.intake.json_file import load_json, text_of
 from data.intake.raw import Channel, Hints, IntakeLog, Labels, RawReadings, Stamps, numbers
+from data.intake.steps import SPREAD
+from market.units import IntArray
 
 ROOTS = ("energy", "energyDetails", "power", "powerDetails")
 MINUTES = {"QUARTER_OF_AN_HOUR": 15, "HOUR": 60}
+TOTALS = ("DAY", "WEEK", "MONTH", "YEAR")
+DAY_MINUTES = 1440
 METERS = {"production": "pv", "consumption": "load", "purchased": "import", "feedin": "export"}
 PARTS = ("selfconsumption",)
 UNITS = ("Wh", "kWh", "MWh", "W", "kW")
@@ -65,14 +70,16 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     unit, step = text_of(body.get("unit")), text_of(body.get("timeUnit"))
     if unit not in UNITS:
         log.add("error", "no_energy", f"the unit {unit[:20]!r} is none of {', '.join(UNITS)}")
-    if step not in MINUTES:
+    if step not in (MINUTES if hints.profile is None else (*MINUTES, *TOTALS)):
         says = f"these are totals (timeUnit {step[:20]!r}), not readings of intervals"
-        log.add("error", "too_coarse", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR")
+        log.add("error", "too_coarse", f"{says}; ask for QUARTER_OF_AN_HOUR or HOUR, or {SPREAD}")
+    if step in ("WEEK", "MONTH", "YEAR"):
+        log.notes.append(
+            f"the first and the last {step} may be totals of a part of it; spread over all of it"
+        )
     meters = body.get("meters", [{"type": "Production", "values": body.get("values")}])
     chunks = (
-        []
-        if log.has_errors
-        else [_rows(*meter, unit, MINUTES[step], hints, log) for meter in _meters(meters, log)]
+        [] if log.has_errors else [_rows(*meter, unit, step, hints, log) for meter in _meters(meters, log)]
     )
     if not log.has_errors and not any(len(chunk.line) for chunk in chunks):
         log.add("error", "empty_file", "the file has no values; ask for a time with readings")
@@ -99,7 +106,7 @@ def _meters(meters: Any, log: IntakeLog) -> Iterator[tuple[str, list[Any]]]:
             yield channel, values
 
 
-def _rows(name: str, values: list[Any], unit: str, minutes: int, hints: Hints, log: IntakeLog) -> RawReadings:
+def _rows(name: str, values: list[Any], unit: str, step: str, hints: Hints, log: IntakeLog) -> RawReadings:
     pairs = [value if isinstance(value, Mapping) else {} for value in values]
     texts = [text_of(pair.get("date")) for pair in pairs]
     cells = [text_of(pair.get("value")) for pair in pairs]
@@ -116,8 +123,21 @@ def _rows(name: str, values: list[Any], unit: str, minutes: int, hints: Hints, l
         meter=Labels(np.zeros(len(kept), dtype=np.int64), [""]),
         stamp=Stamps(seconds[kept], kind[kept], lambda row: texts[kept[row]]),
         values={Channel(name, unit): numbers([cells[row] for row in kept.tolist()])},
-        minutes=np.full(len(kept), minutes),
+        minutes=_minutes([text[:10] for text in texts], step)[kept],
     )
+
+
+def _minutes(dates: list[str], step: str) -> IntArray:
+    """Lengths of intervals, or of totals in days of 24 hours, that begin on dates as in 2024-10-01. [min]"""
+    if step in MINUTES:
+        return np.full(len(dates), MINUTES[step], dtype=np.int64)
+    if step in ("DAY", "WEEK"):
+        return np.full(len(dates), DAY_MINUTES * (7 if step == "WEEK" else 1), dtype=np.int64)
+    known = [text if _DATE.match(f"{text} 00:00") else "1970-01-01" for text in dates]
+    begin = np.array(known, dtype="datetime64[M]")
+    end = begin + (12 if step == "YEAR" else 1)
+    days = end.astype("datetime64[D]") - begin.astype("datetime64[D]")
+    return np.asarray(days.astype(np.int64) * DAY_MINUTES, dtype=np.int64)
 
 
 FORMATS.register(

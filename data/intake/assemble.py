@@ -21,6 +21,7 @@ from data.intake.raw import (
 )
 from data.intake.rows import Rows
 from data.readings import (
+    ESTIMATED,
     MEASURED,
     MISSING,
     BatterySpec,
@@ -34,6 +35,7 @@ from market.units import BoolArray, IntArray
 
 MICRO = 10**6
 LARGEST_WHOLE_WH = 10**7
+DAY_MINUTES = 1440
 NOT_LOAD = ("import", "export", "pv", "battery")
 
 
@@ -114,6 +116,29 @@ def absent(cells: Cells, placed: Placed) -> BoolArray:
     return ~(there | _not_begun(cells, placed))
 
 
+def _is_feed_in(channel: Channel) -> bool:
+    """Whether it is the whole register of export, which may begin long after that of import, with a plant."""
+    return channel.name == "export" and not channel.part
+
+
+def _first_import(placed: Placed) -> IntArray:
+    """First interval in which each home has a reading of import; past the last where it has none."""
+    first = np.full(len(placed.households), placed.intervals, dtype=np.int64)
+    for cells in placed.cells:
+        for channel, column in cells.rows.values.items():
+            if channel.name == "import":
+                t, home = np.divmod(cells.cell[~column.empty[cells.row]], len(first))
+                np.minimum.at(first, home, t)
+    return first
+
+
+def _is_late(first: IntArray, placed: Placed) -> BoolArray:
+    """Which homes have their first export a day or more after their first import; sooner it is a gap."""
+    return np.asarray(
+        (first < placed.intervals) & ((first - _first_import(placed)) * placed.minutes >= DAY_MINUTES)
+    )
+
+
 def _homes_apart(placed: Placed) -> BoolArray:
     """Homes that are known without their devices, by placed rows of other channels."""
     homes = np.zeros(len(placed.households), dtype=np.bool_)
@@ -127,36 +152,52 @@ def _homes_apart(placed: Placed) -> BoolArray:
 
 
 def _not_begun(cells: Cells, placed: Placed) -> BoolArray:
-    """Cells before the first reading of devices: a home had no such meter until then, and misses nothing."""
+    """Cells before the first reading of devices or of export: a home had no such meter then, and misses nothing."""
     begun = np.zeros(placed.shape, dtype=np.bool_)
-    if not all(map(is_device, cells.rows.values)):
+    feed_in = all(map(_is_feed_in, cells.rows.values))
+    if not feed_in and not all(map(is_device, cells.rows.values)):
         return begun
     quality = cells.rows.quality
     begun.ravel()[cells.cell] = True if quality is None else quality[cells.row] != MISSING
     begun = np.logical_or.accumulate(begun, axis=0)
-    return np.asarray(~begun & begun[-1] & _homes_apart(placed), dtype=np.bool_)
+    late = ~begun & begun[-1]
+    if not feed_in:
+        return np.asarray(late & _homes_apart(placed), dtype=np.bool_)
+    if late.any():
+        late &= _is_late(late.sum(axis=0), placed)
+        late &= np.arange(placed.intervals)[:, np.newaxis] >= _first_import(placed)
+    return np.asarray(late, dtype=np.bool_)
 
 
 def _not_filled_yet(cells: Cells, channel: Channel, column: Numbers, placed: Placed) -> BoolArray:
-    """Rows whose cell of a device is empty because its meter begins later; the same as `_not_begun` in a column."""
+    """Rows whose cell is empty because its meter begins later; the same as `_not_begun` in a column."""
     late = np.zeros(cells.rows.count, dtype=np.bool_)
-    if not is_device(channel) or not column.empty.any():
+    feed_in = _is_feed_in(channel)
+    if not (feed_in or is_device(channel)) or not column.empty.any():
         return late
     t, home = np.divmod(cells.cell, len(placed.households))
     first = np.zeros(len(placed.households), dtype=np.int64)  # of a home without any reading none is late
     read = ~column.empty[cells.row]
     first[home[read]] = placed.intervals
     np.minimum.at(first, home[read], t[read])
-    late[cells.row] = (t < first[home]) & _homes_apart(placed)[home]
+    if feed_in:
+        late[cells.row] = (
+            (t < first[home]) & (t >= _first_import(placed)[home]) & _is_late(first, placed)[home]
+        )
+    else:
+        late[cells.row] = (t < first[home]) & _homes_apart(placed)[home]
     return late
 
 
-def _report_late(cells: Cells, what: str, first: IntArray, placed: Placed, log: FindingLog) -> None:
-    """Report homes of which a device begins later than the home; `first` is its first interval, 0 where it does not."""
+def _report_late(
+    cells: Cells, what: str, feed_in: bool, first: IntArray, placed: Placed, log: FindingLog
+) -> None:
+    """Report homes of which a meter begins later than the home; `first` is its first interval, 0 where it does not."""
+    how = "as an estimate" if feed_in else "and the home is read all the same"
 
     def describe(h: int) -> tuple[int, str, str]:
         since = clock.shown(placed.start_s + int(first[h]) * placed.minutes * 60, placed.zone)
-        message = f"{what} has its first reading at {since}; before it counts as 0, and the home is read all the same"
+        message = f"{what} has its first reading at {since}; before it counts as 0, {how}"
         return cells.line_of(int(first[h]) * len(first) + h), placed.households[h], message
 
     log.add_rows("warning", "begins_late", np.flatnonzero(first), describe)
@@ -179,8 +220,10 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
     if rows.quality is not None:
         counts &= rows.quality != MISSING
     late = _not_begun(cells, placed)
-    quality[late] = MEASURED
-    _report_late(cells, ", ".join(map(str, rows.values)), late.sum(axis=0), placed, log)
+    feed_in = any(map(_is_feed_in, rows.values))
+    quality[late] = ESTIMATED if feed_in else MEASURED
+    until = np.where(late.any(axis=0), placed.intervals - np.argmax(late[::-1], axis=0), 0)
+    _report_late(cells, ", ".join(map(str, rows.values)), feed_in, until, placed, log)
     for channel, column in rows.values.items():
         blank = _empty_cells(cells, channel, column) & counts
         waits = _not_filled_yet(cells, channel, column, placed) & blank
@@ -189,7 +232,10 @@ def _quality(cells: Cells, placed: Placed, log: FindingLog) -> QualityArray:
             ends = np.zeros(len(placed.households), dtype=np.int64)
             t, home = np.divmod(cells.cell[waits[cells.row]], len(ends))
             np.maximum.at(ends, home, t + 1)
-            _report_late(cells, str(channel), ends, placed, log)
+            _report_late(cells, str(channel), _is_feed_in(channel), ends, placed, log)
+            if _is_feed_in(channel):
+                begins = cells.cell[waits[cells.row]]
+                quality.ravel()[begins] = np.maximum(quality.ravel()[begins], ESTIMATED)
         _report_empty(rows, channel, blank, log)
         quality.ravel()[cells.cell[blank[cells.row]]] = MISSING
     return quality

@@ -181,7 +181,9 @@ def _placed_in_steps(
         # Where many rows were refused, the steps between the others show nothing.
         refused = int((~good).sum()) * LARGEST_REFUSED > rows.count
         if hints.profile is not None:
-            table = spread(table, zone, hints.profile, log)
+            # That a format is in UTC says nothing of whose days its totals are.
+            days = None if hints.zone is None and zone is not None and zone.key == "UTC" else zone
+            table = spread(table, days, hints.profile, log)
         found = _spans(table, hints, IntakeLog() if refused else log) if table is not None else None
         sound &= found is not None
         spans += found or []

@@ -177,6 +177,8 @@ def _refuse(seconds: int, home: str | None, table: Timed, log: IntakeLog) -> Non
     """Say that intervals of this length cannot be read, and what to do."""
     whole = {23 * HOUR_S: "daily", 24 * HOUR_S: "daily", 25 * HOUR_S: "daily", 7 * DAY_S: "weekly"}
     kind = whole.get(seconds) or ("monthly" if 28 * DAY_S <= seconds <= 31 * DAY_S + HOUR_S else None)
+    if kind is None and seconds >= DAY_S and (seconds % DAY_S) in (0, HOUR_S, DAY_S - HOUR_S):
+        kind = f"{round(seconds / DAY_S)}-day"
     if seconds > HOUR_S:
         what = f"{kind} totals" if kind else f"one value in {seconds / HOUR_S:g} hours"
         message = f"{what}: a market needs intervals of an hour or less; give the export with intervals"

@@ -31,15 +31,7 @@ def summed(
     cell = (start - phase_s) // whole
     crosses = (start - phase_s) % whole + length * 60 > whole
     if crosses.any():
-        odd = np.zeros(rows.count, dtype=np.bool_)
-        odd[table.row[crosses]] = True
-        says = f"begins an interval that no whole one of {minutes} minutes holds; correct the stamp"
-        log.add_rows(
-            "error",
-            "off_grid",
-            np.flatnonzero(odd),
-            rows.describe(lambda row: f"{rows.stamp.text(row)} {says}"),
-        )
+        _report_crossing(rows, table.row[crosses], minutes, log)
     home = table.home
     begin = np.flatnonzero(np.concatenate([[True], (np.diff(cell) != 0) | (np.diff(home) != 0)]))
     covered = np.add.reduceat(length, begin)
@@ -53,26 +45,39 @@ def summed(
         for channel, column in rows.values.items()
     }
     _report_short(table, begin, short & (np.maximum.reduceat(flags, begin) != MISSING), values, minutes, log)
+    whole_rows = _whole_rows(rows, at, values, quality, short)
+    return Timed(whole_rows, np.arange(len(begin)), cell[begin] * whole + phase_s, table.unknown)
+
+
+def _report_crossing(rows: Rows, crossing: IntArray, minutes: int, log: IntakeLog) -> None:
+    """Report rows whose interval ends beyond the long one in which it begins."""
+    says = f"begins an interval that no whole one of {minutes} minutes holds; correct the stamp"
+    described = rows.describe(lambda row: f"{rows.stamp.text(row)} {says}")
+    log.add_rows("error", "off_grid", np.unique(crossing), described)
+
+
+def _whole_rows(
+    rows: Rows, at: IntArray, values: dict[Channel, Numbers], quality: QualityArray, short: BoolArray
+) -> Rows:
+    """Rows of the long intervals, each with line, stamp and home of its first part; of one that lacks a part 0."""
     text = rows.stamp.text
-    whole_rows = replace(
+    stamp = replace(
+        rows.stamp,
+        seconds=rows.stamp.seconds[at],
+        kind=rows.stamp.kind[at],
+        text=lambda row: text(int(at[row])),
+    )
+    return replace(
         rows,
         line=rows.line[at],
-        stamp=replace(
-            rows.stamp,
-            seconds=rows.stamp.seconds[at],
-            kind=rows.stamp.kind[at],
-            text=lambda row: text(int(at[row])),
-        ),
+        stamp=stamp,
         home=rows.home[at],
-        values={
-            c: replace(column, values=np.where(short, 0.0, column.values)) for c, column in values.items()
-        },
+        values={c: replace(one, values=np.where(short, 0.0, one.values)) for c, one in values.items()},
         quality=quality,
         ends=False,
         revision=None,
         minutes=None,
     )
-    return Timed(whole_rows, np.arange(len(begin)), cell[begin] * whole + phase_s, table.unknown)
 
 
 def _sum(

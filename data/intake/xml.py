@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from data.findings import FindingLog
+
+if TYPE_CHECKING:
+    from xml.parsers.expat import XMLParserType
 
 CHUNK_BYTES = 1 << 20
 
@@ -52,20 +55,38 @@ def read_xml(
     Returns:
         Whether the document was read to its end.
     """
+    parser = _guarded_parser(log)
+    if parser is None:
+        return False
+    _follow(parser, leaves, opened, closed)
+    return _parsed(source, parser, log)
+
+
+def _guarded_parser(log: FindingLog) -> XMLParserType | None:
+    """A parser that refuses declarations of types and entities; None, with an error, without the package for it."""
     try:
-        from defusedxml.common import DefusedXmlException
         from defusedxml.ElementTree import DefusedXMLParser
     except ImportError:
         needs = "reading XML needs the package defusedxml; install the extra: pip install wattswap[meters]"
         log.add("error", "missing_package", needs)
-        return False
-    from xml.parsers.expat import ExpatError, ParserCreate
+        return None
+    from xml.parsers.expat import ParserCreate
 
     guard, parser = DefusedXMLParser(forbid_dtd=True), ParserCreate()
     parser.StartDoctypeDeclHandler = guard.defused_start_doctype_decl
     parser.EntityDeclHandler = guard.defused_entity_decl
     parser.UnparsedEntityDeclHandler = guard.defused_unparsed_entity_decl
     parser.ExternalEntityRefHandler = guard.defused_external_entity_ref_handler
+    return parser
+
+
+def _follow(
+    parser: XMLParserType,
+    leaves: frozenset[str],
+    opened: Mapping[str, Opened],
+    closed: Mapping[str, Closed],
+) -> None:
+    """Let a parser keep the texts of leaves and call what is to be done where other elements begin and end."""
     text: list[str] = []
     seen: Seen = {}
     clear, joined, roles = text.clear, "".join, _Roles(leaves, opened, closed)
@@ -86,6 +107,14 @@ def read_xml(
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = text.append
+
+
+def _parsed(source: BinaryIO, parser: XMLParserType, log: FindingLog) -> bool:
+    """Parse a document to its end; False, with an error, where that is not possible."""
+    from xml.parsers.expat import ExpatError
+
+    from defusedxml.common import DefusedXmlException
+
     try:
         while chunk := source.read(CHUNK_BYTES):
             parser.Parse(chunk, False)

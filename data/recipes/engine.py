@@ -10,10 +10,11 @@ from data.errors import MissingPackage
 from data.intake.claims import Claim, Question
 from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
+from data.intake.steps import SPREAD
 from data.recipes import sheets
 from data.recipes.header import SEPARATORS, Header, Matcher, lines_of_text
 from data.recipes.model import Recipe
-from data.recipes.plan import Facts, facts_of, plan_of
+from data.recipes.plan import Facts, Refused, facts_of, plan_of
 from data.recipes.rows import RowReader
 from data.recipes.text import Chunk, TextTable, Wanted, asks_encoding, encoding_of, head_text, said_separator
 from data.recipes.totals import Totals
@@ -67,7 +68,8 @@ class Engine:
                 if not found.book and encoding_of(found.path, self.recipe.file, hints) is None:
                     questions |= {asks_encoding(): None}
                 plan = plan_of(self.recipe, found.header, found.facts, hints)
-                questions |= dict.fromkeys(() if plan.problems or self.recipe.refuse else plan.questions)
+                silent = plan.problems or self._refused(found.facts, hints)
+                questions |= dict.fromkeys(() if silent else plan.questions)
         return tuple(questions)
 
     def parse(self, file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
@@ -88,11 +90,8 @@ class Engine:
         if header is None or header.lacking or facts.lacks:
             log.add("error", "wrong_header", self._why_not(header, facts), line=1)
             return
-        if recipe.refuse or facts.refused:
-            says, code = (
-                (facts.refused.says, facts.refused.code) if facts.refused else (recipe.refuse, recipe.code)
-            )
-            log.add("error", code, f"the file is not read: {says}", line=header.line.row + 1)
+        if (refused := self._refused(facts, hints)) is not None:
+            log.add("error", refused.code, f"the file is not read: {refused.says}", line=header.line.row + 1)
             return
         if header.unknown:
             unknown = ", ".join(map(repr, header.unknown))
@@ -113,6 +112,17 @@ class Engine:
             if reader.refused or log.questions:
                 return
             yield from readings
+
+    def _refused(self, facts: Facts, hints: Hints) -> Refused | None:
+        """Why the file, or the layout, is not read; None where it is."""
+        recipe = self.recipe
+        if (
+            facts.refused is not None
+            or recipe.refuse is None
+            or (recipe.totals and hints.profile is not None)
+        ):
+            return facts.refused
+        return Refused(f"{recipe.refuse}{f', or {SPREAD}' if recipe.totals else ''}", recipe.code)
 
     def _report_others(self, path: Path, header: Header, log: IntakeLog) -> None:
         """Say which sheets of a workbook could be read too, such as those of other months or meters.

@@ -59,7 +59,7 @@ class StampRule:
         ends: Which end of its interval a stamp names; asked where left out.
         language: Language of the names of months.
         until: Roles of the columns that make the other end, from which the length of each interval follows.
-        until_is: What the other end names: the end, or the last minute or second of the interval.
+        until_is: What the other end names: the end, or the last day, minute or second of the interval.
         pattern: Where one text has more than a time: a pattern with a group `time`, and `until` for the other end.
         position: Role of a column with the number of the interval in its local day, from 1.
         minutes: Interval length, where the layout fixes it. [min]
@@ -72,7 +72,7 @@ class StampRule:
     ends: StampEnd | None = None
     language: str | None = None
     until: tuple[Role, ...] = ()
-    until_is: Literal["end", "last_minute", "last_second"] = "end"
+    until_is: Literal["end", "last_day", "last_minute", "last_second"] = "end"
     pattern: str | None = None
     position: Role | None = None
     minutes: int | None = None
@@ -222,6 +222,7 @@ class Recipe:
         blocks: Titles between the rows; None for a layout without.
         refuse: Why no file of this layout is read; None for a layout that is.
         code: Short name of the finding of a layout that is not read.
+        totals: Whether it is read all the same where the user says how to spread its totals.
     """
 
     title: str
@@ -244,6 +245,7 @@ class Recipe:
     blocks: BlockRule | None = None
     refuse: str | None = None
     code: str = "refused"
+    totals: bool = False
 
 
 @dataclass(frozen=True, slots=True)

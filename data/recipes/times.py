@@ -22,7 +22,7 @@ HOUR_S = 3_600
 NEAR_S = 6 * HOUR_S
 """So far from a change of the clock a row may have a length that its stamps do not show. [s]"""
 
-LASTS_S = {"end": 0, "last_minute": 60, "last_second": 1}
+LASTS_S = {"end": 0, "last_day": DAY_S, "last_minute": 60, "last_second": 1}
 """How long the interval lasts after what names its other end. [s]"""
 
 UTC_NAMES = ("utc", "gmt", "z")

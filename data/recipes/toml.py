@@ -180,6 +180,8 @@ def _across(recipe: Recipe) -> Iterator[str]:
         yield f'[blocks] is used by no column: write by = "{BLOCK}" in a [[value]]'
     if recipe.file.thousands == recipe.file.decimal:
         yield f"file.thousands = {recipe.file.thousands!r}: that is the decimal sign"
+    if recipe.totals and recipe.refuse is None:
+        yield "totals: it is of a layout that is not read otherwise; say why in refuse"
     yield from _held_twice(recipe)
     if recipe.meter is None and recipe.meters != "none" and not _names_meters(recipe):
         yield f'meters = {recipe.meters!r}: [meter] column is missing, or say meters = "none"'
@@ -388,7 +390,7 @@ TABLES: dict[str, Table] = {
             "language": Key(_choice(*LANGUAGES)),
             "is": Key(_choice("start", "end"), "ends"),
             "until": Key(_several(_ROLE)),
-            "until_is": Key(_choice("end", "last_minute", "last_second")),
+            "until_is": Key(_choice("end", "last_day", "last_minute", "last_second")),
             "pattern": Key(_stamp_pattern),
             "position": Key(_ROLE),
             "minutes": Key(_choice(*ALLOWED_MINUTES)),
@@ -455,6 +457,7 @@ RECIPE = Table(
         "zone": Key(_zone),
         "refuse": Key(_text),
         "code": Key(_text),
+        "totals": Key(_flag),
     }
 )
 _FIELDS = {"value": "values"}

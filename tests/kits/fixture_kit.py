@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data.intake.profile import Profile
 from data.intake.raw import Hints
 from data.readings import ESTIMATED, MEASURED, MISSING, MeterData
 
@@ -42,7 +43,10 @@ class Fixture:
     @property
     def hints(self) -> Hints:
         """What the user has to say."""
-        return Hints(**self.said.get("hints", {}))
+        said = dict(self.said.get("hints", {}))
+        if "profile" in said:
+            said["profile"] = Profile.from_text(said["profile"])
+        return Hints(**said)
 
     def assert_holds(self, data: MeterData) -> None:
         """Compare every integer and flag that expected.toml states, and that no home is there beside them."""

@@ -14,7 +14,7 @@
 - Values with `accumulationBehaviour` 1 or 3 are a counter, read at the END of their period.
 - Each UsagePoint is a home; entries come in any order and are joined by their links, by their order where these lack.
 - Repeated blocks are counted once; of two that differ the one of the later `updated` counts, else it is an error.
-- Daily and monthly totals are refused: they are no readings of an interval.
+- Daily and monthly totals are no readings of an interval: refused, or spread by `--profile`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
     series = [one for one in series_of(feed, log) if len(one.line)]
     parts = without_doubles([part for one in series if (part := part_of(one, hints, log))], log)
     if not parts:
-        _refuse(series, log)
+        _refuse(series, hints, log)
     if log.has_errors:
         return
     log.rows = sum(len(part.wh) for part in parts)
@@ -71,13 +71,13 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
         yield from _chunks(part)
 
 
-def _refuse(series: Sequence[Series], log: IntakeLog) -> None:
+def _refuse(series: Sequence[Series], hints: Hints, log: IntakeLog) -> None:
     """Say why nothing could be read, where it has not been said yet."""
     if not series and not log.has_errors:
         log.add(
             "error", "empty_file", "the feed has no readings of intervals; choose an export that holds them"
         )
-    for code, words in dict.fromkeys(reason for one in series if (reason := no_energy(one))):
+    for code, words in dict.fromkeys(reason for one in series if (reason := no_energy(one, hints))):
         says = f"the feed cannot be read as energy: {words}"
         if code == "gas":
             log.add("error", "gas", says)

@@ -11,6 +11,7 @@ import numpy as np
 from data.formats.espi.join import Series
 from data.intake.claims import Question, quoted
 from data.intake.raw import UNITS, Channel, FloatArray, Hints, IntakeLog, Kind
+from data.intake.steps import SPREAD
 from data.recipes.model import held_as_it_is
 
 SHORTEST_DAY_S = 86_400 - 3_600
@@ -53,7 +54,7 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
     """Find the meaning of a series; None where it is no energy, or where its meaning has to be asked."""
     label = f"ReadingType {series.number}"
     duration = _durations(series)
-    reason = no_energy(series)
+    reason = no_energy(series, hints)
     if reason is not None:
         note = f"{label} is left out: {reason[1]}"
         _note(log, note)
@@ -82,7 +83,7 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
         message = (
             "this reading is the total of a day or more among readings of intervals; export intervals only"
         )
-        long = np.flatnonzero(duration >= SHORTEST_DAY_S)
+        long = np.flatnonzero((duration >= SHORTEST_DAY_S) & (_usual(duration) < SHORTEST_DAY_S))
         log.add_rows("error", "too_coarse", long, lambda row: (int(series.line[row]), None, message))
     if power:
         note = f"{label}: mean power, times the length of each interval"
@@ -98,8 +99,8 @@ def part_of(series: Series, hints: Hints, log: IntakeLog) -> Part | None:
     return Part(series, channel, power, wh, duration)
 
 
-def no_energy(series: Series) -> tuple[str, str] | None:
-    """Why a series holds no energy of intervals: a code, and words; None where it does."""
+def no_energy(series: Series, hints: Hints) -> tuple[str, str] | None:
+    """Why a series holds no energy of intervals: a code, and words; None where it does, or where it may be spread."""
     fields = series.type
     uom, commodity, flow = (fields.get(name, "") for name in ("uom", "commodity", "flowDirection"))
     stored = fields.get("accumulationBehaviour", "")
@@ -114,8 +115,12 @@ def no_energy(series: Series) -> tuple[str, str] | None:
         return "no_energy", "it holds power at an instant, from which no energy follows"
     if flow not in (*DIRECTIONS, "", "0"):
         return "no_energy", f"its direction (flowDirection {flow}) is none of import, export and net"
-    if stored not in COUNTERS and _usual(_durations(series)) >= SHORTEST_DAY_S:
-        return "too_coarse", "it holds totals of days or months; export the readings of intervals"
+    coarse = stored not in COUNTERS and _usual(_durations(series)) >= SHORTEST_DAY_S
+    if coarse and hints.profile is None:
+        return (
+            "too_coarse",
+            f"it holds totals of days or months; export the readings of intervals, or {SPREAD}",
+        )
     return None
 
 

@@ -231,3 +231,16 @@ def test_a_row_with_nothing_but_a_quality_is_no_blank_line(tmp_path: Path) -> No
     report = check(write(tmp_path, lines, HEADER.replace("\n", ",quality\n")))
     assert [(f.code, f.line) for f in report.findings] == [("bad_timestamp", 4), ("no_household", 4)]
     assert report.rows == 3
+
+
+@pytest.mark.parametrize("first", ["sep=,\n", '\ufeff"sep=,"\r\n'])
+def test_a_line_of_the_separator_is_no_header_and_counts_as_a_line(first: str, tmp_path: Path) -> None:
+    head = f"{first}timestamp,household,import_kwh,export_kwh\n"
+    path = tmp_path / "readings.csv"
+    path.write_text(
+        f"{head}2024-06-01T00:00Z,a,1,0\n2024-06-01T00:15Z,a,1\n2024-06-01T00:30Z,a,x,0\n2024-06-01T00:45Z,a,1,0\n"
+    )
+    found = [(one.code, one.line) for one in check(path, format="plain").findings]
+    assert {("wrong_cells", 4), ("not_a_number", 5)} <= set(found)
+    path.write_text(head.replace("household", "home"))
+    assert {one.line for one in check(path, format="plain").findings} == {2}

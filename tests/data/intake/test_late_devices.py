@@ -1,4 +1,4 @@
-"""A device whose meter begins later than its home is 0 before; nothing else that begins later is."""
+"""A device whose meter begins later than its home is 0 before, and so is export a day later; nothing else is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from data.findings import Finding
 from data.formats import FileReading
 from data.intake.raw import OTHER_LOAD, Channel
-from data.readings import MEASURED, MISSING
+from data.readings import ESTIMATED, MEASURED, MISSING
 from tests.kits.intake_kit import EXPORT, IMPORT, codes, intake, table
 from tests.kits.meter_kit import START
 
@@ -79,4 +79,30 @@ def test_a_home_of_devices_alone_is_missing_before() -> None:
     if reading.data is not None and "b" in reading.data.households:
         at = reading.data.households.index("b")
         assert reading.data.quality[:2, at].tolist() == [MISSING, MISSING]
+    assert not late(reading)
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["rows", "cells"])
+def test_export_that_begins_a_day_later_is_an_estimated_zero_before(apart: bool) -> None:
+    later: list[float | None] = [None] * 26 + [2, None, 3]
+    grid: dict[Channel, list[float | None]] = {IMPORT: [1] * 29}
+    if apart:
+        reading = intake(table(grid), table({EXPORT: later[26:]}, at=START + 26 * HOUR, line=40))
+    else:
+        reading = intake(table(grid | {EXPORT: later}))
+    assert reading.data is not None
+    flags = [ESTIMATED] * 26 + [MEASURED, MISSING, MEASURED]
+    assert reading.data.quality[:, 0].tolist() == flags
+    assert reading.data.import_wh[:26, 0].tolist() == [1000] * 26
+    assert reading.data.export_wh[:, 0].tolist() == [0] * 26 + [2000, 0, 3000]
+    (finding,) = late(reading)
+    assert (finding.severity, finding.line) == ("warning", 40 if apart else 28)
+    assert "as an estimate" in finding.message
+
+
+def test_export_that_begins_with_import_is_missing_before_both() -> None:
+    both: dict[Channel, list[float | None]] = {IMPORT: [None] * 26 + [1, 1], EXPORT: [None] * 26 + [0, 1]}
+    reading = intake(table(both), table({IMPORT: [1] * 28, EXPORT: [0] * 28}, home="b", line=50))
+    assert reading.data is not None
+    assert reading.data.quality[:, 0].tolist() == [MISSING] * 26 + [MEASURED] * 2
     assert not late(reading)

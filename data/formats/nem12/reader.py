@@ -1,33 +1,16 @@
-"""NEM12, interval readings of Australian meters: AEMO's Meter Data File Format, and as portals write it.
-
-- 100 header, 200 one channel of a meter (its NMI, suffix, unit, interval length), 300 a day of its intervals, 400 the
-  quality of a range of them, 500 field work, 900 end. Interval n of a day ends n lengths after midnight; here it is
-  placed by its start.
-- The clock is Australian Eastern Standard Time, UTC+10 all year. Western Australia and the Northern Territory have
-  clocks of their own and their files do not say which they use: the zone is asked for.
-- E is energy to the customer (import), B from the customer (export); each register, E2 of a controlled load too, is a
-  part of its channel. Reactive energy, power factor, volts, check meters, averages and nets are left out with a note.
-- Quality A is measured; S, F and E are estimated; N is no reading; V varies by the 400 records that follow.
-- A day that is given again counts by its update time, the later one; with the same time it has to be the same.
-- Portals leave out the header, the end, the unit or the last columns, pad rows with commas, quote fields and write
-  units in any case: all of that is read. A file that contradicts itself is refused by line.
-"""
+"""The records of NEM12 taken one by one, checked against each other, and given out as chunks of days."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 import numpy as np
 
 from data import clock
-from data.formats import FORMATS, Format
-from data.intake.claims import NO_CLAIM, Claim, Question
-from data.intake.file import MeterFile
+from data.formats.nem12.records import FLOWS, LENGTHS, Day, Series, day_of, open_questions, update_of
 from data.intake.raw import (
     Channel,
     FloatArray,
@@ -39,20 +22,15 @@ from data.intake.raw import (
     exact_stamps,
     numbers,
 )
-from data.readings import ESTIMATED, MEASURED, MISSING, QualityArray
+from data.readings import ESTIMATED, MEASURED, MISSING
 from data.recipes.model import held_as_it_is
 from market.units import IntArray
 
-CHUNK_ROWS = 300_000
-LONGEST_LINE = 1 << 20
-LENGTHS = (1, 5, 10, 15, 30, 60)
 AEST_S = 36_000
-DAY_S = 86_400
 
 UNITS = {"kwh": (1.0, 1.0), "wh": (1.0, 1000.0), "mwh": (1000.0, 1.0)}
 """Factor and divisor to kWh; a division by 1000 is exact to the last digit where a factor of 0.001 is not."""
 
-FLOWS = {"E": "import", "B": "export"}
 LEFT_OUT = {
     **dict.fromkeys("KQLRXJPkq", "reactive energy"),
     **dict.fromkeys("TUSM", "apparent energy or power"),
@@ -60,148 +38,24 @@ LEFT_OUT = {
     **dict.fromkeys("ADCFN", "average, check or net values of energy that other channels hold"),
 }
 
-_WEST = re.compile(r"80(0[1-9]|1\d|20)")
-"""Beginning of the NMIs of Western Australia."""
-_QUALITY = re.compile(r"[AEFNSV]\d{0,2}")
-_FLAGS = {"A": MEASURED, "E": ESTIMATED, "F": ESTIMATED, "S": ESTIMATED, "N": MISSING, "V": MISSING}
+QUALITY_FLAG = re.compile(r"[AEFNSV]\d{0,2}")
+FLAGS = {"A": MEASURED, "E": ESTIMATED, "F": ESTIMATED, "S": ESTIMATED, "N": MISSING, "V": MISSING}
 
 
-def sniff(file: MeterFile) -> Claim:
-    """Whether the first record is a NEM12 header, or a channel followed by a day where the header is left out."""
-    found = [cells for _, cells in _records_of(file.head.splitlines()[:8])]
-    if found and found[0][0] == "100" and found[0][1:2] and found[0][1].upper() == "NEM12":
-        return Claim(1.0, ("the header names NEM12",), {"zone": "UTC+10", "stamp": "end"})
-    if len(found) > 1 and [cells[0] for cells in found[:2]] == ["200", "300"]:
-        length = found[0][8] if len(found[0]) > 8 else ""
-        if length in map(str, LENGTHS) and len(found[1]) > 1 and _day(found[1][1]) is not None:
-            why = ("no header, but a 200 record of a channel and a 300 record of a day",)
-            return Claim(0.95, why, {"zone": "UTC+10", "stamp": "end"})
-    return NO_CLAIM
-
-
-def asks(file: MeterFile, hints: Hints) -> tuple[Question, ...]:
-    """Ask for the unit of energy that names none, and for the zone outside the eastern market."""
-    found: dict[str, Question] = {}
-    sender = ""
-    for _, cells in _records_of(file.head.splitlines()[:-1] or file.head.splitlines()):
-        if cells[0] == "100":
-            sender = cells[3] if len(cells) > 3 else ""
-        elif cells[0] == "200" and len(cells) > 8:
-            for question in _open(cells, sender, hints):
-                found.setdefault(question.option, question)
-    return tuple(found.values())
-
-
-def _open(cells: Sequence[str], sender: str, hints: Hints) -> Iterator[Question]:
-    if not cells[7] and cells[4][:1].upper() in FLOWS and hints.unit is None:
-        asks = "a 200 record of energy names no unit, and a wrong one scales all readings by 1000"
-        yield Question("--unit", asks, ("kWh", "Wh", "MWh"), "kWh", 0.9, "most files are in kWh")
-    west = sender.upper().startswith(("WPN", "WESTERN")) or bool(_WEST.match(cells[1]))
-    north = cells[1].startswith("250")
-    if (west or north) and hints.zone is None:
-        place, likely = (
-            ("Western Australia", "Australia/Perth")
-            if west
-            else ("the Northern Territory", "Australia/Darwin")
-        )
-        asks = f"the file is of {place}, where files use the clock of the place or that of the eastern market"
-        yield Question(
-            "--zone", asks, (likely, "Australia/Brisbane"), likely, 0.7, "the market there has its clock"
-        )
-
-
-def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:
-    """Yield the days of every channel, as chunks of one channel and one issue each."""
-    log.zone = "UTC+10, Australian Eastern Standard Time all year"
-    reader = _Reader(hints, log)
-    with file.open(file.name) as source:
-        for line, cells in _records_of(iter(lambda: source.readline(LONGEST_LINE), b"")):
-            reader.take(line, cells)
-            if reader.rows >= CHUNK_ROWS:
-                yield from reader.chunks()
-    reader.finish()
-    yield from reader.chunks()
-
-
-def _records_of(lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Split lines into trimmed cells; blank lines and lines of commas are none."""
-    for line, raw in enumerate(lines, start=1):
-        text = raw.decode("utf-8-sig" if line == 1 else "utf-8", errors="replace").strip()
-        if text.strip(","):
-            cells = _quoted(text) if '"' in text else text.split(",")
-            cells[0] = cells[0].strip()
-            yield line, cells if cells[0] == "300" else [cell.strip() for cell in cells]
-
-
-def _quoted(text: str) -> list[str]:
-    try:
-        return next(csv.reader([text]))
-    except csv.Error:  # an open quotation, or a cell beyond the limit of the module
-        return text.split(",")
-
-
-@lru_cache(maxsize=8192)
-def _day(text: str) -> int | None:
-    """Midnight of a date 20040229, as on the clock of the file. [s since 1970]"""
-    try:
-        return clock.local_seconds(datetime.strptime(text, "%Y%m%d")) if len(text) == 8 else None
-    except ValueError:
-        return None
-
-
-@lru_cache(maxsize=8192)
-def _update(text: str) -> int | None:
-    try:
-        layout = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M"}.get(len(text))
-        return clock.local_seconds(datetime.strptime(text, layout)) if layout else None
-    except ValueError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """What a 200 record says; `channel` is None where its days are not read."""
-
-    nmi: str
-    suffix: str
-    minutes: int
-    unit: str
-    channel: Channel | None
-    offset_s: int
-
-    @property
-    def count(self) -> int:
-        return 1440 // self.minutes
-
-
-@dataclass(slots=True)
-class _Day:
-    """A 300 record whose 400 records may follow; `covered` intervals have a quality of their own."""
-
-    series: _Series
-    line: int
-    begin_s: int
-    values: Numbers
-    quality: QualityArray
-    varies: bool
-    revision: int
-    covered: int = 0
-
-
-class _Reader:
+class Reader:
     """Takes records one by one and keeps the days that are not yet given out."""
 
     def __init__(self, hints: Hints, log: IntakeLog) -> None:
         self._hints, self._log = hints, log
-        self._series: _Series | None = None
-        self._day: _Day | None = None
+        self._series: Series | None = None
+        self._day: Day | None = None
         self._open = self._refused = False
         self._line = 0
         self._sender = ""
         self._seen: dict[tuple[str, str], dict[int, tuple[int | None, int, int]]] = {}
         self._units: dict[tuple[str, str], tuple[str, int]] = {}
         self._left_out: dict[str, str] = {}
-        self._kept: dict[tuple[Channel, int], list[_Day]] = {}
+        self._kept: dict[tuple[Channel, int], list[Day]] = {}
         self.rows = 0
 
     def take(self, line: int, cells: list[str]) -> None:
@@ -255,7 +109,7 @@ class _Reader:
     def _error(self, code: str, message: str) -> None:
         self._log.add("error", code, message, line=self._line)
 
-    def _take_series(self, cells: list[str]) -> _Series | None:
+    def _take_series(self, cells: list[str]) -> Series | None:
         if len(cells) < 9:
             self._error(
                 "wrong_cells", f"a 200 record has {len(cells)} cells, not 9 or 10; export the file again"
@@ -273,11 +127,11 @@ class _Reader:
         if length not in map(str, LENGTHS):
             self._error("interval_length", f"an interval length of {length!r} minutes; known are {LENGTHS}")
             return None
-        for question in _open(cells, self._sender, self._hints):
+        for question in open_questions(cells, self._sender, self._hints):
             self._log.ask(question, line=self._line)
         channel = self._channel(suffix)
         unit = (unit or self._hints.unit or "kWh").lower()
-        series = _Series(nmi, suffix, int(length), unit, channel, self._offset_s(cells))
+        series = Series(nmi, suffix, int(length), unit, channel, self._offset_s(cells))
         if channel is None:
             return series
         before = self._units.setdefault((nmi, suffix), (unit, self._line))
@@ -311,7 +165,9 @@ class _Reader:
         return Channel(name, "kWh", "interval", suffix, part or suffix)
 
     def _offset_s(self, cells: list[str]) -> int:
-        if self._hints.zone is None or not list(_open(cells, self._sender, replace(self._hints, zone=None))):
+        if self._hints.zone is None or not list(
+            open_questions(cells, self._sender, replace(self._hints, zone=None))
+        ):
             return AEST_S
         offset = datetime(2026, 7, 1, tzinfo=clock.zone_named(self._hints.zone)).utcoffset()
         self._log.zone = f"standard time of {self._hints.zone} all year"
@@ -326,7 +182,7 @@ class _Reader:
                     "unknown_record", "a 300 record without a 200 record before it; export the file again"
                 )
             return
-        begin_s = _day(cells[1].strip()) if len(cells) > 1 else None
+        begin_s = day_of(cells[1].strip()) if len(cells) > 1 else None
         if begin_s is None:
             self._error("bad_timestamp", f"the date {''.join(cells[1:2])!r} is not like 20260131")
             return
@@ -334,24 +190,24 @@ class _Reader:
         if texts is None:
             return
         flag = rest[0].strip().upper() if rest else ""
-        update = _update(rest[3].strip()) if len(rest) > 3 else None
+        update = update_of(rest[3].strip()) if len(rest) > 3 else None
         revision = self._revision(series, begin_s, update)
         if revision is None:
             return
-        quality = np.full(series.count, _FLAGS[flag[0]] if flag else ESTIMATED, dtype=np.uint8)
+        quality = np.full(series.count, FLAGS[flag[0]] if flag else ESTIMATED, dtype=np.uint8)
         values = self._numbers(texts, series)
         covered = 0 if texts else series.count  # 400 records cannot speak of values that are not there
-        self._day = _Day(
+        self._day = Day(
             series, self._line, begin_s - series.offset_s, values, quality, flag[:1] == "V", revision, covered
         )
 
-    def _values(self, cells: list[str], series: _Series) -> tuple[list[str] | None, list[str]]:
+    def _values(self, cells: list[str], series: Series) -> tuple[list[str] | None, list[str]]:
         """Split a day into its values and what follows them; None after an error, no values for a day without any."""
         last = 2 + series.count
         flag = cells[last].strip().upper() if len(cells) > last else ""
-        if _QUALITY.fullmatch(flag):
+        if QUALITY_FLAG.fullmatch(flag):
             return cells[2:last], cells[last:]
-        at = next((i for i in range(2, len(cells)) if _QUALITY.fullmatch(cells[i].strip().upper())), None)
+        at = next((i for i in range(2, len(cells)) if QUALITY_FLAG.fullmatch(cells[i].strip().upper())), None)
         if at == 2:
             message = f"{series.suffix} of {cells[1]} has no values; the day counts as missing"
             self._log.add("warning", "empty", message, line=self._line)
@@ -367,7 +223,7 @@ class _Reader:
         self._error("wrong_cells", f"{told}; export the file again")
         return None, []
 
-    def _numbers(self, texts: list[str], series: _Series) -> Numbers:
+    def _numbers(self, texts: list[str], series: Series) -> Numbers:
         factor, divisor = UNITS[series.unit]
         if not texts:
             empty = np.zeros(series.count, dtype=np.bool_)
@@ -382,7 +238,7 @@ class _Reader:
         found = numbers(texts)
         return replace(found, values=found.values * factor / divisor)
 
-    def _revision(self, series: _Series, begin_s: int, update: int | None) -> int | None:
+    def _revision(self, series: Series, begin_s: int, update: int | None) -> int | None:
         """Seconds between the update times of this issue of a day and of the first one in the file."""
         days = self._seen.setdefault((series.nmi, series.suffix), {})
         first, minutes, line = days.setdefault(begin_s, (update, series.minutes, self._line))
@@ -403,7 +259,7 @@ class _Reader:
             return
         numbers_ = [int(cell) if cell.isdecimal() and len(cell) < 5 else 0 for cell in cells[1:3]]
         flag = cells[3].upper() if len(cells) > 3 else ""
-        if len(numbers_) < 2 or not _QUALITY.fullmatch(flag) or flag.startswith("V"):
+        if len(numbers_) < 2 or not QUALITY_FLAG.fullmatch(flag) or flag.startswith("V"):
             self._error(
                 "unknown_quality", f"the quality {flag!r} of a range is not like A, S14, F52, E52 or N"
             )
@@ -418,7 +274,7 @@ class _Reader:
             )
             self._day = None
             return
-        day.quality[first - 1 : last] = _FLAGS[flag[0]]
+        day.quality[first - 1 : last] = FLAGS[flag[0]]
         day.covered = last
 
     def _close(self) -> None:
@@ -439,11 +295,12 @@ class _Reader:
     def chunks(self) -> Iterator[RawReadings]:
         """Give out the days that are complete."""
         for (channel, revision), days in self._kept.items():
-            yield _chunk(channel, revision, days)
+            yield chunk_of(channel, revision, days)
         self._kept, self.rows = {}, 0
 
 
-def _chunk(channel: Channel, revision: int, days: Sequence[_Day]) -> RawReadings:
+def chunk_of(channel: Channel, revision: int, days: Sequence[Day]) -> RawReadings:
+    """The intervals of days of one channel and issue as a chunk, by home and time."""
     count = np.array([day.series.count for day in days], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     within = np.arange(count.sum()) - np.repeat(first, count)
@@ -478,23 +335,3 @@ def _chunk(channel: Channel, revision: int, days: Sequence[_Day]) -> RawReadings
         revision=revision,
         minutes=minutes[order],
     )
-
-
-FORMATS.register(
-    Format(
-        name="nem12",
-        summary="Australian NEM12 (AEMO MDFF), a row for each channel and day; UTC+10 all year",
-        unit="kWh, Wh or MWh per interval, as each channel says",
-        sniff=sniff,
-        parse=parse,
-        asks=asks,
-        meters="id",
-        sample="100,NEM12,200401011030,MDP1,RETAIL1\n"
-        "200,NMI1234567,E1B1,1,E1,N1,METER1,kWh,30,\n"
-        "300,20040101,0.263,0.188,...,A,,,20040102030405,\n"
-        "900\n",
-        source="AEMO, Meter Data File Format Specification NEM12 & NEM13, version 1.06;"
-        " github.com/aguinane/nem-reader: examples @ fa33c2acf4b56cc85fff1198c701d6d4bd3eb2ce",
-    ),
-    contract=3,
-)
