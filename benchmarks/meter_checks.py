@@ -20,6 +20,8 @@ from data.intake.raw import IntakeLog
 from data.intake.scale import check_scale, check_standby
 from data.intake.sun import check_sun
 from data.readings import MEASURED, MeterData
+from data.store.neighbours import production_of, shifts
+from data.store.pv_sizes import check_sizes
 from market.units import IntArray
 
 DAYS = (1, 2, 3, 7, 366)
@@ -98,6 +100,86 @@ def injected(data: MeterData) -> dict[str, tuple[int, int]]:
     return found
 
 
+SHIFTS_H = (1, -1, 2, -8)
+"""How much later the production of one home is made. [h]"""
+GROUPS, GROUP_HOMES, GROUP_DAYS = 100, (4, 5, 6), (42, 90, 180)
+"""Groups of homes that are drawn, how many homes they have, and days that they have."""
+
+
+def neighbours(data: MeterData) -> dict[str, str]:
+    """Homes whose clock is taken for another than that of the others: sound ones, and those that are shifted.
+
+    By their production, and by their export as if production were not metered; all homes together, and in groups over
+    a part of a year.
+    """
+    found = {}
+    without = {name: column for name, column in data.sub_meters.items() if name != "pv"}
+    for name, one in (("production", data), ("export", replace(data, sub_meters=without))):
+        energy = production_of(one)
+        homes = np.flatnonzero(energy.any(axis=0)).tolist()
+        found[f"clock_shift by {name}"] = f"{len(shifts(energy, one))} of {len(homes)}"
+        for hours in SHIFTS_H:
+            counts = [_shifted(energy, one, h, hours) for h in homes]
+            right, wrong = (sum(c) for c in zip(*counts, strict=True))
+            found[f"made wrong, {name} {hours:+} h"] = f"{right} of {len(homes)} found, {wrong} others named"
+        random = np.random.default_rng(1)
+        alarms = looked = hits = named = 0
+        for _ in range(GROUPS):
+            some = _group(one, homes, random)
+            energy = production_of(some)
+            alarms, looked = alarms + len(shifts(energy, some)), looked + len(some.households)
+            hours = int(random.choice(SHIFTS_H))
+            right, wrong = _shifted(energy, some, int(random.integers(len(some.households))), hours)
+            hits, named = hits + right, named + wrong
+        found[f"groups by {name}"] = (
+            f"{alarms} of {looked} sound homes, {hits} of {GROUPS} shifted ones found, {named} others named"
+        )
+    return found
+
+
+def _shifted(energy: IntArray, data: MeterData, home: int, hours: int) -> tuple[bool, int]:
+    """Whether a home is found that comes some hours later, and how often another one or another shift is named."""
+    late = energy.copy()
+    late[:, home] = np.roll(energy[:, home], hours * 60 // data.minutes)
+    named = [(one.home, one.late_s) for one in shifts(late, data)]
+    return (home, hours * 3600) in named, sum(one != (home, hours * 3600) for one in named)
+
+
+def _group(data: MeterData, homes: list[int], random: np.random.Generator) -> MeterData:
+    some = random.choice(homes, int(random.choice(GROUP_HOMES)), replace=False)
+    days = int(random.choice(GROUP_DAYS))
+    start_s = data.start_s + 86_400 * int(random.integers(data.intervals * data.minutes // 1440 - days))
+    return data.select([data.households[h] for h in sorted(some.tolist())]).window(
+        start_s, start_s + days * 86_400
+    )
+
+
+def sizes(data: MeterData) -> dict[str, str]:
+    """Homes whose production does not fit the size, which is taken from the largest power of the sound readings."""
+    pv = data.sub_meters["pv"]
+    largest = (pv.max(axis=0).astype(np.int64) * 60 // data.minutes).tolist()
+    peak_w = dict(zip(data.households, largest, strict=True))
+    homes = [h for h, size in enumerate(largest) if size]
+    found = {"pv_scale by size": f"{len(check_sizes(data, peak_w)[0])} of {len(homes)}"}
+    for name, change in FACTORS.items():
+        right = wrong = 0
+        for h in homes:
+            one = pv.astype(np.int64)
+            one[:, h] = change(one[:, h])
+            named = {
+                f.household
+                for f in check_sizes(replace(data, sub_meters={**data.sub_meters, "pv": one}), peak_w)[0]
+            }
+            right, wrong = (
+                right + (data.households[h] in named),
+                wrong + len(named - {data.households[h]}),
+            )
+        found[f"made wrong, production times {name} by size"] = (
+            f"{right} of {len(homes)} found, {wrong} others named"
+        )
+    return found
+
+
 def main() -> None:
     """Print the counts."""
     sets = [(name, samples.load(name), "Europe/Berlin") for name in ("street", "village")]
@@ -115,6 +197,8 @@ def main() -> None:
         if "pv" in data.sub_meters:
             for error, (hits, homes) in injected(data).items():
                 print(f"  made wrong, {error}: {hits} of {homes} found")
+            for what, count_ in {**neighbours(data), **sizes(data)}.items():
+                print(f"  {what}: {count_}")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,25 @@ class BatterySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """Energy of a channel of a home that is known over a stretch of intervals, and not of each of them.
+
+    Args:
+        home: Name of the home.
+        channel: Such as "import".
+        start_s: Start of the first interval. [s since 1970]
+        end_s: End of the last interval. [s since 1970]
+        wh: What went through. [Wh]
+    """
+
+    home: str
+    channel: str
+    start_s: int
+    end_s: int
+    wh: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where data come from.
 

@@ -18,13 +18,14 @@ from data.intake.claims import NO_CLAIM, RECOGNISED, Claim, Question, claims_of
 from data.intake.counters import as_said
 from data.intake.file import MeterFile, require
 from data.intake.join import joined
+from data.intake.known import known_of
 from data.intake.names import MeterNames, Names
 from data.intake.place import Placed, place
 from data.intake.raw import DEFAULT_FUSE_W, OTHER_LOAD, GridReadings, Hints, IntakeLog, RawReadings, SaidKind
 from data.intake.rows import rows_of
 from data.intake.spill import Spilled, gathered, placed_in_groups
 from data.intake.strangers import stranger
-from data.readings import ESTIMATED, MISSING, MeterData, Source
+from data.readings import ESTIMATED, MISSING, Known, MeterData, Source
 from market.registry import Registry
 
 
@@ -132,6 +133,7 @@ class FileReading:
         ids: What the file calls the homes of `data`, in their order. For whoever adds to a store, which keeps no more
             of it than a salted hash: never to be shown.
         channels: Registers that the file has: in `data` the energy of any other register is 0, and not metered.
+        known: Energy that counters show over gaps of `data`.
     """
 
     data: MeterData | None
@@ -141,6 +143,7 @@ class FileReading:
     questions: tuple[Question, ...] = ()
     ids: tuple[str, ...] = field(default=(), repr=False)
     channels: frozenset[str] = frozenset(("import", "export"))
+    known: tuple[Known, ...] = ()
 
 
 def recognise(path: Path) -> Format:
@@ -274,7 +277,7 @@ def _read_in_groups(
         return _unread(log, where)
     data = replace(found.data, source=Source(format.name, file.sha256(), log.answers, tuple(log.notes)))
     reading = _concluded(data, found.given, hints, log, log.rows, where)
-    return replace(reading, channels=registers_of(found.channels))
+    return _of_channels(reading, found.channels, log)
 
 
 def _unread(log: IntakeLog, zone: str | None) -> FileReading:
@@ -316,7 +319,13 @@ def _finished(
         data, note = joined(found, homes)
         data = replace(data, source=replace(source, notes=(*source.notes, note)))
     given = {m for _, placed in parts if placed is not None for m in placed.given}
-    return replace(_concluded(data, given, hints, log, rows, where), channels=registers_of(channels))
+    return _of_channels(_concluded(data, given, hints, log, rows, where), channels, log)
+
+
+def _of_channels(reading: FileReading, channels: set[str], log: IntakeLog) -> FileReading:
+    """A reading with what the channels of its file say beside the energy."""
+    known = known_of(log.known, reading.data, channels) if reading.data is not None else ()
+    return replace(reading, channels=registers_of(channels), known=known)
 
 
 def _concluded(

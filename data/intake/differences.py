@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.intake.known import Counted
 from data.intake.raw import UNITS, Channel, IntakeLog, Numbers, is_device
 from data.intake.rows import Rows
 from data.intake.steps import Lengths
@@ -48,7 +49,11 @@ class _Steps:
     missing: BoolArray
 
 
-def differenced(table: Timed, lengths: Lengths, fuse_w: int, log: IntakeLog) -> list[tuple[Timed, IntArray]]:
+Differences = tuple[Timed, IntArray, Counted]
+"""Rows of a counter that stand for intervals named by their start, their lengths [min], and what was counted."""
+
+
+def differenced(table: Timed, lengths: Lengths, fuse_w: int, log: IntakeLog) -> list[Differences]:
     """Turn readings into energy of intervals, each channel by itself.
 
     Between readings that are several intervals apart the energy is known only as a sum: a sum of 0 is 0 in each, any
@@ -61,7 +66,7 @@ def differenced(table: Timed, lengths: Lengths, fuse_w: int, log: IntakeLog) -> 
         log: Where findings go.
 
     Returns:
-        For each channel its rows, which stand for intervals named by their start, and their lengths. [min]
+        For each channel that gives an interval its differences.
     """
     found = []
     for channel, column in table.rows.values.items():
@@ -73,7 +78,7 @@ def differenced(table: Timed, lengths: Lengths, fuse_w: int, log: IntakeLog) -> 
 
 def _intervals(
     table: Timed, channel: Channel, column: Numbers, lengths: Lengths, fuse_w: int, log: IntakeLog
-) -> tuple[Timed, IntArray] | None:
+) -> Differences | None:
     home, rows = table.home, table.rows
     flags = np.full(len(home), MEASURED, dtype=np.uint8) if rows.quality is None else rows.quality[table.row]
     read = ~column.empty[table.row] & (flags != MISSING)
@@ -83,19 +88,44 @@ def _intervals(
         steps = _falls(steps, table, channel, column, fuse_w, log)
     _report_empty(table, channel, column, read, steps, log)
     found = _pairs(table, flags, of_row)
+    metered = _metered(table, channel, read)
+    counted = _nothing_counted(channel, metered)
     if steps is not None:
         direct = (steps.last == steps.first + 1) & (steps.seconds <= of_row[steps.first] * 60)
         found = _counted(found, steps, direct)
         still = ~direct & (steps.rise == 0) & ~steps.missing
         found = np.concatenate([_known_zero(found, steps, still), _between_rows(table, steps, still, of_row)])
         long = steps.seconds > LONGEST_IDLE * 60 * of_row[steps.first]
-        _report_gaps(steps, ~direct & ((steps.rise > 0) | long), table, channel, of_row, log)
-    found = found[_metered(table, channel, read)[home[found[:, LAST]]]]
+        gaps = ~direct & ((steps.rise > 0) | long)
+        _report_gaps(steps, gaps, table, channel, of_row, log)
+        counted = _counted_in(steps, gaps | steps.missing, table, counted)
+    found = found[metered[home[found[:, LAST]]]]
     if not len(found):
         return None
     found = found[np.lexsort((found[:, START], home[found[:, LAST]]))]
     found[:, START] += channel.read_after * 60
-    return _rows(table, channel, found), found[:, MINUTES]
+    return _rows(table, channel, found), found[:, MINUTES], counted
+
+
+def _nothing_counted(channel: Channel, metered: BoolArray) -> Counted:
+    none = np.zeros(0, dtype=np.int64)
+    return Counted(
+        channel, none, none, none, none, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_), metered
+    )
+
+
+def _counted_in(steps: _Steps, gap: BoolArray, table: Timed, empty: Counted) -> Counted:
+    """What was counted in each step, whose ends are the instants of its readings."""
+    after_s = empty.channel.read_after * 60
+    return replace(
+        empty,
+        home=steps.home,
+        start_s=table.utc[steps.first] + after_s,
+        end_s=table.utc[steps.last] + after_s,
+        micro_wh=steps.rise,
+        missing=steps.missing,
+        gap=gap,
+    )
 
 
 START, LAST, MINUTES, MICRO_WH, FLAG, KNOWN, PAIR = range(7)

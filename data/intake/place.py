@@ -9,6 +9,7 @@ import numpy as np
 
 from data import clock
 from data.intake.differences import differenced
+from data.intake.known import Counted, known_totals
 from data.intake.raw import Hints, IntakeLog
 from data.intake.regular import regular
 from data.intake.rows import Rows
@@ -104,13 +105,13 @@ class _Span:
         table: The rows, by home and time.
         start: Start of each. [s since 1970]
         length: Length of each, 0 where it is not known. [min]
-        counted: Whether they are differences of a counter's readings.
+        counted: What a counter counted, where they are differences of its readings.
     """
 
     table: Timed
     start: IntArray
     length: IntArray
-    counted: bool = False
+    counted: Counted | None = None
 
     def of(self, which: BoolArray) -> _Span:
         """Some of the rows."""
@@ -199,8 +200,19 @@ def _placed_in_steps(
     for minutes in np.unique(lengths[lengths > 0]).tolist():
         chosen = [part for span in spans if len((part := span.of(lengths[span.table.home] == minutes)).start)]
         grid = _on_one_grid(chosen, minutes, zone, log)
-        grids += [grid] if grid is not None else []
+        if grid is not None:
+            grids.append(grid)
+            _log_known(spans, lengths == minutes, grid, log)
     return grids, local
+
+
+def _log_known(spans: list[_Span], of_grid: BoolArray, grid: Placed, log: IntakeLog) -> None:
+    """Keep what counters show over the gaps of a grid."""
+    counters = [span.counted for span in spans if span.counted is not None]
+    others = {c.name for span in spans if span.counted is None for c in span.table.rows.values}
+    if counters:
+        homes = spans[0].table.rows.homes
+        log.known += known_totals(counters, homes, of_grid, (grid.start_s, grid.minutes * 60), others)
 
 
 def _spans(table: Timed, hints: Hints, log: IntakeLog) -> list[_Span] | None:
@@ -212,7 +224,7 @@ def _spans(table: Timed, hints: Hints, log: IntakeLog) -> list[_Span] | None:
     if next(iter(table.rows.values)).kind == "counter":
         # Where rows were refused, gaps and falls follow from that one cause and are not reported again.
         found = differenced(table, lengths, hints.fuse_w, IntakeLog() if log.has_errors else log)
-        return [_Span(rows, rows.utc, minutes, counted=True) for rows, minutes in found]
+        return [_Span(rows, rows.utc, minutes, counted) for rows, minutes, counted in found]
     length = lengths.rows(table.home)
     return [_Span(table, table.utc - length * 60 if table.rows.ends else table.utc, length)]
 
@@ -291,7 +303,7 @@ def _on_one_grid(spans: list[_Span], minutes: int, zone: ZoneInfo | None, log: I
             table = summed(table, start, length, minutes, phase_s, log)
             start = table.utc
         if len(start):
-            found.append((table, start, span.counted))
+            found.append((table, start, span.counted is not None))
     return _placed(found, minutes, tuple(given or [minutes]), zone, log) if found else None
 
 

@@ -18,7 +18,7 @@ from data import clock
 from data.findings import FindingLog
 from data.intake.claims import Question
 from data.intake.profile import Profile
-from data.readings import BatterySpec, QualityArray
+from data.readings import BatterySpec, Known, QualityArray
 from market.units import BoolArray, Int8Array, IntArray
 
 FloatArray = npt.NDArray[np.float64]
@@ -232,6 +232,7 @@ class IntakeLog(FindingLog):
         answers: What the user, or a stated default, added that the file does not state.
         notes: Traps of the source that were handled, one sentence each.
         batteries: What the source says that homes own.
+        known: What counters show over stretches of which single intervals are not known.
         questions: What the file leaves open; it cannot be read before they are answered.
     """
 
@@ -243,6 +244,7 @@ class IntakeLog(FindingLog):
         self.answers: dict[str, str] = {}
         self.notes: list[str] = []
         self.batteries: dict[str, BatterySpec | None] = {}
+        self.known: list[Known] = []
 
     def ask(self, question: Question, code: str = "question", line: int | None = None) -> None:
         """Add a question once; the file is not read before it is answered."""

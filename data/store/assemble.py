@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.clock import iso_utc
-from data.readings import BatterySpec, home_id
+from data.readings import BatterySpec, Known, home_id
 from data.store.errors import Mismatch
 from data.store.manifest import Home, Manifest, Origin
 from data.store.read import Content, read_store
+from data.store.resample import known_on
 from data.store.series import HomeSeries
 from data.store.write import making, refuse_taken, rows_of_all
 
@@ -45,6 +46,7 @@ class Assembled:
         sources: The files they come from.
         zone: Zone in which people read times.
         cut: Intervals of each home that lie outside of the common window.
+        known: Energy that counters show over gaps inside of it.
     """
 
     homes: tuple[Home, ...]
@@ -52,6 +54,7 @@ class Assembled:
     sources: tuple[Origin, ...]
     zone: str | None
     cut: Mapping[str, int]
+    known: tuple[Known, ...] = ()
 
 
 def assembled(paths: Sequence[Path], said: Said) -> Assembled:
@@ -63,12 +66,12 @@ def assembled(paths: Sequence[Path], said: Said) -> Assembled:
     """
     contents = [(path, read_store(path)) for path in paths]
     problems: list[str] = []
-    homes, series = _renamed(contents, said, problems)
+    homes, series, known = _renamed(contents, said, problems)
     homes = [_with_said(home, said) for home in homes]
-    known = {home.name for home in homes}
+    names = {home.name for home in homes}
     for option, given in (("--node", said.nodes), ("--pv", said.pv_w), ("--battery", said.batteries)):
         problems += [
-            f"{option} {name}: there is no such home" for name in given if home_id(name) not in known
+            f"{option} {name}: there is no such home" for name in given if home_id(name) not in names
         ]
     if not series:
         problems.append("the stores have no readings")
@@ -82,13 +85,14 @@ def assembled(paths: Sequence[Path], said: Said) -> Assembled:
         sources=tuple(origin for _, content in contents for origin in _origins(content.manifest, said)),
         zone=next((content.manifest.zone for _, content in contents if content.manifest.zone), None),
         cut={one.home: one.intervals - kept.intervals for one, kept in zip(series, cut, strict=True)},
+        known=tuple(one for kept in cut for one in known_on(kept, known)),
     )
 
 
 def _renamed(
     contents: Sequence[tuple[Path, Content]], said: Said, problems: list[str]
-) -> tuple[list[Home], list[HomeSeries]]:
-    homes, series, unused = [], [], set(said.names)
+) -> tuple[list[Home], list[HomeSeries], list[Known]]:
+    homes, series, known, unused = [], [], [], set(said.names)
     owner: dict[str, Path] = {}
     for path, content in contents:
         for name, home in content.manifest.homes.items():
@@ -105,8 +109,9 @@ def _renamed(
             if one is not None:
                 homes.append(replace(home, name=new))
                 series.append(replace(one, home=new))
+                known += [replace(total, home=new) for total in content.manifest.known if total.home == name]
     problems += [f"--map {key}={said.names[key]}: there is no such home" for key in sorted(unused)]
-    return homes, series
+    return homes, series, known
 
 
 def _with_said(home: Home, said: Said) -> Home:
@@ -155,5 +160,6 @@ def write_assembled(found: Assembled, out: Path, says: str) -> None:
             says,
             sources=found.sources,
             zone=found.zone,
+            known=found.known,
             command="assemble",
         )

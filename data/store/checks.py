@@ -1,4 +1,4 @@
-"""The checks of a file on what a store holds, and for each home its coverage and its gaps, by time instead of line."""
+"""The checks of a file on what a store holds, by time and not line; those of its homes against each other; coverage."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from data.intake.raw import Channel, Hints, IntakeLog, Numbers, exact_stamps
 from data.intake.rows import Rows
 from data.readings import ESTIMATED, MISSING, MeterData
 from data.store.facts import Facts, facts_of
+from data.store.neighbours import check_neighbours
+from data.store.pv_sizes import check_sizes
 from data.store.read import FORMAT, Content, meter_data_of, read_store, source_of
 from data.store.series import GRID, HomeSeries, on_one_grid
 
@@ -24,7 +26,7 @@ Checked = tuple[CheckReport, tuple[Facts, ...]]
 
 
 def check_store(path: Path, hints: Hints) -> Checked:
-    """Check a store as a file is checked; coverage and gaps are in the facts of each home.
+    """Check a store as a file is checked, and its homes against each other; coverage and gaps are in the facts of each.
 
     Raises:
         NoStore, NewerStore, DamagedStore: As their names say.
@@ -36,7 +38,8 @@ def check_store(path: Path, hints: Hints) -> Checked:
     zone = clock.zone_named(zone_name) if zone_name else None
     data = meter_data_of(content)
     facts = tuple(facts_of(one) for one in content.series)
-    findings = _findings(content, hints, zone)
+    findings, apart = _findings(content, hints, zone), check_neighbours(data, zone)
+    scales = check_sizes(data, {name: home.pv_w for name, home in content.manifest.homes.items()})
     rows = sum(part.rows for part in content.manifest.parts)
     report = CheckReport(
         format=FORMAT,
@@ -48,10 +51,10 @@ def check_store(path: Path, hints: Hints) -> Checked:
         last=clock.iso_utc(data.end_s - data.minutes * 60),
         households=data.households,
         rows=rows,
-        findings=findings,
+        findings=(*findings, *apart[0], *scales[0]),
         estimated_share=_share(content, ESTIMATED),
         missing_share=_share(content, MISSING),
-        notes=data.source.notes,
+        notes=(*data.source.notes, *apart[1], *scales[1]),
     )
     return report, facts
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from data import clock
 from data.formats import Format
 from data.intake.raw import Hints
-from data.readings import whole
+from data.readings import Known, whole
 from data.store.append import Appended, Counts, Prefer, appended, refuse_conflicts
 from data.store.combine import Joined, joined_home
 from data.store.errors import Mismatch
@@ -184,8 +184,23 @@ def _into(
     ]
     homes = [_facts(one, before.manifest, files) for one in done]
     meters = {one.hashed: one.home for one in series if one.hashed}
-    writer.append(rows, homes, _says(done), meters=meters, sources=origins, zone=zone)
+    known = _known(files, series, done)
+    writer.append(rows, homes, _says(done), meters=meters, sources=origins, zone=zone, known=known)
     return Imported(writer.path, made, writer.manifest.zone, tuple(files), tuple(origins), tuple(done))
+
+
+def _known(
+    files: Sequence[Incoming], series: Sequence[Assigned], done: Sequence[ImportedHome]
+) -> list[Known]:
+    """What counters show over gaps; of a home that is summed from files one of them says nothing of the whole."""
+    summed = {one.home for one in done if "summed" in one.how}
+    return [
+        replace(one, home=part.home)
+        for part in series
+        if part.home not in summed
+        for one in files[part.file].reading.known
+        if one.home == part.series.home
+    ]
 
 
 def _channels(series: HomeSeries | None) -> set[str]:

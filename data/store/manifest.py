@@ -10,14 +10,14 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from data.errors import DataError
-from data.readings import BatterySpec
+from data.readings import BatterySpec, Known
 from data.store import disk
 from data.store.errors import DamagedStore, NewerStore, NoStore
 from market.interval import ALLOWED_MINUTES
@@ -121,6 +121,24 @@ class Origin:
     named: bool = True
 
 
+KeptBy = Literal["counter", "stated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A total to which a repair filled a stretch.
+
+    Args:
+        layer: The repair, by the name of its file.
+        total: What is filled and read there comes to this.
+        by: "counter", as two readings of a counter show, or "stated" by the user.
+    """
+
+    layer: str
+    total: Known
+    by: KeptBy
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that was done to a store: when (ISO 8601 UTC), by which command, and what, in a sentence."""
@@ -144,6 +162,8 @@ class Manifest:
         sources: Files that were imported, the oldest first.
         changes: Everything that was done, the oldest first.
         next: Number of the next file; numbers are not used twice.
+        known: Energy that counters show over gaps; earlier programs ignore it, so the version of stores stays.
+        kept: Totals that repairs kept.
     """
 
     salt: str
@@ -155,6 +175,8 @@ class Manifest:
     sources: tuple[Origin, ...] = ()
     changes: tuple[Change, ...] = ()
     next: int = 1
+    known: tuple[Known, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
     @property
     def files(self) -> tuple[Part | Layer, ...]:
@@ -236,12 +258,26 @@ def _manifest(content: dict[str, Any]) -> Manifest:
         sources=tuple(Origin(**_tuples(source)) for source in content["sources"]),
         changes=tuple(Change(**one) for one in content["changes"]),
         next=int(content["next"]),
+        known=tuple(_known(one) for one in content.get("known", ())),
+        kept=tuple(Kept(**{**one, "total": _known(one["total"])}) for one in content.get("kept", ())),
     )
     bytes.fromhex(manifest.salt)
     named = {home for one in manifest.files for home in one.homes}
     if unknown := sorted(named - set(manifest.homes)):
         raise ValueError(f"a file holds home {unknown[0]!r}, and the list of homes does not")
     return manifest
+
+
+def _known(content: dict[str, Any]) -> Known:
+    one = Known(**content)
+    if not (one.start_s < one.end_s and one.wh >= 0):
+        raise ValueError(f"{one} is no energy of a stretch of time")
+    return one
+
+
+def with_known(known: Sequence[Known], more: Sequence[Known]) -> tuple[Known, ...]:
+    """Totals by stretch, of which those that came last count."""
+    return tuple({replace(one, wh=0): one for one in (*known, *more)}.values())
 
 
 T = TypeVar("T", "Part", "Layer")

@@ -1,7 +1,7 @@
 """Repairs of intervals without a reading: how each policy fills them, marked as estimated, in a layer of its own.
 
-Energy that is known over a gap, such as the difference of two readings of a counter, is kept to the Wh: the policy then
-only gives the shape.
+Energy that is known over a gap, as the difference of two readings of a counter or by the user's word, is kept to the
+Wh: the policy then only gives the shape.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from data.clock import local_of_utc
 from data.findings import runs
-from data.readings import ESTIMATED, MISSING
+from data.readings import ESTIMATED, MISSING, Known
 from data.store.errors import Mismatch
 from data.store.layers import Patch
 from data.store.series import HomeSeries
@@ -45,6 +45,11 @@ class Gap:
         """Its intervals."""
         return np.arange(self.first, self.last)
 
+    def meets(self, known: Known) -> bool:
+        """Whether a stretch of which the energy is known has one of its intervals."""
+        first_s, last_s = (self.series.start_s + row * self.series.step_s for row in (self.first, self.last))
+        return known.start_s < last_s and first_s < known.end_s
+
 
 Filled = tuple[dict[str, IntArray], BoolArray]
 """Energy of a gap by channel, and which of its intervals could be filled."""
@@ -59,9 +64,12 @@ def _zero(gap: Gap) -> Filled:
 
 
 def _interpolate(gap: Gap) -> Filled:
-    """A straight line between the readings at both ends; at the end of a home's readings nothing is known."""
+    """A straight line between the readings at both ends; where one of them is none, nothing is known."""
     series, count = gap.series, gap.last - gap.first
-    known = gap.first > 0 and gap.last < series.intervals
+    known = (
+        0 < gap.first < gap.last < series.intervals
+        and MISSING not in series.quality[[gap.first - 1, gap.last]]  # of which a window may have cut the gap
+    )
     energy = {}
     for name, column in series.energy.items():
         before, after = (int(column[gap.first - 1]), int(column[gap.last])) if known else (0, 0)
@@ -105,11 +113,19 @@ class Repair:
         patch: What is replaced; None where nothing can be.
         gaps: Number of runs of missing intervals that are considered.
         left: Intervals that stay missing, because the policy knows nothing of them.
+        kept: Totals of counters that stretches come to now.
+        stated: Those that the user stated.
+        broken: Totals of counters that are not kept, each with the reason.
+        guessed: Number of runs, filled at least in part, of which no total is known.
     """
 
     patch: Patch | None
     gaps: int
     left: int
+    kept: tuple[Known, ...] = ()
+    stated: tuple[Known, ...] = ()
+    broken: tuple[tuple[Known, str], ...] = ()
+    guessed: int = 0
 
 
 def repair(
@@ -118,15 +134,20 @@ def repair(
     zone: ZoneInfo | None,
     window: tuple[int | None, int | None] = (None, None),
     known_wh: Mapping[str, int] | None = None,
+    counted: Sequence[Known] = (),
 ) -> Repair:
     """Fill the intervals without a reading.
+
+    What is filled in a stretch of which a counter shows the energy comes, with the readings that are there, to it.
 
     Args:
         series: Readings of a home.
         policy: A key of `POLICIES`.
         zone: Zone of the days; UTC where none is known.
         window: Start of the first and end of the last interval that may be filled. [s since 1970]
-        known_wh: Energy of the gap by channel, where it is known; of one gap, which is then kept to the Wh. [Wh]
+        known_wh: Energy of the gap by channel, as the user states it; of one gap, which is then kept to the Wh. It
+            counts instead of what a counter shows. [Wh]
+        counted: What counters show over gaps of homes; those of other homes are left out.
 
     Raises:
         Mismatch: Energy is known, and there is not one gap that can be filled whole.
@@ -147,8 +168,9 @@ def repair(
         for name, column in energy.items():
             after[name][gap.rows[done]] = column[done]
         filled[gap.rows[done]] = True
-    if known_wh:
-        _keep(series.home, gaps, filled, after, known_wh)
+    stated = _keep(series, gaps, filled, after, known_wh) if known_wh else ()
+    own = [one for one in counted if one.home == series.home and one.channel not in (known_wh or ())]
+    kept, broken = _keep_counted(series, own, filled, after)
     at = np.flatnonzero(filled)
     left = int(lacking.sum()) - len(at)
     if not len(at):
@@ -161,13 +183,59 @@ def repair(
         quality_before=series.quality[at],
         quality_after=np.full(len(at), ESTIMATED, dtype=np.uint8),
     )
-    return Repair(patch, len(gaps), left)
+    totals = (*kept, *stated, *(one for one, _ in broken))
+    guessed = sum(bool(filled[gap.rows].any()) and not any(map(gap.meets, totals)) for gap in gaps)
+    return Repair(patch, len(gaps), left, kept, stated, broken, guessed)
+
+
+def _keep_counted(
+    series: HomeSeries, known: Sequence[Known], filled: BoolArray, after: dict[str, IntArray]
+) -> tuple[tuple[Known, ...], tuple[tuple[Known, str], ...]]:
+    """Scale what a policy gives to what counters show, the shorter of two stretches that overlap first.
+
+    Returns:
+        The totals that are kept, and those that are not, with the reason.
+    """
+    open_ = {name: filled.copy() for name in after}
+    kept, broken = [], []
+    for one in sorted(known, key=lambda one: (one.end_s - one.start_s, one.start_s, one.channel)):
+        first, last = ((t - series.start_s) // series.step_s for t in (one.start_s, one.end_s))
+        if one.channel not in after or first < 0 or last > series.intervals:
+            continue
+        rows = np.arange(first, last)
+        free = rows[open_[one.channel][rows]]
+        if not len(free):
+            continue
+        column = after[one.channel]
+        rest = one.wh - int(column[rows].sum()) + int(column[free].sum())
+        if ((series.quality[rows] == MISSING) & ~filled[rows]).any():
+            broken.append((one, "a part of it stays missing"))
+        elif rest < 0:
+            broken.append((one, f"what was read there is {-rest / 1000:.3f} kWh more"))
+        else:
+            column[free] = shared_out(_shape(series, one, rows, free, column), rest)
+            open_[one.channel][rows] = False
+            kept.append(one)
+    return tuple(kept), tuple(broken)
+
+
+def _shape(series: HomeSeries, one: Known, rows: IntArray, free: IntArray, column: IntArray) -> IntArray:
+    """What the total is split by: readings that are there, where only another channel misses them; else the policy."""
+    read = series.energy[one.channel]
+    # Energy of every interval is rounded by itself, so its sum and the rounded total may be a Wh apart.
+    is_read = len(free) == len(rows) and one.wh > 0 and abs(int(read[rows].sum()) - one.wh) <= 1
+    return read[free] if is_read else column[free]
 
 
 def _keep(
-    home: str, gaps: Sequence[Gap], filled: BoolArray, after: dict[str, IntArray], known_wh: Mapping[str, int]
-) -> None:
-    """Scale what a policy gives to energy that is known."""
+    series: HomeSeries,
+    gaps: Sequence[Gap],
+    filled: BoolArray,
+    after: dict[str, IntArray],
+    known_wh: Mapping[str, int],
+) -> tuple[Known, ...]:
+    """Scale what a policy gives to energy that the user states."""
+    home = series.home
     if len(gaps) != 1 or not filled[gaps[0].rows].all():
         problem = (
             f"home {home} has {len(gaps)} gaps here"
@@ -180,6 +248,8 @@ def _keep(
         if name not in after:
             raise Mismatch([f"home {home} has no channel {name}"], "name one that it has")
         after[name][rows] = shared_out(after[name][rows], total)
+    start_s, end_s = (series.start_s + row * series.step_s for row in (gaps[0].first, gaps[0].last))
+    return tuple(Known(home, name, start_s, end_s, total) for name, total in known_wh.items())
 
 
 def shared_out(shape: IntArray, total: int) -> IntArray:

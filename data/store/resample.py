@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from data.errors import InvalidResampling
-from data.readings import ESTIMATED, MISSING
+from data.readings import ESTIMATED, MISSING, Known
 from data.store.series import HomeSeries
 from market.interval import ALLOWED_MINUTES
 from market.units import IntArray
@@ -50,6 +51,19 @@ def resampled(
             " --profile flat spreads it evenly and marks it as estimated"
         )
     return _flat(series, minutes)
+
+
+def known_on(series: HomeSeries, known: Iterable[Known]) -> list[Known]:
+    """Energy that is known over stretches of whole intervals of a home; of parts of intervals it is not."""
+    return [
+        one
+        for one in known
+        if one.home == series.home
+        and not (one.start_s - series.start_s) % series.step_s
+        and not (one.end_s - series.start_s) % series.step_s
+        and series.start_s <= one.start_s
+        and one.end_s <= series.end_s
+    ]
 
 
 def _longer(series: HomeSeries, minutes: int, zone: ZoneInfo | None) -> HomeSeries:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from data.readings import Known
 from data.store import disk
 from data.store.errors import StoreExists
 from data.store.layers import Patch, write_layer
@@ -21,12 +22,15 @@ from data.store.manifest import (
     MANIFEST,
     PARTS,
     Home,
+    Kept,
+    KeptBy,
     Layer,
     Manifest,
     Origin,
     change,
     new_manifest,
     read_manifest,
+    with_known,
     write_manifest,
 )
 from data.store.parts import write_part
@@ -58,6 +62,7 @@ class Writer:
         meters: Mapping[str, str] | None = None,
         sources: Sequence[Origin] = (),
         zone: str | None = None,
+        known: Sequence[Known] = (),
         command: str = "import",
     ) -> None:
         """Add readings, which count instead of what is there for the same homes, intervals and channels.
@@ -69,43 +74,57 @@ class Writer:
             meters: Home by the salted hash of what identifies it.
             sources: Where the readings came from.
             zone: Zone in which people read times, where the store has none yet.
+            known: Energy that counters show over gaps.
             command: What did it.
         """
         before = self.manifest
-        known = {**before.homes, **{home.name: home for home in homes}}
+        by_name = {**before.homes, **{home.name: home for home in homes}}
         first = len(before.sources)
         parts = before.parts
         if rows:
-            minutes = {name: home.minutes for name, home in known.items()}
+            minutes = {name: home.minutes for name, home in by_name.items()}
             origins = tuple(range(first, first + len(sources)))
             parts = (*parts, write_part(self.path, before.next, rows, minutes, origins))
         self._commit(
             replace(
                 before,
                 zone=before.zone or zone,
-                homes=known,
+                homes=by_name,
                 meters={**before.meters, **(meters or {})},
                 parts=parts,
                 sources=(*before.sources, *sources),
                 changes=(*before.changes, change(command, says)),
                 next=before.next + bool(rows),
+                known=with_known(before.known, known),
             )
         )
 
-    def repair(self, patches: Sequence[Patch], policy: str, says: str) -> Layer:
-        """Lay a repair over the readings."""
+    def repair(
+        self, patches: Sequence[Patch], policy: str, says: str, totals: Sequence[tuple[Known, KeptBy]] = ()
+    ) -> Layer:
+        """Lay a repair over the readings.
+
+        Args:
+            patches: What is replaced.
+            policy: How the readings were made.
+            says: What is done, in a sentence.
+            totals: To which stretches are filled, and who says so.
+        """
         before = self.manifest
         layer = write_layer(self.path, before.next, patches, policy)
         changes = (*before.changes, change("repair", says))
         layers = (*before.layers, layer)
-        self._commit(replace(before, layers=layers, changes=changes, next=before.next + 1))
+        kept = (*before.kept, *(Kept(layer.name, total, by) for total, by in totals))
+        self._commit(replace(before, layers=layers, changes=changes, next=before.next + 1, kept=kept))
         return layer
 
     def undo(self, says: str) -> Layer:
         """Take the last repair away; there has to be one."""
         before = self.manifest
         *layers, last = before.layers
-        self._commit(replace(before, layers=tuple(layers), changes=(*before.changes, change("undo", says))))
+        kept = tuple(one for one in before.kept if one.layer != last.name)
+        changes = (*before.changes, change("undo", says))
+        self._commit(replace(before, layers=tuple(layers), changes=changes, kept=kept))
         return last
 
     def _commit(self, manifest: Manifest) -> None:

@@ -12,7 +12,11 @@ from wattswap.cli._data_words import SHOWN
 from wattswap.cli.options import JsonOption
 
 if TYPE_CHECKING:
+    from data.readings import Known
+    from data.store.manifest import KeptBy
+    from data.store.read import Content
     from data.store.repair import Repair
+    from data.store.write import Writer
 
 OutStore = Annotated[
     Path, typer.Option("--out", help="The new store; nothing is overwritten.", metavar="STORE")
@@ -51,7 +55,6 @@ def repair(
     from data.store.read import read_store
     from data.store.repair import repair as repaired
     from data.store.write import writing
-    from wattswap.cli._data_words import plural
     from wattswap.cli.output import note
 
     known_wh = {
@@ -61,22 +64,36 @@ def repair(
     content = read_store(store, home)
     zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
     window = (_seconds("--from", start, content.manifest.zone), _seconds("--to", end, content.manifest.zone))
-    found = {one.home: repaired(one, policy, zone, window, known_wh) for one in content.series}
-    patches = [one.patch for one in found.values() if one.patch is not None]
-    made = False
-    if patches and not dry_run:
+
+    def all_of(content: Content) -> dict[str, Repair]:
+        known = content.manifest.known
+        return {one.home: repaired(one, policy, zone, window, known_wh, known) for one in content.series}
+
+    found, made = all_of(content), False
+    if any(one.patch for one in found.values()) and not dry_run:
         with writing(store) as writer:
             if writer.manifest != content.manifest:  # another process wrote in the meantime
-                content = read_store(store, home)
-                found = {one.home: repaired(one, policy, zone, window, known_wh) for one in content.series}
-                patches = [one.patch for one in found.values() if one.patch is not None]
-            intervals = sum(len(patch.time_s) for patch in patches)
-            what = f"{plural(intervals, 'interval')} of {plural(len(patches), 'home')}"
-            writer.repair(patches, policy, f"{what} by {policy}")
-            made = True
+                found = all_of(read_store(store, home))
+            made = _written(writer, found, policy)
     _print_repaired(store, policy, found, made=made, json=json)
-    if not json and dry_run and patches:
+    if not json and dry_run and any(one.patch for one in found.values()):
         note("Nothing was changed; without --dry-run it is.")
+
+
+def _written(writer: Writer, found: dict[str, Repair], policy: str) -> bool:
+    """Lay repairs over a store; whether there was something to repair."""
+    from wattswap.cli._data_words import plural
+
+    patches = [one.patch for one in found.values() if one.patch is not None]
+    intervals = sum(len(patch.time_s) for patch in patches)
+    what = f"{plural(intervals, 'interval')} of {plural(len(patches), 'home')}"
+    totals: list[tuple[Known, KeptBy]] = []
+    for one in found.values():
+        totals += [(total, "counter") for total in one.kept]
+        totals += [(total, "stated") for total in one.stated]
+    if patches:
+        writer.repair(patches, policy, f"{what} by {policy}", totals)
+    return bool(patches)
 
 
 def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made: bool, json: bool) -> None:
@@ -84,6 +101,7 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
 
     from wattswap.cli._data_words import plural, table_of
     from wattswap.cli.output import print_json
+    from wattswap.cli.tables import wrapped
 
     homes: dict[str, dict[str, Any]] = {
         home: {
@@ -91,6 +109,10 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
             "filled": len(one.patch.time_s) if one.patch else 0,
             "left": one.left,
             "added_wh": one.patch.added_wh() if one.patch else {},
+            "kept_wh": [_total(total, "counter") for total in one.kept]
+            + [_total(total, "stated") for total in one.stated],
+            "not_kept_wh": [{**_total(total, "counter"), "why": why} for total, why in one.broken],
+            "without_total": one.guessed,
         }
         for home, one in found.items()
     }
@@ -116,6 +138,51 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
     frame = pd.DataFrame(rows).T
     frame.index.name = "home"
     table_of(f"{store}: intervals filled by {policy}, and the energy that is added, estimated", frame)
+    for sentence in _about_totals(list(found.values())):
+        print(wrapped(sentence))
+
+
+def _total(known: Known, by: str) -> dict[str, Any]:
+    from data.clock import iso_utc
+
+    span = {"start": iso_utc(known.start_s), "end": iso_utc(known.end_s)}
+    return {"channel": known.channel, **span, "wh": known.wh, "by": by}
+
+
+def _about_totals(repairs: list[Repair]) -> list[str]:
+    """Which of the filled energy is true as a sum, and which is not."""
+    from data.clock import iso_utc
+    from wattswap.cli._data_words import plural
+
+    sentences = []
+    for kept, says in (
+        ([total for one in repairs for total in one.kept], "as its counter shows"),
+        ([total for one in repairs for total in one.stated], "as stated"),
+    ):
+        if kept:
+            by_channel = {
+                name: sum(total.wh for total in kept if total.channel == name)
+                for name in sorted(
+                    {total.channel for total in kept},
+                    key=lambda name: (name not in SHOWN, name == "export", name),
+                )
+            }
+            energy = ", ".join(f"{name} {wh / 1000:,.3f} kWh" for name, wh in by_channel.items())
+            stretches = len({(total.home, total.start_s) for total in kept})
+            sentences.append(f"Kept to the Wh over {plural(stretches, 'gap')}, {says}: {energy}.")
+    broken = [pair for one in repairs for pair in one.broken]
+    for total, why in broken[:5]:
+        sentences.append(
+            f"Not kept: {total.channel} of {total.home} from {iso_utc(total.start_s)} to {iso_utc(total.end_s)} is"
+            f" {total.wh / 1000:,.3f} kWh by its counter, and {why}."
+        )
+    if len(broken) > 5:
+        sentences.append(f"{len(broken) - 5} more totals of counters are not kept; --json lists them.")
+    if guessed := sum(one.guessed for one in repairs):
+        sentences.append(
+            f"No total is known of {plural(guessed, 'gap')}, such as one between two files; --known-kwh states one."
+        )
+    return sentences
 
 
 def undo(store: StoreArgument, json: JsonOption = False) -> None:
@@ -161,7 +228,7 @@ def resample(
 
     from data import clock
     from data.store.read import read_store
-    from data.store.resample import resampled
+    from data.store.resample import known_on, resampled
     from data.store.write import making, refuse_taken, rows_of_all
     from wattswap.cli._data_words import plural
     from wattswap.cli.output import print_json
@@ -182,6 +249,7 @@ def resample(
             says,
             meters=meters,
             sources=content.manifest.sources,
+            known=[total for one in series for total in known_on(one, content.manifest.known)],
             command="resample",
         )
     energy = {

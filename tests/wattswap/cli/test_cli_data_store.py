@@ -228,6 +228,9 @@ def test_a_repair_is_a_layer_that_undo_takes_away(gappy: Path, capsys: Capture) 
         "filled": 99,
         "left": 0,
         "added_wh": {"import": sum(DAY) + 300, "export": 0},
+        "kept_wh": [],
+        "not_kept_wh": [],
+        "without_total": 2,
     }
     assert not (read_store(gappy).series[1].quality == MISSING).any()
     done = call(capsys, "data", "undo", gappy)
@@ -239,7 +242,7 @@ def test_a_repair_is_a_layer_that_undo_takes_away(gappy: Path, capsys: Capture) 
     assert call(capsys, "data", "undo", gappy).code == 3
 
 
-def test_energy_of_a_gap_that_a_counter_knows_is_kept(gappy: Path, capsys: Capture) -> None:
+def test_energy_of_a_gap_that_the_user_states_is_kept(gappy: Path, capsys: Capture) -> None:
     window = ("--home", "ben", "--from", "2026-06-01T05:00", "--to", "2026-06-01T05:45")
     done = call(
         capsys,
@@ -253,10 +256,45 @@ def test_energy_of_a_gap_that_a_counter_knows_is_kept(gappy: Path, capsys: Captu
         "import=1.001",
         "--json",
     )
-    assert one_object(done.out)["homes"]["ben"]["added_wh"] == {"import": 1_001, "export": 0}
+    ben = one_object(done.out)["homes"]["ben"]
+    assert ben["added_wh"] == {"import": 1_001, "export": 0}
+    assert [(one["channel"], one["wh"], one["by"]) for one in ben["kept_wh"]] == [("import", 1_001, "stated")]
     done = call(capsys, "data", "repair", gappy, "--policy", "zero", "--known-kwh", "import=1.0001")
     assert done.code == 2
     assert call(capsys, "data", "repair", gappy, "--policy", "zero", "--from", "June").code == 2
+
+
+def test_what_a_counter_shows_over_a_gap_is_kept_and_named(tmp_path: Path, capsys: Capture) -> None:
+    lines = ["timestamp,household,import_kwh,export_kwh"]
+    for row in range(96):
+        if not 40 <= row < 44 and row != 60:
+            lines.append(f"2026-06-01T{row // 4:02}:{row % 4 * 15:02}Z,anna,{500 + row * 0.2:.1f},7")
+    (tmp_path / "c.csv").write_text("\n".join(lines) + "\n")
+    store = tmp_path / "s"
+    assert call(capsys, "data", "import", tmp_path / "c.csv", "--kind", "counter", "--out", store).code == 0
+    before = read_store(store)
+    part = call(capsys, "data", "repair", store, "--policy", "zero", "--to", "2026-06-01T10:15Z", "--dry-run")
+    narrow(part.out)
+    said = " ".join(part.out.split())
+    assert (
+        "Not kept: import of anna from 2026-06-01T09:45Z to 2026-06-01T11:00Z is 1.000 kWh by its counter, and a part"
+        " of it stays missing." in said
+    )
+    done = call(capsys, "data", "repair", store, "--policy", "zero")
+    narrow(done.out)
+    assert "Kept to the Wh over 2 gaps, as its counter shows: import 1.400 kWh" in " ".join(done.out.split())
+    assert "No total is known" not in done.out
+    assert read_store(store).series[0].total_wh("import") == 19_000
+    assert [one.by for one in read_store(store).manifest.kept] == ["counter"] * 4
+    assert call(capsys, "data", "undo", store).code == 0
+    after = read_store(store)
+    assert after.series[0].quality.tobytes() == before.series[0].quality.tobytes()
+    assert after.series[0].energy["import"].tobytes() == before.series[0].energy["import"].tobytes()
+    longer = tmp_path / "hours"
+    assert call(capsys, "data", "resample", store, "--minutes", "60", "--out", longer).code == 0
+    assert read_store(longer).manifest.known == ()
+    assert call(capsys, "data", "assemble", store, "--out", tmp_path / "all").code == 0
+    assert read_store(tmp_path / "all").manifest.known == before.manifest.known
 
 
 def test_another_step_keeps_the_energy_and_nothing_is_overwritten(gappy: Path, capsys: Capture) -> None:
