@@ -22,6 +22,14 @@ from data.recipes.totals import Totals
 TEXTS = (".csv", ".txt", ".tsv", ".dat")
 BOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
+ASKS_CLOCK = Question(
+    "--zone",
+    "the file does not say whether its clock goes forward in summer; name the zone of the place, e.g."
+    " Australia/Melbourne, or where it does not one of the same standard time without summer time, e.g."
+    " Australia/Brisbane",
+)
+"""Asked of a layout in which nothing says whether stamps are local or standard time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -70,6 +78,8 @@ class Engine:
                 plan = plan_of(self.recipe, found.header, found.facts, hints)
                 silent = plan.problems or self._refused(found.facts, hints)
                 questions |= dict.fromkeys(() if silent else plan.questions)
+                if self.recipe.stamp.clock == "asked" and hints.zone is None and not silent:
+                    questions |= {ASKS_CLOCK: None}
         return tuple(questions)
 
     def parse(self, file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings]:

@@ -99,7 +99,7 @@ def needed(recipe: Recipe) -> tuple[Role, ...]:
     used |= {role for v in recipe.values for role in (v.column, v.by, v.unit_column, v.factor_column) if role}
     roles: dict[Role | None, None] = dict.fromkeys(role for role in recipe.columns if role not in used)
     roles |= dict.fromkeys(recipe.stamp.column)
-    roles |= dict.fromkeys((recipe.stamp.position, recipe.meter))
+    roles |= dict.fromkeys((recipe.stamp.position, recipe.stamp.minutes_column, recipe.meter))
     for value in recipe.values:
         if not value.optional:
             roles |= dict.fromkeys((value.column or None, value.by, value.unit_column, value.factor_column))

@@ -63,8 +63,9 @@ class StampRule:
         pattern: Where one text has more than a time: a pattern with a group `time`, and `until` for the other end.
         position: Role of a column with the number of the interval in its local day, from 1.
         minutes: Interval length, where the layout fixes it. [min]
-        clock: Clock of stamps without an offset: "local", "standard" (the zone's standard time all year), or an
-            offset such as "+10:00".
+        minutes_column: Role of a column with the length of the interval of each row in minutes.
+        clock: Clock of stamps without an offset: "local", "standard" (the zone's standard time all year), an offset
+            such as "+10:00", or "asked" where nothing says whether it is local or standard time.
     """
 
     column: tuple[Role, ...]
@@ -76,6 +77,7 @@ class StampRule:
     pattern: str | None = None
     position: Role | None = None
     minutes: int | None = None
+    minutes_column: Role | None = None
     clock: str = "local"
 
 

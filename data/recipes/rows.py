@@ -103,6 +103,7 @@ class RowReader:
             *recipe.stamp.column,
             *recipe.stamp.until,
             recipe.stamp.position,
+            recipe.stamp.minutes_column,
             recipe.meter,
             *recipe.rows.only,
         ]
@@ -131,6 +132,9 @@ class RowReader:
         stamp, minutes, there = self.times.read(texts)
         frame = Frame(chunk.line, texts, stamp, minutes, there)
         columns = self._read_values(frame, values)
+        # A row without a value, of an hour that the clock jumps over, is nothing.
+        if columns and (blank := np.logical_and.reduce([found.empty for _, found in columns])).any():
+            there &= self.times.exists(stamp) | ~blank
         # Energy in an hour that the clock jumps over is an error, and is not left out.
         for _, found in columns if not there.all() else ():
             there |= ~found.empty & (found.values != 0)

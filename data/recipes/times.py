@@ -11,6 +11,7 @@ import numpy as np
 from data import clock
 from data.intake.claims import Question
 from data.intake.raw import Hints, IntakeLog, Labels, StampEnd, Stamps
+from data.intake.values import shown
 from data.recipes.header import Header
 from data.recipes.model import Recipe, Role
 from data.recipes.plan import Facts
@@ -24,6 +25,9 @@ NEAR_S = 6 * HOUR_S
 
 LASTS_S = {"end": 0, "last_day": DAY_S, "last_minute": 60, "last_second": 1}
 """How long the interval lasts after what names its other end. [s]"""
+
+LOCAL = ("local", "asked")
+"""Rules of a clock that is that of the zone; of the second, the zone that is answered says whether it changes."""
 
 UTC_NAMES = ("utc", "gmt", "z")
 
@@ -77,7 +81,10 @@ class Times:
             stamp = self._at_positions(stamp, texts[self._position])
         elif self._wide:
             stamp, there = self._across(stamp)
-        minutes = self._lengths(stamp, self._other_end(whole, texts))
+        if (at := self.header.at(self.recipe.stamp.minutes_column)) is not None:
+            minutes: IntArray | None = self._stated_lengths(texts[at])
+        else:
+            minutes = self._lengths(stamp, self._other_end(whole, texts))
         return self._exact(stamp), minutes, there
 
     def _places(self, roles: tuple[Role, ...]) -> tuple[int, ...]:
@@ -130,12 +137,12 @@ class Times:
         second = np.array([DAY_S if s == 0 and ends else s or 0 for s in found], dtype=np.int64)
         local = days.seconds + np.tile(second, rows)
         stamp = Stamps(local, days.kind, text)
-        return stamp, self._shown(stamp)
+        return stamp, self.exists(stamp)
 
-    def _shown(self, stamp: Stamps) -> BoolArray:
-        """Which local times their day has; the others are columns for an hour that the clock jumps over."""
+    def exists(self, stamp: Stamps) -> BoolArray:
+        """Which local times their day has; the others are of an hour that the clock jumps over."""
         there = np.ones(len(stamp.seconds), dtype=np.bool_)
-        if self._zone is None or self._offset_s is not None or self.recipe.stamp.clock != "local":
+        if self._zone is None or self._offset_s is not None or self.recipe.stamp.clock not in LOCAL:
             return there
         unique, of = np.unique(stamp.seconds, return_inverse=True)
         jumped = ~clock.local_clock(unique, self._zone).exists
@@ -171,11 +178,22 @@ class Times:
         length = np.where(changed | ~known, usual, length)
         return np.asarray(length // 60, dtype=np.int64)
 
+    def _stated_lengths(self, column: Labels) -> IntArray:
+        """Length of each interval as a column states it; an error where a text is no number of minutes. [min]"""
+        odd = [text for text in column.texts if not _POSITION.fullmatch(text.strip())]
+        if odd:
+            says = f"the length {shown(odd[0])} is no whole number of minutes"
+            self.log.add(
+                "error", "interval_length", f"{says}; correct the file", line=self.header.line.row + 1
+            )
+        known = [0 if text in odd else int(text) for text in column.texts]
+        return np.array(known, dtype=np.int64)[column.code]
+
     def _clock_changes(self, local_s: IntArray) -> BoolArray:
         """Whether the clock of the file changes near local times; where its zone is not known yet, it may."""
         rule = self.recipe.stamp.clock
-        if self._zone is None or self._offset_s is not None or rule != "local":
-            return np.full(len(local_s), self._zone is None and rule == "local", dtype=np.bool_)
+        if self._zone is None or self._offset_s is not None or rule not in LOCAL:
+            return np.full(len(local_s), self._zone is None and rule in LOCAL, dtype=np.bool_)
         unique, of = np.unique(local_s, return_inverse=True)
         before, after = unique - NEAR_S, unique + NEAR_S
         utc = [clock.local_clock(at, self._zone).first_utc_s for at in (before, after)]

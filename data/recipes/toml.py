@@ -24,7 +24,7 @@ Check = Callable[[Any], Any]
 STAMP_WORDS = ("iso", "epoch_s", "epoch_ms", "excel")
 LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
 PREAMBLE_GROUPS = ("unit", "zone", "minutes", "kind", "channel")
-CLOCK = re.compile(r"local|standard|[+-]\d\d:\d\d")
+CLOCK = re.compile(r"local|standard|asked|[+-]\d\d:\d\d")
 
 
 def recipe_from_toml(text: str) -> Recipe:
@@ -142,6 +142,7 @@ def _across(recipe: Recipe) -> Iterator[str]:
     used: list[tuple[str, str | None]] = [("stamp.column", role) for role in recipe.stamp.column]
     used += [("stamp.until", role) for role in recipe.stamp.until]
     used += [("stamp.position", recipe.stamp.position), ("meter.column", recipe.meter)]
+    used += [("stamp.minutes_column", recipe.stamp.minutes_column)]
     used += [("quality.column", recipe.quality.column if recipe.quality else None)]
     used += [("rows.only", role) for role in recipe.rows.only]
     used += [("rows.refuse", refusal.column) for refusal in recipe.rows.refuse]
@@ -170,6 +171,10 @@ def _across(recipe: Recipe) -> Iterator[str]:
         yield "stamp.minutes is missing: the length of the intervals that stamp.position counts"
     if recipe.times and "position" in re.compile(recipe.times).groupindex and not recipe.stamp.minutes:
         yield "stamp.minutes is missing: the length of the intervals that times.pattern counts"
+    if recipe.stamp.minutes_column and (recipe.stamp.minutes or recipe.stamp.until or recipe.times):
+        yield "stamp.minutes_column: give one of it, minutes and until; a wide file has none"
+    if recipe.stamp.clock == "asked" and recipe.zone:
+        yield 'stamp.clock = "asked" and zone: the answer is the zone; leave it out'
     if recipe.file.header and recipe.preamble:
         yield "file.header and [[preamble]]: a file without a header has no lines above it"
     if recipe.blocks is not None and recipe.file.header:
@@ -307,7 +312,7 @@ def _stamp_format(value: Any) -> str:
 
 def _clock(value: Any) -> str:
     if not CLOCK.fullmatch(_text(value)):
-        raise ValueError('write "local", "standard" or an offset such as "+10:00"')
+        raise ValueError('write "local", "standard", "asked" or an offset such as "+10:00"')
     return str(value)
 
 
@@ -394,6 +399,7 @@ TABLES: dict[str, Table] = {
             "pattern": Key(_stamp_pattern),
             "position": Key(_ROLE),
             "minutes": Key(_choice(*ALLOWED_MINUTES)),
+            "minutes_column": Key(_ROLE),
             "clock": Key(_clock),
         },
         model.StampRule,

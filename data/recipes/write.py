@@ -9,7 +9,7 @@ from typing import Any
 
 from data.recipes.model import CONTRACT, IGNORE, Recipe
 
-HEAD = ("title", "about", "country", "source", "sample", "meters", "zone", "refuse", "code")
+HEAD = ("title", "about", "country", "source", "sample", "meters", "zone", "refuse", "code", "totals")
 _KEYS = {"ends": "is", "values": "value"}
 
 

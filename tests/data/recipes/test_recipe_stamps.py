@@ -208,3 +208,52 @@ def test_a_number_that_its_day_lacks_is_an_error(tmp_path: Path) -> None:
     unzoned = try_text(tmp_path / "m.csv", f"day,number,energy\n{rows}", own(instead=POSITIONS), Hints())
     assert [question.option for question in unzoned.questions] == ["--zone"]
     assert codes(unzoned) == {"zone_needed"}
+
+
+BERLIN = Hints(zone="Europe/Berlin")
+
+
+def test_the_length_of_each_row_may_be_in_a_column_of_minutes(tmp_path: Path) -> None:
+    format = own(columns='length = "min"', stamp='minutes_column = "length"')
+    head = "time,min,energy\n2024-06-01 00:00,15,0.1\n2024-06-01 00:15,15,0.2\n"
+    reading = try_text(
+        tmp_path / "a.csv", f"{head}2024-06-01 00:30,30,0.3\n2024-06-01 01:00,60,0.4\n", format, BERLIN
+    )
+    assert reading.data is not None
+    assert (reading.data.minutes, reading.data.import_wh[:, 0].tolist()) == (60, [600, 400])
+    assert codes(try_text(tmp_path / "b.csv", f"{head}2024-06-01 00:30,x,0.3\n", format, BERLIN)) == {
+        "interval_length"
+    }
+    closer = try_text(
+        tmp_path / "c.csv", f"{head}2024-06-01 00:30,60,0.3\n2024-06-01 01:00,60,1\n", format, BERLIN
+    )
+    assert codes(closer) == {"interval_length"}
+
+
+def test_where_nothing_says_whether_the_clock_changes_it_is_asked(tmp_path: Path) -> None:
+    format = own(stamp='clock = "asked"')
+    rows = "".join(f"2024-10-{day:02} {hour:02}:00,1\n" for day in (5, 6, 7) for hour in range(24))
+    asked = try_text(tmp_path / "a.csv", f"time,energy\n{rows}", format, Hints())
+    assert [question.option for question in asked.questions] == ["--zone"]
+    assert "goes forward in summer" in asked.questions[0].asks
+    data = try_text(tmp_path / "b.csv", f"time,energy\n{rows}", format, Hints(zone="Australia/Brisbane")).data
+    assert data is not None
+    assert (
+        imported(
+            try_text(tmp_path / "b.csv", f"time,energy\n{rows}", format, Hints(zone="Australia/Brisbane"))
+        )
+        == [1000] * 72
+    )
+    assert codes(
+        try_text(tmp_path / "c.csv", f"time,energy\n{rows}", format, Hints(zone="Australia/Melbourne"))
+    ) == {"impossible_time"}
+
+
+def test_a_row_without_a_value_at_a_time_that_does_not_exist_is_nothing(tmp_path: Path) -> None:
+    format = own()
+    rows = "".join(f"2024-03-31 {hour:02}:00,{'' if hour == 2 else 1}\n" for hour in range(6))
+    reading = try_text(tmp_path / "a.csv", f"time,energy\n{rows}", format, BERLIN)
+    assert imported(reading) == [1000] * 5
+    assert codes(
+        try_text(tmp_path / "b.csv", f"time,energy\n{rows.replace('02:00,', '02:00,0')}", format, BERLIN)
+    ) == {"impossible_time"}
