@@ -92,6 +92,12 @@ class LoadedGrid:
         return found[0], found[1]
 
 
+def is_grid_file(path: Path) -> bool:
+    """Whether a file is a grid of our own, which a scenario can name, and no case and no network of another tool."""
+    held = _as_json(path) if path.is_file() and path.suffix == ".json" else None
+    return held is not None and {"nodes", "lines"} <= set(held)
+
+
 def load_grid(path: Path, *, format: str | None = None) -> LoadedGrid:
     """Read a grid: a file of `wattswap grid import`, a case with a grid, or a network file.
 

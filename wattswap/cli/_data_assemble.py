@@ -12,6 +12,7 @@ from wattswap.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from data.readings import BatterySpec
+    from wattswap.scenario.from_store import GridPlaces
 
 
 def assemble(
@@ -39,6 +40,10 @@ def assemble(
         list[str] | None,
         typer.Option("--battery", help="A home's battery: kWh, and kW of power.", metavar="HOME=KWH/KW"),
     ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option("--grid", help="With --scenario: the file of the grid of the nodes.", metavar="FILE"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Put homes of several stores into one, cut to the time that all of them have."""
@@ -47,7 +52,14 @@ def assemble(
     from data.store.write import refuse_taken
     from wattswap.cli._data_words import plural, span
     from wattswap.cli.output import note, print_json
-    from wattswap.scenario.from_store import STORE, refuse_folder, write_from_store
+    from wattswap.errors import UsageError
+    from wattswap.scenario.from_store import STORE, refuse_folder, refuse_places, write_from_store
+
+    if grid is not None and not scenario:
+        raise UsageError.of(
+            "--grid", "is of a scenario", "add --scenario, or give it to `new --from-data` later"
+        )
+    places = None if grid is None else grid_places(grid)
 
     said = Said(
         names=pairs("--map", map),
@@ -60,9 +72,11 @@ def assemble(
         refuse_folder(out)
     refuse_taken(place)
     found = assembled(stores, said)
+    if places is not None:
+        refuse_places(found.homes, places)
     says = f"{plural(len(found.series), 'home')} of {', '.join(path.name for path in stores)}"
     write_assembled(found, place, says)
-    written = [place, *(write_from_store(out, place) if scenario else [])]
+    written = [place, *(write_from_store(out, place, places) if scenario else [])]
     start_s, end_s = found.series[0].start_s, found.series[0].end_s
     if json:
         print_json(
@@ -84,6 +98,24 @@ def assemble(
         note(f"{cut:,} intervals of homes lie outside of the time that all have, and are not in it")
     if not scenario:
         note(f"Next: wattswap new NAME --from-data {place}")
+
+
+def grid_places(path: Path) -> GridPlaces:
+    """The nodes of a grid, and the homes that its file places.
+
+    Raises:
+        UsageError: It is no file of a grid that a scenario can name.
+        InvalidCase: Everything that is wrong with it.
+    """
+    from wattswap.cases.grid_file import is_grid_file, load_grid
+    from wattswap.errors import UsageError
+    from wattswap.scenario.from_store import GridPlaces
+
+    if not is_grid_file(path):
+        cure = "with a store it names a JSON file, which `wattswap grid import NETWORK --out FILE` writes"
+        raise UsageError.of("--grid", f"{str(path)!r} is no file of a grid", cure)
+    found = load_grid(path)
+    return GridPlaces(path, frozenset(found.given["nodes"]), found.homes, bool(found.grid.lines.lose))
 
 
 def _battery(text: str) -> BatterySpec:

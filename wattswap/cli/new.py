@@ -20,8 +20,9 @@ def new(
         str | None,
         typer.Option(
             "--grid",
-            help="A SimBench grid, as in 1-LV-rural2--2-sw; needs the extra `grids`.",
-            metavar="CODE",
+            help="A SimBench grid, as in 1-LV-rural2--2-sw (needs the extra `grids`); with --from-data the"
+            " file of a grid with nodes of its homes, as `wattswap grid import` writes it.",
+            metavar="CODE|FILE",
         ),
     ] = None,
     from_data: Annotated[
@@ -33,16 +34,14 @@ def new(
     json: JsonOption = False,
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
+    from wattswap.cli._data_assemble import grid_places
     from wattswap.cli.output import print_json
-    from wattswap.errors import UsageError
     from wattswap.scenario.from_grid import write_grid
     from wattswap.scenario.from_store import write_from_store
     from wattswap.scenario.load import write_new
 
-    if grid is not None and from_data is not None:
-        raise UsageError.of("--from-data", "excludes --grid", "keep one of the two")
     if from_data is not None:
-        written = write_from_store(folder, from_data)
+        written = write_from_store(folder, from_data, None if grid is None else grid_places(Path(grid)))
     else:
         written = write_new(folder, template) if grid is None else write_grid(folder, grid)
     if json:

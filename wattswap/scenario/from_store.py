@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,7 +19,7 @@ from data.store.manifest import Home
 from data.store.read import Content, read_store
 from data.store.series import HomeSeries
 from p2p.files import write_new
-from wattswap.errors import AlreadyExists, InvalidData
+from wattswap.errors import AlreadyExists, InvalidData, Problem
 from wattswap.scenario.load import SCENARIO_FILE
 
 STORE = "meter.store"
@@ -25,6 +28,51 @@ PAST_DAYS = 14
 """Days before the run that forecasts learn from, where the data have them."""
 DAYS = 7
 """Days of the run that is written; the data may have more."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridPlaces:
+    """A file of a grid that a scenario names, and what it says of homes.
+
+    Args:
+        path: The file, as `wattswap grid import` writes it.
+        nodes: Names of its nodes.
+        homes: Node of each home that it places.
+        loses: Whether its lines lose energy.
+    """
+
+    path: Path
+    nodes: frozenset[str]
+    homes: Mapping[str, str]
+    loses: bool = False
+
+
+def refuse_places(homes: Sequence[Home], grid: GridPlaces) -> None:
+    """Refuse a grid on which a run of these homes would fail.
+
+    Raises:
+        InvalidData: Homes without a node, nodes and homes that are unknown, or lines with losses; all at once.
+    """
+    problems = []
+    names = {home.name for home in homes}
+    for home in homes:
+        node = home.node if home.node is not None else grid.homes.get(home.name)
+        if node is None:
+            cure = f"`data assemble STORE --node {home.name}=NODE` names one"
+            problems.append(Problem(str(grid.path), f"home {home.name} is at no node", cure))
+        elif node not in grid.nodes:
+            near = get_close_matches(node, grid.nodes, 1)
+            cure = f"did you mean {near[0]!r}?" if near else "name one that it has"
+            problems.append(Problem(str(grid.path), f"has no node {node!r}, where home {home.name} is", cure))
+    if others := sorted(set(grid.homes) - names):
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        what = f"places {', '.join(others[:5])}{more}, of which the store has no readings"
+        problems.append(Problem(str(grid.path), what, "remove them from its `homes`"))
+    if grid.loses:
+        cure = "remove 'loss' from its lines, as a run has no losses"
+        problems.append(Problem(str(grid.path), "has lines that lose energy", cure))
+    if problems:
+        raise InvalidData(*problems)
 
 
 def refuse_folder(folder: Path) -> None:
@@ -38,12 +86,13 @@ def refuse_folder(folder: Path) -> None:
             raise AlreadyExists.of(str(path), "exists already", "choose another folder")
 
 
-def write_from_store(folder: Path, store: Path) -> list[Path]:
+def write_from_store(folder: Path, store: Path, grid: GridPlaces | None = None) -> list[Path]:
     """Write a scenario of all homes of a store into a folder.
 
     Args:
         folder: Where it goes; nothing is overwritten.
         store: The store, which the scenario names by a path from the folder where there is one.
+        grid: A grid with a node for each home, named in the same way.
 
     Returns:
         The file that was written.
@@ -51,11 +100,14 @@ def write_from_store(folder: Path, store: Path) -> list[Path]:
     Raises:
         AlreadyExists: The folder has a scenario.
         DataError: The folder `store` is none, or damaged.
-        InvalidData: There is no time of which all homes have readings.
+        InvalidData: There is no time of which all homes have readings, or a home is at no node of the grid.
     """
     refuse_folder(folder)
     content = read_store(store)
-    text = scenario_text(content, folder.name, _path_between(folder, store))
+    if grid is not None:
+        refuse_places([content.manifest.homes[one.home] for one in content.series], grid)
+    on = None if grid is None else _path_between(folder, grid.path)
+    text = scenario_text(content, folder.name, _path_between(folder, store), on)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / SCENARIO_FILE
@@ -76,8 +128,14 @@ def _path_between(folder: Path, store: Path) -> str:
         return store.resolve().as_posix()
 
 
-def scenario_text(content: Content, name: str, path: str) -> str:
+def scenario_text(content: Content, name: str, path: str, grid: str | None = None) -> str:
     """The scenario file.
+
+    Args:
+        content: The store.
+        name: Of the scenario.
+        path: Of the store, from the folder of the scenario.
+        grid: Path of the file of the grid; without it nodes of homes are comments, as no table has them alone.
 
     Raises:
         InvalidData: There is no time of which all homes have readings.
@@ -131,8 +189,8 @@ def scenario_text(content: Content, name: str, path: str) -> str:
         "",
         "[market]",
         _line('mechanism = "uniform_price"', "`wattswap list mechanisms` shows others"),
-        *_grid(homes),
-        *_roofs(homes),
+        *_grid(homes, grid),
+        *_roofs(content),
     ]
     return "\n".join(lines) + "\n"
 
@@ -175,32 +233,57 @@ def _plain(name: str) -> str:
     return re.sub("[^A-Za-z0-9_-]+", "-", name).strip("-") or "my-homes"
 
 
-def _grid(homes: list[Home]) -> list[str]:
-    nodes = [home for home in homes if home.node is not None]
+def _grid(homes: list[Home], file: str | None) -> list[str]:
+    """The grid and the nodes of homes; comments where no file is named, since [grid] without one is none."""
+    nodes = [f"{json.dumps(home.name)} = {json.dumps(home.node)}" for home in homes if home.node is not None]
+    if file is not None:
+        return [
+            "",
+            "[grid]",
+            _line(
+                f"file = {json.dumps(file)}", 'a run says what its lines carry; "nodal_price" clears on it'
+            ),
+            *(["", _line("[grid.homes]", "node of each home"), *nodes] if nodes else []),
+        ]
     if not nodes:
         return []
-    lines = [
+    return [
         "",
-        _line("# [grid]", "take the # away once the file of the grid is there"),
+        _line("# [grid]", "`wattswap new DIR --from-data STORE --grid grid.json` writes this table"),
         _line('# file = "grid.json"', "`wattswap grid import` writes it"),
         _line("# [grid.homes]", "node of each home"),
+        *(f"# {node}" for node in nodes),
     ]
-    return lines + [f"# {json.dumps(home.name)} = {json.dumps(home.node)}" for home in nodes]
 
 
-def _roofs(homes: list[Home]) -> list[str]:
-    """Generators, as comments: a home whose production is metered has it in its readings already."""
-    lines = []
-    for home in homes:
+def _roofs(content: Content) -> list[str]:
+    """Sizes of generators, as comments: what they produce is in the readings, and a device would count it twice.
+
+    Only readings that show no sun may be consumption alone. For those a device can be written, once its place, its
+    orientation and the weather are known.
+    """
+    known, possible = [], []
+    for one in content.series:
+        home = content.manifest.homes[one.home]
         if home.pv_w is None:
             continue
-        lines += [
+        size = f"{home.pv_w / 1000:g}"
+        if "pv" in one.energy or one.total_wh("export"):
+            known.append(f"# {json.dumps(home.name)}: {size} kW")
+            continue
+        possible += [
             "",
             f"# [homes.pv.{json.dumps(home.name)}]",
-            _line(f"# peak_kw = {home.pv_w / 1000:g}", "needs data.weather, and readings without production"),
+            _line(f"# peak_kw = {size}", "needs data.weather, and readings of consumption alone"),
             "# tilt = 30",
             "# azimuth = 180",
             "# latitude = 50.8",
             "# longitude = 4.4",
         ]
-    return lines
+    if known:
+        about = [
+            "# Peak power of generators. Their production is in the readings, so a device would count it twice;",
+            "# `wattswap data check` compares it with these sizes.",
+        ]
+        known = ["", *about, *known]
+    return [*known, *possible]

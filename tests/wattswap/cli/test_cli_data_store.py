@@ -373,7 +373,9 @@ def test_homes_of_several_stores_become_a_neighbourhood_of_one_time(gappy: Path,
         "n1",
     )
     assert call(capsys, "validate", "both").code == 0
-    assert '# "anna" = "n1"' in Path("both/scenario.toml").read_text()
+    text = Path("both/scenario.toml").read_text()
+    assert '# "anna" = "n1"' in text
+    assert "# [homes.pv." in text, "readings that show no sun may be consumption alone"
     done = call(
         capsys, "data", "assemble", gappy, "--out", "x", "--node", "nobody=n", "--battery", "anna=10/5"
     )
