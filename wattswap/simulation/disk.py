@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -110,6 +110,8 @@ class SimulatedDisk(Disk):
         self._step("write", path)
         if not path.exists():
             self._on_power_loss(path, lambda: path.unlink(missing_ok=True))
+        super()._write(path, data[: len(data) // 2])
+        self._step("write", path)  # a crash in the middle leaves half of it
         super()._write(path, data)
 
     def _rename(self, old: Path, new: Path) -> None:
@@ -204,12 +206,19 @@ class _Watched(sqlite3.Connection):
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        self._ask(sql)
-        return super().executemany(sql, parameters)
+        def asking() -> Iterator[Any]:
+            for row in parameters:
+                self._ask(sql)
+                yield row
+
+        return super().executemany(sql, asking())
 
     def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
-        self._ask(sql_script)
-        return super().executescript(sql_script)
+        """One statement after another; none may hold a semicolon."""
+        cursor = self.cursor()
+        for statement in sql_script.split(";"):
+            cursor = self.execute(statement)
+        return cursor
 
     def close(self) -> None:
         self.disk._closed(self)

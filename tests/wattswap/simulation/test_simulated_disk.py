@@ -139,7 +139,7 @@ CASES = {
         (
             lambda journal: journal.promise(0, 0, [promise(1)]),
             lambda journal: journal.promise(0, STEP, [promise(2), promise(3)]),
-            lambda journal: journal.sign_once(0, STEP, "home-1", 1, lambda: b"signed"),
+            lambda journal: journal.sign_once(0, 0, "home-1", 1, lambda: b"signed"),
             lambda journal: journal.close_gate(0, STEP),
             lambda journal: journal.forget_before(STEP),
         ),
@@ -374,10 +374,12 @@ def test_a_dead_node_reads_and_closes_and_changes_nothing(quick: Path) -> None:
 
 def test_a_write_is_told_by_its_number_and_its_file(quick: Path) -> None:
     told = writes_of(CASES["journal"], quick / "node")
-    making = ["create journal.db.new", "BEGIN journal.db.new", "rename journal.db", "sync ."]
-    promising = ["BEGIN journal.db", "INSERT journal.db", "COMMIT journal.db"]
+    tables = ["BEGIN journal.db.new", *["CREATE journal.db.new"] * 5]
+    filling = ["INSERT journal.db.new", "COMMIT journal.db.new"]
+    making = ["create journal.db.new", *tables, *filling, "rename journal.db", "sync ."]
+    one, two = (["BEGIN journal.db", *["INSERT journal.db"] * n, "COMMIT journal.db"] for n in (1, 2))
     forgetting = ["BEGIN journal.db", *["DELETE journal.db"] * 3, "COMMIT journal.db"]
-    assert told == [*making, *promising * 2, *["INSERT journal.db"] * 2, *forgetting]
+    assert told == [*making, *one, *two, *["INSERT journal.db"] * 2, *forgetting]
 
 
 def test_a_fault_of_one_write_is_not_a_crash(quick: Path) -> None:
