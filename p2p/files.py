@@ -1,4 +1,4 @@
-"""Writing of files: whole or absent, and never without a name in the error."""
+"""Writing of new files: durable, and never without a name in the error."""
 
 from __future__ import annotations
 
@@ -6,23 +6,6 @@ import os
 from pathlib import Path
 
 from market.files import naming, sync_folder
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name, durably, and rename it.
-
-    Raises:
-        OSError: It cannot be written; nothing is left of it.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with naming(path), partial.open("wb") as file:
-            _write(file.fileno(), data)
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -40,15 +23,21 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with naming(path), os.fdopen(descriptor, "wb") as file:
-            _write(file.fileno(), data)
+            write_synced(file.fileno(), data)
         sync_folder(path.parent)
     except OSError:
         path.unlink(missing_ok=True)
         raise
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def write_synced(descriptor: int, data: bytes) -> None:
+    """Write all of some bytes to an open file, durably."""
+    write_all(descriptor, data)
+    os.fsync(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of some bytes to an open file."""
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
-    os.fsync(descriptor)

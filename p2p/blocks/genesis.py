@@ -13,8 +13,8 @@ from market.settlement.accounts import SYSTEM_ACCOUNTS
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.merkle import HASH_BYTES
+from p2p.disk import DISK
 from p2p.errors import GenesisError, OtherFormat, RemoteError
-from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
@@ -300,7 +300,7 @@ def write_genesis(path: Path, genesis: Genesis) -> None:
     """
     check_genesis(genesis)
     try:
-        write_whole(path, encode(genesis))
+        DISK.write_whole(path, encode(genesis))
     except OSError as error:
         raise GenesisError([f"cannot be written ({error.strerror})"], path) from error
 

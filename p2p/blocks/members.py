@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from p2p.blocks import domains, merkle
+from p2p.disk import DISK
 from p2p.errors import BadProof, GenesisError, NotAMember, RemoteError
-from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
@@ -176,7 +176,7 @@ def write_members(path: Path, members: Members) -> None:
     if problems:
         raise GenesisError(problems)
     try:
-        write_whole(path, encode(MemberFile(VERSION, members.records)))
+        DISK.write_whole(path, encode(MemberFile(VERSION, members.records)))
     except OSError as error:
         raise GenesisError([f"cannot be written ({error.strerror})"], path) from error
 

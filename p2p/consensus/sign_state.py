@@ -20,9 +20,9 @@ from typing import Self, TypeVar
 
 from p2p.consensus.types import MAX_RECORD_BYTES, RECORD_VERSION, SignState
 from p2p.consensus.votes import LastSigned
-from p2p.databases import DURABLE, UNREADABLE, cleared_half, complete, connect, is_damage
+from p2p.databases import DURABLE, UNREADABLE, is_damage
+from p2p.disk import DISK, Disk
 from p2p.errors import LocalError, RemoteError
-from p2p.files import write_whole
 from p2p.wire.codec import Record, decode, encode
 
 FILE_NAME = "consensus.db"
@@ -115,7 +115,14 @@ class ConsensusStore:
 
     @classmethod
     def open(
-        cls, folder: Path, chain_id: bytes, public_key: bytes, *, chain_height: int, min_safe_height: int = 0
+        cls,
+        folder: Path,
+        chain_id: bytes,
+        public_key: bytes,
+        *,
+        chain_height: int,
+        min_safe_height: int = 0,
+        disk: Disk = DISK,
     ) -> Self:
         """Open the sign-state in a folder; a new one is made only where this key cannot have signed.
 
@@ -123,6 +130,7 @@ class ConsensusStore:
             chain_height: Height of the stored chain beside it.
             min_safe_height: First height at which a restored validator may sign, 0 for one that is not
                 restored. Remembered in a file that is made with it.
+            disk: Where it is written.
 
         Raises:
             SignStateError: Missing although the chain has blocks or this key has signed, damaged, or of
@@ -131,27 +139,27 @@ class ConsensusStore:
         path, owner = folder / FILE_NAME, chain_id + public_key
         if not path.exists():
             _refuse_if_lost(path, chain_height, min_safe_height)
-            cls._create(path, owner, min_safe_height)
+            cls._create(path, owner, min_safe_height, disk)
         if not path.stat().st_size:  # SQLite would take it for a new one
             raise SignStateError(path, "is empty", _lost_remedy(path))
         with _explained(path):
-            connection = _connect(path, "rw")
+            connection = _connect(disk, path, "rw")
             try:
                 store = cls._read(path, connection, owner, min_safe_height)
                 marker = path.with_name(MARKER_NAME)
                 if not marker.exists():  # after the file: a kill between the two must not look like a loss
-                    _write_marker(marker, owner)
+                    _write_marker(marker, owner, disk)
                 return store
             except BaseException:
                 connection.close()
                 raise
 
     @classmethod
-    def _create(cls, path: Path, owner: bytes, sign_from: int) -> None:
+    def _create(cls, path: Path, owner: bytes, sign_from: int, disk: Disk) -> None:
         # Under another name until it is complete: a node killed meanwhile has signed nothing and starts from scratch.
         with _explained(path):
-            half = cleared_half(path)
-            connection = _connect(half, "rwc")
+            half = disk.cleared_half(path)
+            connection = _connect(disk, half, "rwc")
             try:
                 meta = _meta(owner, sign_from)
                 connection.executescript("BEGIN;" + _SCHEMA)
@@ -163,7 +171,7 @@ class ConsensusStore:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
                 connection.close()
-            complete(half, path)
+            disk.complete(half, path)
 
     @classmethod
     def _read(cls, path: Path, connection: sqlite3.Connection, owner: bytes, min_safe_height: int) -> Self:
@@ -250,17 +258,17 @@ def _refuse_if_lost(path: Path, chain_height: int, min_safe_height: int) -> None
         )
 
 
-def _write_marker(path: Path, owner: bytes) -> None:
+def _write_marker(path: Path, owner: bytes, disk: Disk) -> None:
     try:
-        write_whole(path, owner.hex().encode() + b"\n")
+        disk.write_whole(path, owner.hex().encode() + b"\n")
     except OSError as error:
         raise SignStateError(
             path, f"cannot be written ({error.strerror})", "Give this user write access to the folder."
         ) from error
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return connect(path, mode, *DURABLE, "wal_autocheckpoint=1")
+def _connect(disk: Disk, path: Path, mode: str) -> sqlite3.Connection:
+    return disk.connect(path, mode, *DURABLE, "wal_autocheckpoint=1")
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from typing import Self
 
 from p2p.blocks.block import Block, CommitCertificate, block_hash, decode_block, decode_cert
 from p2p.blocks.genesis import Genesis, decode_genesis
-from p2p.databases import DURABLE, UNREADABLE, cleared_half, complete, connect, is_damage, transaction
+from p2p.databases import DURABLE, UNREADABLE, is_damage, transaction
+from p2p.disk import DISK, Disk
 from p2p.errors import GenesisError, OtherFormat, RemoteError, StoreDamaged, StoreError, StoreMismatch
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
@@ -76,11 +77,12 @@ class ChainStore:
         self._find_head()
 
     @classmethod
-    def create(cls, path: Path, genesis: Genesis, base: Base | None = None) -> Self:
+    def create(cls, path: Path, genesis: Genesis, base: Base | None = None, disk: Disk = DISK) -> Self:
         """Start a chain in a new file.
 
         Args:
             base: Where it begins; None for height 1.
+            disk: Where it is written.
 
         Raises:
             StoreError: The file exists or cannot be written.
@@ -89,8 +91,8 @@ class ChainStore:
             raise StoreError(f"chain file {path} exists already; open it, or name another file")
         # Under another name until it is complete: a node killed meanwhile leaves nothing that looks damaged.
         with _explained(path):
-            half = cleared_half(path)
-            connection = _connect(half, "rwc")
+            half = disk.cleared_half(path)
+            connection = _connect(disk, half, "rwc")
             try:
                 with transaction(connection):
                     for statement in _SCHEMA.split(";"):
@@ -102,16 +104,19 @@ class ChainStore:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
                 connection.close()
-            complete(half, path)
-        return cls.open(path, genesis)
+            disk.complete(half, path)
+        return cls.open(path, genesis, disk=disk)
 
     @classmethod
-    def open(cls, path: Path, genesis: Genesis | None = None, *, read_only: bool = False) -> Self:
+    def open(
+        cls, path: Path, genesis: Genesis | None = None, *, read_only: bool = False, disk: Disk = DISK
+    ) -> Self:
         """Open an existing chain.
 
         Args:
             genesis: The chain it must hold; None takes the one in the file.
             read_only: Changes no byte of the file, so that reading a finished chain does not alter it.
+            disk: Where it is read and written.
 
         Raises:
             StoreMismatch: It holds another chain.
@@ -122,7 +127,7 @@ class ChainStore:
         if not path.is_file():
             raise StoreError(f"no chain file {path}")
         with _explained(path):
-            connection = _connect(path, "ro" if read_only else "rw")
+            connection = _connect(disk, path, "ro" if read_only else "rw")
             try:
                 found = _read_genesis(path, connection)
                 if genesis is not None and found.chain_id != genesis.chain_id:
@@ -312,8 +317,8 @@ class ChainStore:
         return decoded
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return connect(path, mode, *(() if mode == "ro" else (f"page_size={_PAGE_BYTES}", *DURABLE)))
+def _connect(disk: Disk, path: Path, mode: str) -> sqlite3.Connection:
+    return disk.connect(path, mode, *(() if mode == "ro" else (f"page_size={_PAGE_BYTES}", *DURABLE)))
 
 
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:

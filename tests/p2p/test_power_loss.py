@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from p2p.consensus.sign_state import FILE_NAME, ConsensusStore
-from p2p.files import write_new, write_whole
+from p2p.disk import DISK
+from p2p.files import write_new
 from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.replica.blobs import FolderBlobs
@@ -40,8 +41,13 @@ def names_sign_state(folder: Path) -> str:
 
 
 def names_whole(folder: Path) -> str:
-    write_whole(folder / "learned.json", b"{}")
+    DISK.write_whole(folder / "learned.json", b"{}")
     return "learned.json"
+
+
+def names_folder(folder: Path) -> str:
+    FolderBlobs(folder / "blobs")
+    return "blobs"
 
 
 def names_new(folder: Path) -> str:
@@ -55,6 +61,7 @@ MADE: list[Callable[[Path], str]] = [
     names_journal,
     names_sign_state,
     names_whole,
+    names_folder,
     names_new,
 ]
 

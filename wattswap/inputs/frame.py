@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2p.files import write_whole
+from p2p.disk import DISK
 from wattswap.errors import InvalidData
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def write_frame(frame: pd.DataFrame, folder: Path) -> Path:
     path = folder / f"meter_{hashlib.sha256(data).hexdigest()[:12]}.parquet"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        write_whole(path, data)
+        DISK.write_whole(path, data)
     return path
 
 

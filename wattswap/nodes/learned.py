@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from p2p.files import write_whole
+from p2p.disk import DISK, Disk
 from wattswap.canonical_json import canonical_json
 from wattswap.errors import InvalidData
 
@@ -29,11 +29,13 @@ class Learned:
         path: The file.
         chain_id: Hex digits of the chain in which the home learned.
         household: Its id.
+        disk: Where it is written.
     """
 
     path: Path
     chain_id: str
     household: str
+    disk: Disk = DISK
     _kept: dict[str, Snapshot] | None = field(default=None, init=False)
 
     def before(self, interval_start: int) -> Snapshot:
@@ -61,13 +63,14 @@ class Learned:
         except FileNotFoundError:
             kept = {str(interval_start): snapshot}
         newest = sorted(kept, key=int)[-KEPT:]
-        self._kept = kept = {start: kept[start] for start in newest}
+        kept = {start: kept[start] for start in newest}
         content = {"sha256": self._digest(kept), "snapshots": kept}
         try:
-            write_whole(self.path, json.dumps(content).encode())
+            self.disk.write_whole(self.path, json.dumps(content).encode())
         except OSError as error:
             cure = "free disk space or give write access, and start again"
             raise InvalidData.of(str(self.path), f"cannot be written: {error.strerror}", cure) from None
+        self._kept = kept
 
     def _read(self) -> dict[str, Snapshot]:
         try:

@@ -12,7 +12,6 @@ import trio
 
 from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
 from p2p.errors import P2PError
-from p2p.files import write_whole
 from p2p.ledger.store import ChainStore
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collector, Collectors
@@ -30,7 +29,7 @@ from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
 from wattswap.nodes.world import World
-from wattswap.runs.layout import CHAIN
+from wattswap.runs.layout import BLOBS, CHAIN
 from wattswap.runs.prepare import Setup
 
 JOURNAL_FILE: Final = "journal.db"
@@ -79,8 +78,12 @@ class Node:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The node's copy of the chain."""
-        path, genesis = self.data / CHAIN, self.setup.genesis
-        with ChainStore.open(path, genesis) if path.exists() else ChainStore.create(path, genesis) as store:
+        path, genesis, disk = self.data / CHAIN, self.setup.genesis, self.world.disk
+        if path.exists():
+            opened = ChainStore.open(path, genesis, disk=disk)
+        else:
+            opened = ChainStore.create(path, genesis, disk=disk)
+        with opened as store:
             yield Ledger(store, genesis, CHECKPOINT_EVERY)
 
     async def begin_at_snapshot(self) -> None:
@@ -96,7 +99,7 @@ class Node:
                 continue
         base = await fetch_snapshot(self.transport, genesis, peers)
         if base is not None:  # otherwise there is none yet, and the chain is short enough to be executed
-            ChainStore.create(path, genesis, base).close()
+            ChainStore.create(path, genesis, base, self.world.disk).close()
 
     def collector_loop(
         self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
@@ -151,13 +154,22 @@ class Node:
         """Keep the proof that a collector broke its promise to a home of this node in a round."""
         place = self.setup.roster.index(household)
         later = f"-{number}" if number else ""
-        write_whole(self.data / f"{OMISSION}{interval_start}-{place}{later}.bin", omission)
+        path = self.data / f"{OMISSION}{interval_start}-{place}{later}.bin"
+        self.world.disk.write_whole(path, omission)
+
+    def journal(self) -> Journal:
+        """What this node has promised and signed."""
+        return Journal(self.data / JOURNAL_FILE, self.world.disk)
+
+    def blobs(self) -> FolderBlobs:
+        """What the batches of this node were computed from."""
+        return FolderBlobs(self.data / BLOBS, self.world.disk)
 
     @contextmanager
     def collector(self) -> Iterator[Operator]:
         """The collecting role of this node, with the promises it gave before it was last stopped."""
         genesis, setup = self.setup.genesis, self.setup
-        with Journal(self.data / JOURNAL_FILE) as journal:
+        with self.journal() as journal:
             yield Operator(
                 self.transport,
                 self.identity,

@@ -12,13 +12,11 @@ from typing import Final
 
 import trio
 
-from market.files import sync_folder
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.collector.gateway import Gateway
-from p2p.roles.exchange.journal import Journal
 from p2p.roles.household import Household
-from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
+from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
 from p2p.roles.replica.snapshot import serve_snapshots
@@ -33,11 +31,10 @@ from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Client, Done, Home, Listener
 from wattswap.nodes.learned import LEARNED, Learned
-from wattswap.nodes.node import JOIN_S, JOURNAL_FILE, TIMEOUTS, Node
+from wattswap.nodes.node import JOIN_S, TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
 from wattswap.nodes.world import World
-from wattswap.runs.layout import BLOBS
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
@@ -51,15 +48,15 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
     Raises:
         LocalError: A file of the node cannot be used; says which and what to run. Nothing is signed afterwards.
     """
-    config.data_path.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(config.data_path.parent)
+    world.disk.make_folder(config.data_path, 0o700)
     with locked_folder(config.data_path):
         genesis = read_genesis(config.genesis_path)
         setup = replace(setup_of(config, genesis), given_genesis=genesis)
         setup = replace(setup, given_members=members_beside(config, setup))
         identity = keys[config.key_names[0]]
         async with world.open_transport(identity, config.listen.port) as transport:
-            stats = Stats(config.data_path / STATS, config.name, [transport], world.now_ms)
+            path = config.data_path / STATS
+            stats = Stats(path, config.name, [transport], world.now_ms, disk=world.disk)
             if world.shares_process:
                 stats.cpu_s = None
             node = Node(config, keys, setup, identity, transport, stats, world)
@@ -77,8 +74,9 @@ async def run_validator(node: Node) -> None:
             node.identity.public_key,
             chain_height=ledger.height,
             min_safe_height=config.consensus.min_safe_height,
+            disk=node.world.disk,
         )
-        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), node.blobs()
         validator = Validator(
             node.transport,
             node.identity,
@@ -111,7 +109,7 @@ async def run_operator(node: Node) -> None:
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        checker, blobs = BatchChecker(setup), FolderBlobs(node.data / BLOBS)
+        checker, blobs = BatchChecker(setup), node.blobs()
         readers = frozenset(node.readers())
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
         chain = RemoteChain(node.transport, ledger, validators)
@@ -164,7 +162,7 @@ async def run_household(node: Node) -> None:
     (name,) = node.config.households
     setup = node.setup
     _serve_status(node)
-    with Journal(node.data / JOURNAL_FILE) as journal:
+    with node.journal() as journal:
         house = Household(
             node.transport,
             node.identity,
@@ -195,7 +193,7 @@ async def run_gateway(node: Node) -> None:
     setup, listener = node.setup, Listener()
     _serve_status(node)
     identities = {home: node.keys[household_key(home)] for home in node.config.households}
-    with Journal(node.data / JOURNAL_FILE) as journal:
+    with node.journal() as journal:
         gateway = Gateway(
             node.transport,
             identities,
@@ -220,7 +218,8 @@ async def run_gateway(node: Node) -> None:
 def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     """One home of a node, with what its strategy has learned in the node's folder."""
     index = node.setup.roster.index(name)
-    learned = Learned(node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex(), name)
+    path, chain_id = node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex()
+    learned = Learned(path, chain_id, name, node.world.disk)
     pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
     return Home(node.setup, index, client, listener, pace, node.keep_omission, learned, offload)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p2p.disk import DISK, Disk
 from wattswap.errors import InvalidData
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Stats:
         transports: Endpoints whose counters are summed.
         now_ms: The clock. [ms since 1970, UTC]
         cpu_s: CPU seconds of the process so far; None for a node that shares a process with others. [s]
+        disk: Where it is written.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Stats:
     transports: list[Transport]
     now_ms: Callable[[], int]
     cpu_s: Callable[[], float] | None = time.process_time
+    disk: Disk = DISK
     _before: dict[str, float] = field(default_factory=dict)
 
     def add(self, interval_start: int, **facts: Any) -> None:
@@ -59,8 +62,7 @@ class Stats:
         }
         line["refused"] = refused_codes(self.transports)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            self.disk.append_line(self.path, json.dumps(line).encode())
         except OSError as error:
             cure = "free disk space or give write access, and start again"
             raise InvalidData.of(str(self.path), f"cannot be written: {error.strerror}", cure) from None

@@ -1,4 +1,4 @@
-"""The environment of a node: its clock, its way to others, and where it computes.
+"""The environment of a node: its clock, its disk, its way to others, and where it computes.
 
 A node takes these from nowhere else, so that the same programs run as processes over libp2p and in a simulation.
 """
@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from p2p.disk import DISK, Disk
 from p2p.roles.validator.batch_check import Offload
 from p2p.roles.validator.config import wall_clock_ms
 from p2p.transports.base import Transport
@@ -32,12 +33,14 @@ class World:
         open_transport: See `OpenTransport`.
         offload: Where heavy functions run.
         now_ms: The clock; durations are of trio's. [ms since 1970, UTC]
+        disk: How it changes its folder.
         shares_process: Whether other nodes run in this process, so that its CPU time is not this node's.
     """
 
     open_transport: OpenTransport
     offload: Offload = trio.to_thread.run_sync
     now_ms: Callable[[], int] = wall_clock_ms
+    disk: Disk = DISK
     shares_process: bool = False
 
 

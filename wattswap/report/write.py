@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from p2p.files import write_whole
+from p2p.disk import DISK
 from wattswap.errors import AlreadyExists, UsageError
 from wattswap.report.story import Story
 from wattswap.runs.folder import RunFolder
@@ -95,5 +95,5 @@ def write_report(story: Story, path: Path, start: datetime | None = None, *, for
     """
     if path.exists() and not force:
         raise AlreadyExists.of(str(path), "exists already", "name another file with --out, or add --force")
-    write_whole(path, html_of(story, start).encode())
+    DISK.write_whole(path, html_of(story, start).encode())
     return path

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from p2p.files import write_whole
+from p2p.disk import DISK
 from wattswap.runs.layout import LOG
 
 SCHEMA = 1
@@ -79,7 +79,7 @@ def code_sha256() -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that the file is whole or absent."""
-    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    DISK.write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def file_hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from p2p.databases import DURABLE, cleared_half, complete, transaction
+from p2p.databases import DURABLE, transaction
+from p2p.disk import DISK, Disk
 from p2p.errors import LocalError
 
 SCHEMA_VERSION = 4
@@ -73,20 +74,21 @@ class Journal:
 
     Args:
         path: The file; made when it is missing. None keeps the journal in memory, for tests and simulations.
+        disk: Where it is written.
 
     Raises:
         JournalDamaged: The file cannot be used.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, disk: Disk = DISK) -> None:
         self._path = path or Path("in memory")
         with self._explained():
-            if path is not None:
-                self._make_or_refuse(path)
             # One thread at a time: roles hand the calls of a batch to a worker thread.
-            self._connection = sqlite3.connect(
-                path or ":memory:", isolation_level=None, check_same_thread=False
-            )
+            if path is None:
+                self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            else:
+                self._make_or_refuse(path, disk)
+                self._connection = disk.connect(path, "rw", any_thread=True)
             try:
                 self._prepare()
             except BaseException:
@@ -209,19 +211,19 @@ class Journal:
             raise JournalDamaged(self._path, "SQLite finds its tables damaged")
         self._check_rows()
 
-    def _make_or_refuse(self, path: Path) -> None:
+    def _make_or_refuse(self, path: Path, disk: Disk) -> None:
         """Make a missing file, under another name until it is complete; an empty one was complete before."""
         if path.exists():
             if not path.stat().st_size:
                 raise JournalDamaged(path, "it is empty")
             return
-        half = cleared_half(path)
-        connection = sqlite3.connect(half, isolation_level=None)
+        half = disk.cleared_half(path)
+        connection = disk.connect(half, "rwc")
         try:
             connection.executescript(f"BEGIN; {_SCHEMA} {_VERSION_ROW} COMMIT;")
         finally:
             connection.close()
-        complete(half, path)
+        disk.complete(half, path)
 
     def _check_rows(self) -> None:
         """Check every row with its key: one whose key has changed would not be found."""

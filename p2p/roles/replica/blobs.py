@@ -12,8 +12,8 @@ from typing import Protocol
 import trio
 
 from p2p.batches.blob import blob_hash
+from p2p.disk import DISK, Disk
 from p2p.errors import Malformed, RemoteError, StoreError, TooLarge
-from p2p.files import write_whole
 from p2p.roles.replica.status import check_head
 from p2p.transports.base import PEER_FAILED, Transport
 from p2p.wire.codec import Record, decode, encode
@@ -83,21 +83,22 @@ class FolderBlobs:
 
     Args:
         folder: Made when it is missing.
+        disk: Where it is written.
 
     Raises:
         StoreError: The folder cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: Disk = DISK) -> None:
+        self._folder, self._disk = folder, disk
         self._files: dict[bytes, Path] = {}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(folder)
             for path in folder.iterdir():
                 if path.suffix == _SUFFIX and len(name := path.stem.partition("-")[2]) == 2 * _HASH_BYTES:
                     self._files[bytes.fromhex(name)] = path
                 elif path.suffix == ".partial":
-                    path.unlink()
+                    disk.remove(path)
         except (OSError, ValueError) as error:
             raise StoreError(f"blob folder {folder} cannot be used: {error}") from None
 
@@ -125,7 +126,7 @@ class FolderBlobs:
             return name
         path = self._folder / f"{interval_start}-{name.hex()}{_SUFFIX}"
         try:
-            write_whole(path, data)
+            self._disk.write_whole(path, data)
         except OSError as error:
             raise StoreError(
                 f"blob {path} cannot be written ({error.strerror}); nothing was changed"
@@ -136,7 +137,7 @@ class FolderBlobs:
     def forget_before(self, interval_start: int) -> None:
         for name, path in list(self._files.items()):
             if int(path.stem.partition("-")[0]) < interval_start:
-                path.unlink(missing_ok=True)
+                self._disk.remove(path)
                 del self._files[name]
 
 

@@ -1,0 +1,1 @@
+"""A seeded simulation of whole neighbourhoods: worlds for the nodes' own programs; for tests, not in the wheel."""
