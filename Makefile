@@ -13,7 +13,7 @@ help:
 	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes under every rule"
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
-	@echo "make sim    the consensus core under seeded faults, 1,250 seeds"
+	@echo "make sim    neighbourhoods and the consensus core under seeded faults, 2,450 seeds"
 	@echo "make fuzz   hostile bytes against every reader, then 10,000 hostile files; SECONDS=... and FILES=... for a long run"
 	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
 	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
@@ -113,9 +113,12 @@ wheel-test: install
 faults: install
 	$(BIN)/python -m pytest -m live tests/faults
 
-# The consensus core under seeded faults; SEEDS=10000 for a night.
+# The consensus core, and whole neighbourhoods, under seeded faults; SEEDS=10000 for a night, in slices if need be.
 SEEDS ?= 1000
 sim: install
+	$(BIN)/python -m wattswap.simulation --seeds 0..$(SEEDS)
+	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 10 )) --validators 7
+	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 10 )) --gateways 2
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --n 4
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 5 )) --n 7
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 20 )) --n 13

@@ -273,6 +273,14 @@ class Household:
         """
         return self._promises.get(number) if interval_start == self._said_for else None
 
+    def reading_taken_by(self, interval_start: int) -> frozenset[bytes]:
+        """Keys of the collectors that promised to include the reading of the current interval."""
+        if interval_start != self._said_for or (READING_PROTOCOL, 0) not in self._said:
+            return frozenset()
+        name, _ = self._said[READING_PROTOCOL, 0]
+        answers = self._receipts.items()
+        return frozenset(key for (key, of), receipt in answers if of == name and receipt.code in PROMISES)
+
     def results(self, first: int | None = None) -> Results:
         """Iterate over verified results as they come; one reader at a time.
 
@@ -347,8 +355,10 @@ class Household:
 
     async def _say_all(self) -> bool:
         """Submit to the current collector what it has not got of this interval; False while it is too early."""
-        collector = self._collectors.current.key
         for (protocol, number), (name, signed) in list(self._said.items()):
+            collector = (
+                self._collectors.current.key
+            )  # which a result may have changed during the last request
             if (collector, name) in self._receipts:
                 continue
             data = await self._request(protocol, signed)

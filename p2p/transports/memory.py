@@ -6,9 +6,10 @@ trio wakes ready tasks in random order, and a shared generator would make the fa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -54,45 +55,43 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fate:
+class Fate:
+    """What happens to one message on its way.
+
+    Args:
+        delay_s: How long it takes. [s]
+        copies: How often it arrives; 0 where it is lost.
+    """
+
     delay_s: float
     copies: int
 
 
-@dataclass(slots=True)
-class _Way:
-    """One direction between two peers on one channel, with its own generator."""
-
-    faults: Faults
-    random: Random
-
-    def fate(self) -> _Fate:
-        """Draw what happens to the next message; always three draws, so that no rate shifts another."""
-        delay, lost, twice = (self.random.random() for _ in range(3))
-        span = self.faults.delay_max_s - self.faults.delay_min_s
-        copies = 0 if lost < self.faults.loss else 1 + (twice < self.faults.duplication)
-        return _Fate(self.faults.delay_min_s + delay * span, copies)
+def drawn_fate(faults: Faults, random: Random) -> Fate:
+    """Draw what happens to the next message; always three draws, so that no rate shifts another."""
+    delay, lost, twice = (random.random() for _ in range(3))
+    span = faults.delay_max_s - faults.delay_min_s
+    copies = 0 if lost < faults.loss else 1 + (twice < faults.duplication)
+    return Fate(faults.delay_min_s + delay * span, copies)
 
 
 @dataclass(slots=True, eq=False)
 class _MemoryStream:
     """One end of a pair; every `send` is one frame."""
 
-    way: _Way
+    carry: Callable[[], Awaitable[int]]
     outgoing: trio.MemorySendChannel[bytes]
     incoming: trio.MemoryReceiveChannel[bytes]
     rest: bytes = b""
     closed: bool = False
 
     async def send(self, data: bytes) -> None:
-        fate = self.way.fate()
-        if fate.delay_s:
-            await trio.sleep(fate.delay_s)
-        if not fate.copies:
+        copies = await self.carry()
+        if not copies:
             await self.close()
             raise StreamLost("the stream broke")
         try:
-            for _ in range(fate.copies):
+            for _ in range(copies):
                 await self.outgoing.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise StreamLost("the other side closed the stream") from None
@@ -119,7 +118,7 @@ class MemoryNetwork:
 
     faults: Faults = field(default_factory=Faults)
     _open: dict[str, MemoryEndpoint] = field(default_factory=dict)
-    _ways: dict[tuple[str, str, str], _Way] = field(default_factory=dict)
+    _randoms: dict[tuple[str, str, str], Random] = field(default_factory=dict)
 
     @asynccontextmanager
     async def endpoint(self, identity: Identity) -> AsyncIterator[MemoryEndpoint]:
@@ -133,8 +132,7 @@ class MemoryNetwork:
             raise PeerIdTaken(f"peer {peer_id} is open already; close it first, or use another identity")
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
-            endpoint = MemoryEndpoint(peer_id, self, nursery)
-            self._open[peer_id] = endpoint
+            endpoint = self._open[peer_id] = self.make(peer_id, nursery)
             try:
                 yield endpoint
             except (
@@ -163,12 +161,27 @@ class MemoryNetwork:
         """All open endpoints, in the order of their peer ids."""
         return [self._open[peer] for peer in sorted(self._open)]
 
-    def way(self, sender: str, receiver: str, channel: str) -> _Way:
-        """The direction of a link; it survives restarts, so that a retry draws again."""
+    def make(self, peer_id: str, nursery: trio.Nursery) -> MemoryEndpoint:
+        """A new endpoint of this network."""
+        return MemoryEndpoint(peer_id, self, nursery)
+
+    def random(self, sender: str, receiver: str, channel: str) -> Random:
+        """The generator of a link; it survives restarts, so that a retry draws again."""
         key = (sender, receiver, channel)
-        if key not in self._ways:
-            self._ways[key] = _Way(self.faults, Random(f"{self.faults.seed}|{'|'.join(key)}"))
-        return self._ways[key]
+        if key not in self._randoms:
+            self._randoms[key] = Random(f"{self.faults.seed}|{'|'.join(key)}")
+        return self._randoms[key]
+
+    def fate(self, sender: str, receiver: str, channel: str) -> Fate:
+        """Draw what happens to the next message of a link."""
+        return drawn_fate(self.faults, self.random(sender, receiver, channel))
+
+    async def carry(self, sender: str, receiver: str, channel: str) -> int:
+        """Wait for the time that a frame takes on a link, and return how often it arrives."""
+        fate = self.fate(sender, receiver, channel)
+        if fate.delay_s:
+            await trio.sleep(fate.delay_s)
+        return fate.copies
 
 
 class MemoryEndpoint(Endpoint):
@@ -211,8 +224,9 @@ class MemoryEndpoint(Endpoint):
             raise Unreachable(f"peer {peer} does not serve {protocol}")
         to_peer, at_peer = trio.open_memory_channel[bytes](_CHUNKS_MAX)
         to_us, at_us = trio.open_memory_channel[bytes](_CHUNKS_MAX)
-        ours = _MemoryStream(self._network.way(self.peer_id, peer, protocol), to_peer, at_us)
-        theirs = _MemoryStream(self._network.way(peer, self.peer_id, protocol), to_us, at_peer)
+        carry = self._network.carry
+        ours = _MemoryStream(partial(carry, self.peer_id, peer, protocol), to_peer, at_us)
+        theirs = _MemoryStream(partial(carry, peer, self.peer_id, protocol), to_us, at_peer)
         self._keep(ours)
         other._keep(theirs)
         other._nursery.start_soon(other._answer, self.peer_id, protocol, theirs)
@@ -229,7 +243,7 @@ class MemoryEndpoint(Endpoint):
         for other in self._network.endpoints():
             if other is self or topic not in other.topics:
                 continue
-            fate = self._network.way(self.peer_id, other.peer_id, topic).fate()
+            fate = self._network.fate(self.peer_id, other.peer_id, topic)
             for _ in range(fate.copies):
                 if fate.delay_s:
                     other._nursery.start_soon(other._arrive_later, fate.delay_s, topic, self.peer_id, data)

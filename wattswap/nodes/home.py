@@ -7,7 +7,7 @@ own settlement lines of earlier intervals, which it keeps; so a restarted home s
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -95,6 +95,8 @@ class Client(Protocol):
     async def tape(self, interval_start: int, number: int) -> Tape: ...
 
     def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
+
+    def reading_taken_by(self, interval_start: int) -> Collection[bytes]: ...
 
 
 OnOmission = Callable[[str, int, int, bytes], None]
@@ -229,10 +231,9 @@ class Home:
             return Done(missed=1)
         registers = int(meters.import_wh[0]), int(meters.export_wh[0])
         try:
-            handed_in = False
             if takes_part:
                 reading = self._reading(i, start_s, *registers)
-                handed_in = self._count(await retry(self.client.send_reading, reading), done) and taken
+                self._count(await retry(self.client.send_reading, reading), done)
             result = await self.listener.wait(start_s)
             done.by_gossip = int(result is not None)
             if result is None:
@@ -240,8 +241,9 @@ class Home:
             done.result_s = trio.current_time() - begun
             proof = await retry(self.client.line, start_s)
             tx, args = batch_in(proof)
-            heard = not takes_part or (handed_in and self._was_heard(start_s, tx.sender))
-            line = self._check(i, proof, result, registers if heard else None)
+            # Who settled may be another collector than the one that took the reading, or the order.
+            counts = not takes_part or tx.sender in self.client.reading_taken_by(start_s)
+            line = self._check(i, proof, result, registers if counts else None)
             if community.learns:
                 postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
                 community.learn_own(own_results(start_s, postings, args.price))
@@ -365,7 +367,7 @@ class Home:
         """Check the proof of the home's own line, trusting nobody, and return the line.
 
         Args:
-            registers: What the home reported; None if it was late or another collector settled. [Wh]
+            registers: What the collector that settled has taken from the home; None where it took nothing. [Wh]
         """
         line = check_proof(proof, self.setup.genesis)
         proven = (line.account, line.interval_start, line.block_hash)
@@ -379,11 +381,6 @@ class Home:
                 "the proof is not of this home's meter and the announced block",
             )
         return line
-
-    def _was_heard(self, start_s: int, settled_by: bytes) -> bool:
-        """Whether this home's receipts are from the collector whose batch was settled."""
-        promise = self.client.promise(start_s)
-        return promise is not None and signer_of(promise[0]) == settled_by
 
     async def _is_kept(self, order: OrderMessage | NothingMessage, tx: Tx, args: BatchArgs) -> bool:
         """Check that the batch includes the order as its receipt promised; keep the proof if it does not."""

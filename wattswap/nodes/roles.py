@@ -24,8 +24,8 @@ from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.validator import Validator
+from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
-from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
@@ -35,6 +35,7 @@ from wattswap.nodes.node import JOIN_S, TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
 from wattswap.nodes.world import World
+from wattswap.runs.prepare import Setup
 
 
 async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: World) -> None:
@@ -50,17 +51,38 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
     """
     world.disk.make_folder(config.data_path, 0o700)
     with locked_folder(config.data_path):
-        genesis = read_genesis(config.genesis_path)
-        setup = replace(setup_of(config, genesis), given_genesis=genesis)
-        setup = replace(setup, given_members=members_beside(config, setup))
-        identity = keys[config.key_names[0]]
-        async with world.open_transport(identity, config.listen.port) as transport:
-            path = config.data_path / STATS
-            stats = Stats(path, config.name, [transport], world.now_ms, disk=world.disk)
-            if world.shares_process:
-                stats.cpu_s = None
-            node = Node(config, keys, setup, identity, transport, stats, world)
-            await ROLES[config.role](node)
+        await run_role(config, keys, world, prepared(config))
+
+
+def prepared(config: NodeConfig) -> Setup:
+    """The scenario of a node's folder, with its genesis and its list of homes.
+
+    Raises:
+        LocalError: A file of the node cannot be used; says which and what to run.
+    """
+    genesis = read_genesis(config.genesis_path)
+    setup = replace(setup_of(config, genesis), given_genesis=genesis)
+    return replace(setup, given_members=members_beside(config, setup))
+
+
+MakeNode = Callable[[NodeConfig, Mapping[str, Identity], Setup, Identity, Transport, Stats, World], Node]
+
+
+async def run_role(
+    config: NodeConfig,
+    keys: Mapping[str, Identity],
+    world: World,
+    setup: Setup,
+    make_node: MakeNode = Node,
+) -> None:
+    """Run a node whose folder is locked and whose scenario is prepared; see `run_node`."""
+    identity = keys[config.key_names[0]]
+    async with world.open_transport(identity, config.listen.port) as transport:
+        stats = Stats(config.data_path / STATS, config.name, [transport], world.now_ms, disk=world.disk)
+        if world.shares_process:
+            stats.cpu_s = None
+        node = make_node(config, keys, setup, identity, transport, stats, world)
+        await ROLES[config.role](node)
 
 
 async def run_validator(node: Node) -> None:
@@ -76,7 +98,7 @@ async def run_validator(node: Node) -> None:
             min_safe_height=config.consensus.min_safe_height,
             disk=node.world.disk,
         )
-        checker, blobs = BatchChecker(setup), node.blobs()
+        checker, blobs = node.world.checker(setup), node.blobs()
         validator = Validator(
             node.transport,
             node.identity,
@@ -109,7 +131,7 @@ async def run_operator(node: Node) -> None:
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        checker, blobs = BatchChecker(setup), node.blobs()
+        checker, blobs = node.world.checker(setup), node.blobs()
         readers = frozenset(node.readers())
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
         chain = RemoteChain(node.transport, ledger, validators)

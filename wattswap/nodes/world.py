@@ -18,6 +18,8 @@ from p2p.roles.validator.batch_check import Offload
 from p2p.roles.validator.config import wall_clock_ms
 from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.runs.prepare import Setup
 
 MAX_CONNECTIONS: Final = 512
 
@@ -34,6 +36,7 @@ class World:
         offload: Where heavy functions run.
         now_ms: The clock; durations are of trio's. [ms since 1970, UTC]
         disk: How it changes its folder.
+        checker: Makes what checks batches; nodes in one process may share one.
         shares_process: Whether other nodes run in this process, so that its CPU time is not this node's.
     """
 
@@ -41,6 +44,7 @@ class World:
     offload: Offload = trio.to_thread.run_sync
     now_ms: Callable[[], int] = wall_clock_ms
     disk: Disk = DISK
+    checker: Callable[[Setup], BatchChecker] = BatchChecker
     shares_process: bool = False
 
 

@@ -51,6 +51,7 @@ from p2p.wire.messages import (
     message_id,
     open_message,
     sign_message,
+    signer_of,
 )
 
 MESSAGES_MAX: Final = 256
@@ -142,6 +143,7 @@ class Gateway:
         self._overtaken: list[_Item] = []
         self._asked: list[_Item] = []
         self._promises: dict[tuple[str, int], tuple[int, bytes, bytes]] = {}
+        self._readings_taken: dict[str, tuple[int, frozenset[bytes]]] = {}
         self._newest = -1
         self._work = trio.Event()
 
@@ -199,7 +201,10 @@ class Gateway:
             receipt = self._open(reply, Kind.RECEIPT)
             if not isinstance(receipt, ReceiptMessage) or receipt.message_id != name:
                 raise WrongKind("a receipt for another message")
-            if not is_reading and receipt.code in PROMISES:
+            if receipt.code in PROMISES and is_reading:
+                taken_by = self.reading_taken_by(household, start) | {signer_of(reply)}
+                self._readings_taken[household] = (start, taken_by)
+            elif receipt.code in PROMISES:
                 self._promises[household, number] = (start, reply, data)
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
@@ -217,6 +222,11 @@ class Gateway:
         """See `Household.promise`."""
         start, *promise = self._promises.get((household, number), (-1, b"", b""))
         return (promise[0], promise[1]) if start == interval_start else None
+
+    def reading_taken_by(self, household: str, interval_start: int) -> frozenset[bytes]:
+        """See `Household.reading_taken_by`."""
+        start, keys = self._readings_taken.get(household, (-1, frozenset[bytes]()))
+        return keys if start == interval_start else frozenset()
 
     async def ask(self, protocol: str, household: str, interval_start: int, number: int = 0) -> bytes:
         """Ask for a home's settlement line, or its leaf, in its name; the proof is not checked here.
@@ -336,10 +346,10 @@ class Gateway:
         others = [*self._overtaken, *(item for item in self._said.values() if item.collector != collector)]
         self._asked = [item for item in self._asked if not item.done.is_set()]
         try:
-            whole = await self._carry_some(BATCH_PROTOCOL, others, MESSAGES_MAX, collector)
+            whole = await self._carry_some(BATCH_PROTOCOL, others, MESSAGES_MAX)
             for protocol in (POSITIONS_PROTOCOL, LINES_PROTOCOL, INCLUSIONS_PROTOCOL):
                 asked = [item for item in self._asked if item.protocol == protocol]
-                whole = await self._carry_some(protocol, asked, LINES_MAX, collector) and whole
+                whole = await self._carry_some(protocol, asked, LINES_MAX) and whole
             return whole
         except LinkError:
             return False
@@ -349,9 +359,12 @@ class Gateway:
             self._transport.stats.refused.add(self._collectors.current.address, error.code, error.detail)
             return False
 
-    async def _carry_some(self, protocol: str, items: Sequence[_Item], most: int, collector: bytes) -> bool:
+    async def _carry_some(self, protocol: str, items: Sequence[_Item], most: int) -> bool:
         whole = True
         for part in _frames(items, most):
+            collector = (
+                self._collectors.current.key
+            )  # which a result may have changed during the last request
             frame = encode(HandIn(VERSION, self._chain_id, tuple(item.data for item in part)))
             reply = decode(
                 HandInReply, await self._collectors.request(protocol, frame), max_bytes=FRAME_MAX_BYTES
@@ -437,3 +450,7 @@ class Member:
     def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None:
         """See `Household.promise`."""
         return self.gateway.promise(self.id, interval_start, number)
+
+    def reading_taken_by(self, interval_start: int) -> frozenset[bytes]:
+        """See `Household.reading_taken_by`."""
+        return self.gateway.reading_taken_by(self.id, interval_start)

@@ -1,0 +1,119 @@
+"""The command line of the simulator: exit codes, stories, plans, slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wattswap.simulation import __main__ as command
+from wattswap.simulation.plan import SEEDS_MAX, Act, Lie, Plan, Shape, draw_plan, plan_json, read_plan
+
+LATE = (
+    "--seeds",
+    "1",
+    "--lie",
+    "late:operator-0:home-01",
+    "--quiet-network",
+    "--intervals",
+    "2",
+    "--workers",
+    "1",
+)
+
+
+@pytest.fixture(autouse=True)
+def _results_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+
+
+def test_a_violation_ends_with_6_the_story_and_the_command_that_repeats_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "plan.json"
+    assert command.main([*LATE, "--every-oracle", "--save", str(plan)]) == 6
+    out = capsys.readouterr().out
+    assert "violated: shut_out" in out
+    assert "operator-0 answers for the" in out
+    assert "LATE" in out
+    assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie late:operator-0:home-01" in out
+    assert command.main(["--plan", str(plan)]) == 6
+    assert "violated: shut_out" in capsys.readouterr().out
+
+
+def test_what_is_open_is_counted_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([*LATE]) == 0
+    out = capsys.readouterr().out
+    assert "shut_out: violated in 1 seeds" in out
+    assert "lie late: told in 1 seeds" in out
+
+
+def test_a_slice_is_not_run_again_with_the_same_code(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ("--intervals", "2", "--quiet-network", "--workers", "1")
+    assert command.main(["--seeds", "0..2", *few]) == 0
+    assert "2 seeds, 0 of them from earlier slices" in capsys.readouterr().out
+    assert command.main(["--seeds", "0..3", *few]) == 0
+    assert "3 seeds, 2 of them from earlier slices" in capsys.readouterr().out
+    assert command.main(["--seeds", "0..1", *few, "--again"]) == 0
+    assert "1 seeds, 0 of them from earlier slices" in capsys.readouterr().out
+
+
+def test_a_plan_is_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    for seed in range(50):
+        plan = draw_plan(seed, Shape(), [f"validator-{i}" for i in range(4)] + ["operator-0", "home-01"])
+        path.write_text(plan_json(plan), encoding="utf-8")
+        assert read_plan(path) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"version": 7}', "is a plan of version 7"),
+        ("[]", "is not a plan"),
+        ('{"version": 1, "acts": [{"kind": "explode", "who": []}]}', "is not a plan"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_refused(
+    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text, encoding="utf-8")
+    assert command.main(["--plan", str(path)]) == 3
+    assert sentence in capsys.readouterr().err
+    assert command.main(["--plan", str(tmp_path / "none.json")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        (Plan(acts=(Act("crash", ("home-99",)),)), "names no node: 'home-99'; did you mean"),
+        (Plan(acts=(Act("crash", ()),)), "names no node"),
+        (Plan(lies=(Lie("laet", "operator-0"),)), "no lie 'laet'; did you mean 'late'"),
+        (Plan(lies=(Lie("late", "operator-9"),)), "names no node: 'operator-9'"),
+    ],
+)
+def test_a_plan_that_names_nobody_is_refused(
+    plan: Plan, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(plan_json(plan), encoding="utf-8")
+    assert command.main(["--plan", str(path)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [str(SEEDS_MAX), "4x", "9..", "5..5", ""])
+def test_seeds_out_of_range_are_refused(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--seeds", seeds, "--workers", "1"]) == 2
+    assert "--seeds" in capsys.readouterr().err
+
+
+def test_a_seed_that_cannot_be_simulated_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("wattswap.simulation.sweep.simulated", broken)
+    assert command.main(["--seeds", "3", "--intervals", "2", "--quiet-network", "--workers", "1"]) == 6
+    assert "seed 3: the simulation ended with RuntimeError: no such thing" in capsys.readouterr().out

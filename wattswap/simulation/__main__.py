@@ -1,0 +1,216 @@
+"""Simulate neighbourhoods: `python -m wattswap.simulation --seeds 0..200`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from wattswap.errors import ExitCode, UsageError, WattswapError
+from wattswap.simulation.base import base_of
+from wattswap.simulation.liars import LIES, check_liars
+from wattswap.simulation.oracles import ORACLES, UNTIL_TURNS, Violation, judge
+from wattswap.simulation.plan import SEEDS_MAX, Lie, Plan, Shape, check_plan, plan_json, read_plan
+from wattswap.simulation.run import simulated
+from wattswap.simulation.shrink import shrink
+from wattswap.simulation.story import story
+from wattswap.simulation.sweep import ROOT, Kept, Result, code_hash, plan_of, sweep
+
+RESULTS = ROOT / "build" / "simulation"
+STORIES = 3
+"""Failing seeds whose stories are shown."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run seeds or a plan, and return the exit code: 6 where something is violated."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.plan is not None:
+            return _run_plan(read_plan(options.plan), options)
+        return _run_seeds(options)
+    except WattswapError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m wattswap.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="0..20", metavar="A..B", help="from A up to B, or one (0..20)")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="run this plan instead of seeds")
+    parser.add_argument("--validators", type=int, default=4, metavar="N", help="4, 7, ... (4)")
+    parser.add_argument(
+        "--gateways", type=int, default=0, metavar="N", help="gateways for the homes (0: a node a home)"
+    )
+    parser.add_argument("--intervals", type=int, default=8, metavar="N", help="intervals of a run (8)")
+    parser.add_argument(
+        "--pace-seconds", type=float, default=10.0, metavar="S", help="length of an interval (10)"
+    )
+    parser.add_argument(
+        "--lie", action="append", default=[], metavar="NAME:WHO[:VICTIM]", help="a byzantine node; repeatable"
+    )
+    parser.add_argument("--quiet-network", action="store_true", help="no faults besides the lies")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (2)")
+    parser.add_argument("--again", action="store_true", help="run seeds again that this code has passed")
+    parser.add_argument("--shrink", action="store_true", help="make the first failing plan small")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the plan of the first failing seed")
+    parser.add_argument(
+        "--every-oracle", action="store_true", help=f"fail on {', '.join(sorted(UNTIL_TURNS))} as well"
+    )
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write a line of each message of a plan")
+    return parser
+
+
+def _seeds(text: str) -> range:
+    first, dots, last = text.partition("..")
+    if not first.isdecimal() or (dots and not last.isdecimal()):
+        raise UsageError.of("--seeds", f"{text!r} is no range", "write 0..200 for 0 to 199, or one number")
+    begin = int(first)
+    found = range(begin, int(last) if dots else begin + 1)
+    if not found or found[-1] >= SEEDS_MAX:
+        raise UsageError.of("--seeds", f"{text!r} has no seed", f"write A..B with A < B, up to {SEEDS_MAX}")
+    return found
+
+
+def _lies(options: argparse.Namespace) -> tuple[Lie, ...]:
+    found = []
+    for text in options.lie:
+        name, _, rest = text.partition(":")
+        who, _, victim = rest.partition(":")
+        if not who:
+            raise UsageError.of(
+                "--lie", f"{text!r} names no node", "write NAME:WHO, as late:operator-0:home-01"
+            )
+        found.append(Lie(name, who, victim))
+    return tuple(found)
+
+
+def _strict(options: argparse.Namespace) -> set[str]:
+    return set(ORACLES) - (set() if options.every_oracle else UNTIL_TURNS)
+
+
+def _run_seeds(options: argparse.Namespace) -> int:
+    shape = Shape(options.validators, options.gateways, options.intervals, options.pace_seconds)
+    seeds, lies = list(_seeds(options.seeds)), _lies(options)
+    _check(plan_of(shape, lies, options.quiet_network, seeds[0]))
+    kept = Kept(RESULTS / f"{code_hash()}.jsonl")
+    if options.again and kept.path.exists():
+        kept.path.unlink()
+        kept = Kept(kept.path)
+    results: list[Result] = []
+    known = 0
+
+    def on_result(result: Result, was_kept: bool) -> None:
+        nonlocal known
+        known += was_kept
+        results.append(result)
+        if len(results) % 100 == 0:
+            print(f"{len(results)} of {len(seeds)} seeds", file=sys.stderr)
+
+    sweep(
+        seeds,
+        shape,
+        lies,
+        quiet=options.quiet_network,
+        workers=options.workers,
+        kept=kept,
+        on_result=on_result,
+    )
+    return _report(options, shape, lies, sorted(results, key=lambda one: one.seed), known)
+
+
+def _report(
+    options: argparse.Namespace, shape: Shape, lies: tuple[Lie, ...], results: list[Result], known: int
+) -> int:
+    strict = _strict(options)
+    counts = Counter(name for result in results for name in result.violated)
+    failing = [result for result in results if result.error or strict & result.violated.keys()]
+    cpu_s = sum(result.cpu_s for result in results)
+    intervals = shape.intervals * len(results)
+    print(
+        f"{len(results)} seeds, {known} of them from earlier slices of this code; {cpu_s:.0f} CPU s,"
+        f" {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
+    )
+    for name in ORACLES:
+        if counts[name]:
+            open_until = "" if name in strict else "  (open until turns and receipts bind)"
+            print(f"  {name}: violated in {counts[name]} seeds{open_until}")
+    for name in sorted({lie for result in results for lie in result.told}):
+        print(f"  lie {name}: told in {sum(result.told.get(name, 0) > 0 for result in results)} seeds")
+    for result in [one for one in failing if one.error][:STORIES]:
+        print(f"seed {result.seed}: the simulation ended with {result.error}")
+    for number, result in enumerate([one for one in failing if not one.error][:STORIES]):
+        plan = plan_of(shape, lies, options.quiet_network, result.seed)
+        if number == 0:
+            plan = _shrunk(plan, strict) if options.shrink else plan
+            _save(plan, options)
+        _tell(plan, strict)
+        print(f"again: python -m wattswap.simulation --seeds {result.seed}{_same(options)} --again")
+    if failing:
+        print(
+            f"violated in {len(failing)} of {len(results)} seeds: {', '.join(str(one.seed) for one in failing[:20])}"
+        )
+        return int(ExitCode.CHECK_FAILED)
+    print("nothing else is violated" if counts else "nothing is violated")
+    return int(ExitCode.OK)
+
+
+def _same(options: argparse.Namespace) -> str:
+    """The options that repeat a run."""
+    found = ""
+    for name, usual in (("validators", 4), ("gateways", 0), ("intervals", 8), ("pace_seconds", 10.0)):
+        value = getattr(options, name)
+        if value != usual:
+            found += f" --{name.replace('_', '-')} {value:g}"
+    found += "".join(f" --lie {lie}" for lie in options.lie)
+    return found + (" --quiet-network" if options.quiet_network else "")
+
+
+def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
+    _check(plan)
+    strict = set(ORACLES)  # a plan is kept for what it shows
+    if options.shrink:
+        plan = _shrunk(plan, strict)
+        _save(plan, options)
+    with simulated(plan, with_lines=options.trace is not None) as outcome:
+        violations = [one for one in judge(outcome.history) if one.oracle in strict]
+        print(f"trace {outcome.trace}, {outcome.events} messages")
+        if options.trace is not None:
+            options.trace.write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
+        if violations:
+            print("\n".join(story(outcome.history, violations)))
+            return int(ExitCode.CHECK_FAILED)
+    print("nothing is violated")
+    return int(ExitCode.OK)
+
+
+def _check(plan: Plan) -> None:
+    configs = base_of(plan.shape, plan.signatures).configs
+    check_plan(plan, list(configs), list(LIES))
+    check_liars(plan, configs)
+
+
+def _shrunk(plan: Plan, strict: set[str]) -> Plan:
+    wanted = strict & {one.oracle for one in _violations(plan)}
+    return shrink(plan, lambda smaller: bool(wanted & {one.oracle for one in _violations(smaller)}))
+
+
+def _violations(plan: Plan) -> list[Violation]:
+    with simulated(plan) as outcome:
+        return judge(outcome.history)
+
+
+def _save(plan: Plan, options: argparse.Namespace) -> None:
+    if options.save is not None:
+        options.save.write_text(plan_json(plan), encoding="utf-8")
+        print(f"its plan is in {options.save}")
+
+
+def _tell(plan: Plan, strict: set[str]) -> None:
+    with simulated(plan) as outcome:
+        violations = [one for one in judge(outcome.history) if one.oracle in strict]
+        print("\n".join(story(outcome.history, violations)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What a simulated run left behind, put in order for the oracles: chains, settled intervals, promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from p2p.batches.batch import BatchArgs, batches
+from p2p.batches.blob import IntervalContent, blob_hash, open_blob
+from p2p.blocks.block import Block, CommitCertificate
+from p2p.errors import RemoteError
+from p2p.ledger.store import ChainStore
+from p2p.wire.messages import HandedIn, NothingMessage, OrderMessage, ReadingMessage, message_id
+from wattswap.nodes.node import OMISSION
+from wattswap.runs.layout import CHAIN
+from wattswap.runs.prepare import Setup
+from wattswap.simulation.base import Base
+from wattswap.simulation.liars import liars_of
+from wattswap.simulation.plan import Act, Plan
+from wattswap.simulation.truth import Truth
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One settled interval.
+
+    Args:
+        sender: Key of the collector.
+        height: Of the block.
+        at_s: When a node first knew it as settled; None where none has said so. [s after the begin]
+        content: Its messages; None where nobody has had the blob.
+    """
+
+    args: BatchArgs
+    sender: bytes
+    height: int
+    at_s: float | None
+    content: IntervalContent | None
+
+    def message_of(
+        self, household: str, kind: type, number: int = 0
+    ) -> OrderMessage | NothingMessage | ReadingMessage | None:
+        """The message of a home in a round, or its reading."""
+        if self.content is None:
+            return None
+        if kind is ReadingMessage:
+            return next((one for one in self.content.readings if one.household == household), None)
+        said: tuple[OrderMessage | NothingMessage, ...] = (*self.content.orders, *self.content.nothings)
+        return next((one for one in said if (one.household, one.round) == (household, number)), None)
+
+
+class History:
+    """A finished run.
+
+    Args:
+        plan: What was run.
+        base: The neighbourhood.
+        truth: The observer's notes.
+        folders: Data of each node.
+        unfinished: Homes' nodes that had not finished at the end.
+        acted: When each act began, and the act. [s after the begin]
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        base: Base,
+        truth: Truth,
+        folders: Mapping[str, Path],
+        unfinished: list[str],
+        acted: list[tuple[float, Act]],
+    ) -> None:
+        self.plan, self.base, self.truth = plan, base, truth
+        self.folders, self.unfinished, self.acted = folders, unfinished, acted
+        self.liars = liars_of(plan)
+
+    @property
+    def setup(self) -> Setup:
+        """The scenario."""
+        return self.base.setup
+
+    def name_of(self, key: bytes) -> str:
+        """The node that a key belongs to."""
+        for name, keys in self.base.keys.items():
+            if any(identity.public_key == key for identity in keys.values()):
+                return name
+        return key.hex()[:16]
+
+    def node_of_home(self, household: str) -> str:
+        """The node that acts for a home."""
+        return next(name for name, config in self.base.configs.items() if household in config.households)
+
+    def starts(self) -> list[int]:
+        """Starts of all intervals. [s since 1970, UTC]"""
+        return [self.setup.start_of(i) for i in range(self.plan.shape.intervals)]
+
+    @cached_property
+    def chains(self) -> dict[str, list[tuple[Block, CommitCertificate]]]:
+        """The blocks that each honest node holds."""
+        found = {}
+        for name, folder in self.folders.items():
+            path = folder / CHAIN
+            if name in self.liars or not path.exists():
+                continue
+            with ChainStore.open(path, self.setup.genesis) as store:
+                found[name] = list(store.blocks())
+        return found
+
+    @property
+    def chain(self) -> list[tuple[Block, CommitCertificate]]:
+        """The longest chain of an honest node."""
+        return max(self.chains.values(), key=len, default=[])
+
+    @cached_property
+    def settled(self) -> dict[int, Settled]:
+        """The settled intervals, by their starts."""
+        blobs = {blob_hash(data): data for data in self.truth.blobs.values()}
+        found: dict[int, Settled] = {}
+        for block, _ in self.chain:
+            for index, args in batches(block.txs):
+                start_s = args.interval_start
+                at = self.truth.settled.get(start_s)
+                content = None
+                if args.blob_hash in blobs:
+                    try:
+                        content = open_blob(blobs[args.blob_hash], self.setup.genesis, self.setup.member_list)
+                    except RemoteError:
+                        content = None
+                found[start_s] = Settled(
+                    args, block.txs[index].sender, block.header.height, at and at[0], content
+                )
+        return found
+
+    @cached_property
+    def omissions(self) -> list[bytes]:
+        """Proofs of broken promises that homes have kept."""
+        files = (path for folder in self.folders.values() for path in sorted(folder.glob(f"{OMISSION}*.bin")))
+        return [path.read_bytes() for path in files]
+
+    def evidence(self) -> Iterator[tuple[int, bytes]]:
+        """Height and bytes of what convicts a validator on the chain."""
+        for block, _ in self.chain:
+            for data in block.evidence:
+                yield block.header.height, data
+
+    def names_settled(self, start_s: int) -> set[bytes]:
+        """Ids of the messages of a settled interval."""
+        content = self.settled[start_s].content if start_s in self.settled else None
+        if content is None:
+            return set()
+        messages: tuple[HandedIn, ...] = (*content.orders, *content.nothings, *content.readings)
+        return {message_id(one) for one in messages}

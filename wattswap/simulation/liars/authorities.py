@@ -1,0 +1,287 @@
+"""Lies of one validator: batches out of turn, junk blobs, made-up results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, cast
+
+import trio
+from msgspec.structs import replace
+
+from p2p.batches.batch import BatchArgs, batch_tx, batches
+from p2p.batches.blob import blob_hash, make_blob
+from p2p.blocks.block import decode_block
+from p2p.consensus.types import Proposal
+from p2p.errors import P2PError
+from p2p.ledger.execution import Tip
+from p2p.roles.exchange.wire import RESULT_PROTOCOL, ask, result_topic
+from p2p.roles.replica.blobs import BLOB_PROTOCOL, PIECE_BYTES, BlobPiece, BlobQuery
+from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, PROPOSAL, ConsensusFrame
+from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
+from p2p.transports.base import Handler, Transport
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
+from p2p.wire.messages import (
+    MAX_TIME_S,
+    VERSION,
+    ResultMessage,
+    Signed,
+    sign_message,
+)
+from wattswap.nodes.collector import TX_LIFETIME
+from wattswap.runs.prepare import Setup
+from wattswap.simulation.liars.liar import Liar
+
+JUNK_BYTES: Final = 1024 * 1024
+"""Of a junk blob. [B]"""
+JUNK_EVERY_S: Final = 0.5
+"""[s]"""
+AGAIN_S: Final = 0.05
+"""Pause before its own node is asked again for the result of an interval. [s]"""
+AGAIN_MAX_S: Final = 1.0
+"""How long it waits for its batch to be decided before it submits another. [s]"""
+FAR_HEIGHT: Final = 2**40
+"""A height that no chain reaches."""
+
+
+class Proposes(Liar):
+    """Submits batches of its own to the other validators, and serves their blobs from memory."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._served: dict[bytes, bytes] = {}
+        empty = make_blob(self.setup.roster, self.setup.start_s, bytes(32), [])
+        self.empty = self.args_of(empty)[1]
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        return partial(self._give_blob, honest) if protocol == BLOB_PROTOCOL else honest
+
+    async def _give_blob(self, honest: Handler, peer: str, frame: bytes) -> bytes:
+        query = decode(BlobQuery, frame, max_bytes=256)
+        blob = self._served.get(query.blob_hash)
+        if blob is None:
+            return await honest(peer, frame)
+        return encode(BlobPiece(len(blob), blob[query.offset : query.offset + PIECE_BYTES]))
+
+    async def propose(self, transport: Transport, args: BatchArgs, blob: bytes) -> None:
+        """Submit a batch to every other validator; counted for each that takes it."""
+        self._served[args.blob_hash] = blob
+        tx = self.batch(args)
+        async with trio.open_nursery() as nursery:
+            for name in self.base.of_role("validator"):
+                if name != self.lie.who:
+                    nursery.start_soon(self._submit, transport, name, tx)
+
+    def batch(self, args: BatchArgs) -> bytes:
+        """A batch transaction of its own."""
+        tip, key = self.ledger.tip, self.identity
+        nonce = tip.state.nonce(key.public_key) + 1
+        return batch_tx(key, self.chain_id, nonce, tip.height + TX_LIFETIME, args).raw
+
+    async def _submit(self, transport: Transport, name: str, tx: bytes) -> None:
+        try:
+            peer = await transport.connect(self.address(name))
+            reply = decode(TxReply, await transport.request(peer, TX_PROTOCOL, tx))
+        except P2PError:
+            return
+        self.told(not reply.code)
+
+
+class SettlesAhead(Proposes):
+    """Settles an interval that is not due with nobody in it, so that those before it are never settled.
+
+    Args:
+        last: The last interval, not the one after the next.
+    """
+
+    def __init__(self, *arguments: Any, last: bool) -> None:
+        super().__init__(*arguments)
+        self._last = last
+
+    async def speak(self, transport: Transport) -> None:
+        async for i in self.moments():
+            wanted = self.setup.intervals - 1 if self._last else i + 2
+            if i < wanted < self.setup.intervals and self.is_open(self.setup.start_of(wanted - 1)):
+                blob = make_blob(self.setup.roster, self.setup.start_of(wanted), bytes(32), [])
+                blob, args = self.args_of(blob)
+                await self.propose(transport, args, blob)
+
+
+class SettlesNext(Proposes):
+    """Settles each next interval with nobody in it as soon as the one before is settled, opened or not."""
+
+    async def speak(self, transport: Transport) -> None:
+        await self.first_moment()
+        last_s = self.setup.start_of(self.setup.intervals - 1)
+        while (settled_s := self.ledger.tip.state.settled.last_interval_start) < last_s:
+            blob = make_blob(self.setup.roster, self.setup.after(settled_s), bytes(32), [])
+            blob, args = self.args_of(blob)
+            with trio.move_on_after(AGAIN_MAX_S):
+                await self.propose(transport, args, blob)
+                await self.ledger.wait_for(partial(_is_beyond, settled_s))
+
+
+def _is_beyond(start_s: int, tip: Tip) -> bool:
+    """Whether a later interval is settled."""
+    return tip.state.settled.last_interval_start > start_s
+
+
+class ProposesAhead(SettlesAhead):
+    """Puts such a batch into its own blocks: its own node finds every interval due."""
+
+    def __init__(self, *arguments: Any, last: bool) -> None:
+        super().__init__(*arguments, last=last)
+        self._own: Handler | None = None
+        self._hashes: set[bytes] = set()
+
+    def setup_of(self, setup: Setup) -> Setup:
+        return cast(Setup, _EveryTurn(setup))
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        if protocol == TX_PROTOCOL:
+            self._own = honest
+        return super().handler(protocol, honest)
+
+    async def propose(self, transport: Transport, args: BatchArgs, blob: bytes) -> None:
+        if self._own is not None:
+            self.blobs.put(blob, args.interval_start)
+            self._hashes.add(args.blob_hash)
+            await self._own(self.town.peer(self.lie.who), self.batch(args))
+
+    async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
+        reply = await transport.request(peer, protocol, frame)
+        if protocol == CONSENSUS_PROTOCOL:
+            messages = decode(ConsensusFrame, frame, max_bytes=FRAME_MAX_BYTES).messages
+            self.told(sum(self._is_lie(message) for message in messages))
+        return reply
+
+    def _is_lie(self, message: bytes) -> bool:
+        """Whether a message proposes a block with such a batch."""
+        if message[:1] != bytes((PROPOSAL,)):
+            return False
+        block = decode_block(decode(Proposal, message[1:], max_bytes=FRAME_MAX_BYTES).block, self.chain_id)
+        return any(args.blob_hash in self._hashes for _, args in batches(block.txs))
+
+
+class _EveryTurn:
+    """The scenario, in which every interval is the next."""
+
+    def __init__(self, honest: Setup) -> None:
+        self._honest = honest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest, name)
+
+    def after(self, start_s: int) -> int:
+        return _Equal(self._honest.after(start_s))
+
+
+class _Equal(int):
+    """A number that is equal to all others."""
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
+class JunkBlobs(Proposes):
+    """Submits batches of junk again and again, which others store before they find out.
+
+    Args:
+        far: Dated far ahead, so that they are kept for long; else of the interval that is due.
+    """
+
+    def __init__(self, *arguments: Any, far: bool) -> None:
+        super().__init__(*arguments)
+        self._far = far
+
+    async def speak(self, transport: Transport) -> None:
+        await self.first_moment()
+        step_s = self.setup.minutes * 60
+        while True:
+            settled_s = self.ledger.tip.state.settled.last_interval_start
+            start_s = MAX_TIME_S // step_s * step_s if self._far else self.setup.after(settled_s)
+            junk = self.random.randbytes(JUNK_BYTES)
+            args = replace(self.empty, interval_start=start_s, blob_hash=blob_hash(junk))
+            self._served.clear()
+            await self.propose(transport, args, junk)
+            await trio.sleep(JUNK_EVERY_S)
+
+
+class MakesUp(Liar):
+    """Gossips results that are none."""
+
+    async def result(self, i: int) -> ResultMessage | None:
+        """What it says after the opening of an interval, or nothing."""
+        return None
+
+    async def speak(self, transport: Transport) -> None:
+        async for i in self.moments():
+            result = await self.result(i)
+            if result is not None:
+                hearers = self.spoken_homes(self.setup.start_of(i))
+                await transport.publish(result_topic(self.chain_id), sign_message(self.identity, result))
+                self.told(len(hearers))
+
+    def made_up(self, start_s: int, height: int) -> ResultMessage:
+        """A result of an interval with other roots and another block than any."""
+        junk = self.random.randbytes
+        roots = (junk(32), junk(32), junk(32), junk(32))
+        head = (VERSION, self.chain_id, start_s, self.setup.minutes, height)
+        return ResultMessage(*head, *roots, None, junk(32), 0, self.identity.public_key)
+
+
+class OtherBlock(MakesUp):
+    """Names another block for the interval that is traded, and itself as the next collector."""
+
+    async def result(self, i: int) -> ResultMessage | None:
+        return self.made_up(self.setup.start_of(i), self.ledger.height + 1)
+
+
+class DatedAhead(MakesUp):
+    """Announces the last interval, so that homes ask for all results before it and take them for old."""
+
+    async def result(self, i: int) -> ResultMessage | None:
+        return self.made_up(self.setup.start_of(self.setup.intervals - 1), self.ledger.height + 1)
+
+
+class CallsHomes(MakesUp):
+    """Repeats the true result of the interval, but at a height far ahead, and with itself as the next collector."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._own: Handler | None = None
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        if protocol == RESULT_PROTOCOL:
+            self._own = honest
+        return honest
+
+    async def result(self, i: int) -> ResultMessage | None:
+        start_s = self.setup.start_of(i)
+        if self.is_open(start_s):
+            await self.town.event("settled", "", i).wait()
+        own, peer, question = b"", self.town.peer(self.lie.who), ask(self.chain_id, start_s)
+        while self._own is not None and not own:
+            await trio.sleep(AGAIN_S)
+            own = await self._own(peer, question)
+        true = decode(ResultMessage, decode(Signed, own).body)
+        return replace(true, height=FAR_HEIGHT, next_collector=self.identity.public_key)
+
+
+OF_AUTHORITIES: Final[Mapping[str, Callable[..., Liar]]] = {
+    "settle_last": partial(SettlesAhead, last=True),
+    "skip_interval": partial(SettlesAhead, last=False),
+    "settle_next": SettlesNext,
+    "propose_last": partial(ProposesAhead, last=True),
+    "result_block": OtherBlock,
+    "result_ahead": DatedAhead,
+    "result_collector": CallsHomes,
+    "junk_blobs": partial(JunkBlobs, far=False),
+    "junk_blobs_ahead": partial(JunkBlobs, far=True),
+}

@@ -1,0 +1,102 @@
+"""Lies of a home, or of a gateway in the name of its homes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import trio
+from msgspec.structs import replace
+
+from p2p.errors import RemoteError
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, BID_PROTOCOL, READING_PROTOCOL, HandIn, HandInReply
+from p2p.transports.base import PEER_FAILED, Transport
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES, StreamLost
+from p2p.wire.messages import PROMISES, ReadingMessage, ReceiptCode, ReceiptMessage, sign_message
+from wattswap.nodes.config import household_key
+from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.truth import opened
+
+HANDING_IN: Final = (BID_PROTOCOL, READING_PROTOCOL, BATCH_PROTOCOL)
+AGAIN_S: Final = 0.05
+"""Pause before a reading that came too early is sent again. [s]"""
+
+
+class WakesAuthorities(Liar):
+    """Gives its orders and readings to every validator, and not to the operator, which then waits for it in vain."""
+
+    async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
+        if protocol not in HANDING_IN or not self.has_begun:
+            return await transport.request(peer, protocol, frame)
+        replies: list[bytes] = []
+
+        async def ask(name: str) -> None:
+            try:
+                other = await transport.connect(self.address(name))
+                replies.append(await transport.request(other, protocol, frame))
+            except (RemoteError, *PEER_FAILED):
+                return
+
+        async with trio.open_nursery() as nursery:
+            for name in self.base.of_role("validator"):
+                nursery.start_soon(ask, name)
+        if not replies:
+            raise StreamLost("no validator answers")
+        codes = {reply: _codes(protocol, reply) for reply in replies}
+        self.told(sum(any(code in PROMISES for code in found) for found in codes.values()))
+        # The first that is not too early counts, as an answer of the operator would.
+        return next((reply for reply in replies if ReceiptCode.EARLY not in codes[reply]), replies[0])
+
+
+class FalseReading(Liar):
+    """Reports that its meter gave the most that the chain takes, 1 MWh in an interval.
+
+    It then submits its true reading: the answer "duplicate" lets its own program expect no line for that.
+    """
+
+    async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
+        lies = self._lies(protocol, frame) if self.has_begun else []
+        false = (
+            encode(HandIn(*self._head(frame), tuple(lies))) if protocol == BATCH_PROTOCOL else b"".join(lies)
+        )
+        while lies:
+            codes = _codes(protocol, await transport.request(peer, protocol, false))
+            self.told(sum(code in PROMISES for code in codes))
+            if ReceiptCode.EARLY not in codes:
+                break
+            await trio.sleep(AGAIN_S)
+        return await transport.request(peer, protocol, frame)
+
+    def _lies(self, protocol: str, frame: bytes) -> list[bytes]:
+        if protocol == READING_PROTOCOL:
+            messages: tuple[bytes, ...] = (frame,)
+        elif protocol == BATCH_PROTOCOL:
+            messages = decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES).messages
+        else:
+            return []
+        readings = [message for data in messages if isinstance(message := opened(data), ReadingMessage)]
+        keys, most_wh = self.base.keys[self.lie.who], self.setup.genesis.params.max_energy_wh
+        return [
+            sign_message(keys[household_key(true.household)], replace(true, import_wh=0, export_wh=most_wh))
+            for true in readings
+        ]
+
+    @staticmethod
+    def _head(frame: bytes) -> tuple[int, bytes]:
+        batch = decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES)
+        return batch.version, batch.chain_id
+
+
+def _codes(protocol: str, reply: bytes) -> list[int]:
+    """Codes of the receipts in a reply."""
+    entries = [reply]
+    if protocol == BATCH_PROTOCOL:
+        entries = list(decode(HandInReply, reply, max_bytes=FRAME_MAX_BYTES).entries)
+    return [receipt.code for entry in entries if isinstance(receipt := opened(entry), ReceiptMessage)]
+
+
+OF_HOMES: Final[Mapping[str, Callable[..., Liar]]] = {
+    "wake_authorities": WakesAuthorities,
+    "false_reading": FalseReading,
+}

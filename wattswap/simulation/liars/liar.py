@@ -1,0 +1,215 @@
+"""A byzantine node: the honest program, with some of its words replaced."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from typing import Any, Final, cast
+
+import trio
+
+from p2p.batches.batch import BatchArgs
+from p2p.roles.collector.operator import Operator
+from p2p.roles.replica.blobs import FolderBlobs
+from p2p.roles.replica.ledger import Ledger
+from p2p.transports.base import Handler, Transport
+from p2p.wire.identity import Identity
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.collector import Chain, CollectorLoop
+from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.node import Node
+from wattswap.nodes.roles import run_role
+from wattswap.nodes.world import World
+from wattswap.runs.prepare import Setup
+from wattswap.simulation.plan import Lie
+from wattswap.simulation.town import Town
+
+SOON_S: Final = (0.05, 0.8)
+"""Moments after an opening in which all happens. [s]"""
+
+
+class Liar:
+    """Honest in all: a lie overrides what it lies in.
+
+    Args:
+        town: The run.
+        lie: Of its plan.
+
+    Attributes:
+        blobs: Of its node, while that runs.
+        ledger: Of its node.
+    """
+
+    blobs: FolderBlobs
+    ledger: Ledger
+
+    def __init__(self, town: Town, lie: Lie) -> None:
+        self.town, self.lie = town, lie
+        self.base, self.setup = town.base, town.base.setup
+        self.chain_id = self.setup.genesis.chain_id
+        self.identity = self.key_of(lie.who)
+        self.random = Random(f"{town.plan.seed}|lie|{lie.name}|{lie.who}")
+        victims = [lie.victim] if lie.victim else list(town.base.configs)
+        self.victims = frozenset(home for name in victims for home in town.base.configs[name].households)
+        """Homes it is for."""
+        self._checker: BatchChecker | None = None
+
+    def key_of(self, name: str) -> Identity:
+        """The key with which it speaks."""
+        return self.base.key(name)
+
+    def address(self, name: str) -> str:
+        """Where a node is dialled."""
+        return f"/memory/p2p/{self.town.peer(name)}"
+
+    # --- what a lie overrides -------------------------------------------------------------------------------
+
+    def setup_of(self, setup: Setup) -> Setup:
+        """The scenario of its node."""
+        return setup
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        """What answers on a protocol."""
+        return honest
+
+    async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
+        """Ask another node."""
+        return await transport.request(peer, protocol, frame)
+
+    def collector(self, operator: Operator) -> Operator:
+        """The collecting role."""
+        return operator
+
+    def chain(self, node: Node, chain: Chain) -> Chain:
+        """The chain to which the collecting role submits."""
+        return chain
+
+    async def speak(self, transport: Transport) -> None:
+        """Say unasked what it has to say, while the node runs."""
+
+    # --- what lies use --------------------------------------------------------------------------------------
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first interval is next or later: a clock may be a bit ahead of the opening."""
+        plan = self.town.plan
+        return trio.current_time() >= plan.opens_s(self.lie.first) - plan.shape.pace_s / 4
+
+    def told(self, times: int = 1) -> None:
+        """Count that it has lied to somebody whom it can hurt."""
+        self.town.truth.lies[self.lie.name] += times
+
+    async def first_moment(self) -> None:
+        """Wait for the moment of the lie in its first interval."""
+        await trio.sleep_until(self._moment_s(self.lie.first))
+
+    async def moments(self) -> AsyncIterator[int]:
+        """Wait for the moment of the lie in each interval from its first on."""
+        for i in range(self.lie.first, self.setup.intervals):
+            at_s = self._moment_s(i)
+            if at_s >= trio.current_time():
+                await trio.sleep_until(at_s)
+                yield i
+
+    def _moment_s(self, i: int) -> float:
+        return self.town.plan.opens_s(i) + (self.lie.after_s or self.random.uniform(*SOON_S))
+
+    def is_open(self, start_s: int) -> bool:
+        """Whether an interval is not settled."""
+        return start_s not in self.town.truth.settled
+
+    def spoken_homes(self, start_s: int) -> set[str]:
+        """Homes that have said something for an interval and whose nodes are up."""
+        truth, nodes = self.town.truth, self.town.nodes
+        spoken = {
+            said.message.household for said in truth.spoken.values() if said.message.interval_start == start_s
+        }
+        up = {home for node in nodes.values() if node.is_up for home in node.config.households}
+        return spoken & up
+
+    def args_of(self, blob: bytes) -> tuple[bytes, BatchArgs]:
+        """A blob, completed by its solution, and the batch that follows from it."""
+        if self._checker is None:
+            self._checker = BatchChecker(self.setup)
+        blob, recomputed = self._checker.complete(blob)
+        return blob, recomputed.args
+
+
+class LyingTransport:
+    """An endpoint whose requests and answers pass the lies of a node."""
+
+    def __init__(self, honest: Transport, liars: Sequence[Liar]) -> None:
+        self._honest, self._liars = honest, liars
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest, name)
+
+    def serve(self, protocol: str, handler: Handler) -> None:
+        """See `Transport`."""
+        for liar in self._liars:
+            handler = liar.handler(protocol, handler)
+        self._honest.serve(protocol, handler)
+
+    async def request(self, peer: str, protocol: str, frame: bytes) -> bytes:
+        """See `Transport`."""
+        # A node has one lie about its own requests, at most: each would send them elsewhere.
+        for liar in self._liars:
+            if type(liar).request is not Liar.request:
+                return await liar.request(self._honest, peer, protocol, frame)
+        return await self._honest.request(peer, protocol, frame)
+
+
+@dataclass(frozen=True)
+class LyingNode(Node):
+    """A node whose parts pass its lies."""
+
+    liars: Sequence[Liar] = ()
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        with Node.ledger(self) as ledger:
+            for liar in self.liars:
+                liar.ledger = ledger
+            yield ledger
+
+    def blobs(self) -> FolderBlobs:
+        blobs = Node.blobs(self)
+        for liar in self.liars:
+            liar.blobs = blobs
+        return blobs
+
+    @contextmanager
+    def collector(self) -> Iterator[Operator]:
+        with Node.collector(self) as operator:
+            for liar in self.liars:
+                operator = liar.collector(operator)
+            yield operator
+
+    def collector_loop(
+        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
+    ) -> CollectorLoop:
+        for liar in self.liars:
+            chain = liar.chain(self, chain)
+        return Node.collector_loop(self, operator, chain, blobs, checker, first=first)
+
+
+async def run_liars(
+    liars: Sequence[Liar], config: NodeConfig, keys: Mapping[str, Identity], world: World, setup: Setup
+) -> None:
+    """Run a node with its lies; see `run_role`."""
+
+    @asynccontextmanager
+    async def open_transport(identity: Identity, port: int) -> AsyncIterator[Transport]:
+        async with world.open_transport(identity, port) as honest, trio.open_nursery() as nursery:
+            for liar in liars:
+                nursery.start_soon(liar.speak, honest)
+            yield cast(Transport, LyingTransport(honest, liars))
+            nursery.cancel_scope.cancel()
+
+    for liar in liars:
+        setup = liar.setup_of(setup)
+    lying = replace(world, open_transport=open_transport)
+    await run_role(config, keys, lying, setup, partial(LyingNode, liars=liars))

@@ -1,0 +1,300 @@
+"""What must hold in every simulated run, as pure functions of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from market.errors import MarketError
+from market.settlement.accounts import COLUMN_INDEX, MONEY_COLUMNS, check_balanced
+from p2p.batches.blob import blob_hash
+from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
+from p2p.consensus.evidence import check_evidence
+from p2p.errors import RemoteError
+from p2p.ledger.store import ChainStore
+from p2p.ledger.verify import verify_chain
+from p2p.transports.base import REQUEST_TIMEOUT_S
+from p2p.wire.codec import decode
+from p2p.wire.messages import (
+    PROMISES,
+    HandedIn,
+    Kind,
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    message_id,
+    open_message,
+)
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.runs.layout import CHAIN
+from wattswap.simulation.history import History
+from wattswap.simulation.plan import PATIENCE_PACES
+from wattswap.simulation.truth import Receipt, opened
+
+DISK_MAX_BYTES: Final = 32 * 1024 * 1024
+"""Most that a node may hold on its disk: SQLite's logs take up to 8 MiB a file. [B]"""
+FILES_MAX: Final = 64
+"""Most files of a node after the few intervals of a simulated run."""
+PROMPT: Final = 0.2
+"""Share of a pace in which a home has spoken in time for certain."""
+
+
+class Violation(NamedTuple):
+    """Something that must not happen.
+
+    Args:
+        oracle: Its name in `ORACLES`.
+        text: What happened, a sentence without a full stop.
+        start_s: Of the interval it is about; -1 for none. [s since 1970, UTC]
+        who: The node or home it happened to; empty for none.
+    """
+
+    oracle: str
+    text: str
+    start_s: int = -1
+    who: str = ""
+
+
+Found = Iterator[tuple[str, int, str]]
+"""Text, start of the interval and victim of each violation."""
+
+
+def no_node_ends(history: History) -> Found:
+    """No honest node ends by an error, whatever others do; only its own disk may end it."""
+    for name, error in history.truth.ended:
+        if name not in history.liars:
+            yield f"{name} ended: {type(error).__name__}: {error}", -1, name
+
+
+def agreement(history: History) -> Found:
+    """Blocks of equal height are the same at all honest nodes, and the longest chain verifies from the genesis."""
+    longest, genesis = history.chain, history.setup.genesis
+    for name, blocks in history.chains.items():
+        for (ours, _), (theirs, _) in zip(blocks, longest, strict=False):
+            if ours.header != theirs.header:
+                yield f"{name} holds another block {ours.header.height}", -1, name
+                break
+    for name, blocks in history.chains.items():
+        if blocks is longest:
+            with ChainStore.open(history.folders[name] / CHAIN, genesis) as store:
+                report = verify_chain(store, genesis)
+            if not report.ok:
+                yield f"the chain of {name} does not verify: {report.finding}", -1, name
+            return
+
+
+def accepted(history: History) -> Found:
+    """Each order and reading that a receipt promised to include is settled, or a proof convicts who promised it."""
+    convicted = {_convicted(history, proof) for proof in history.omissions}
+    for receipt in history.truth.receipts:
+        if receipt.code not in PROMISES:
+            continue
+        message = history.truth.spoken[receipt.name].message
+        settled = history.settled.get(message.interval_start)
+        if settled is None or settled.content is None:
+            continue  # `liveness` looks at it
+        kind = ReadingMessage if isinstance(message, ReadingMessage) else object
+        number = 0 if isinstance(message, ReadingMessage) else message.round
+        there = settled.message_of(message.household, kind, number)
+        if there is not None and (message_id(there) == receipt.name or there.nonce > message.nonce):
+            continue
+        if (receipt.collector, message.interval_start) in convicted or not _is_signed(history, receipt):
+            continue
+        what = "reading" if isinstance(message, ReadingMessage) else "order"
+        text = f"the {what} of {message.household}, accepted by {receipt.collector}, is not settled"
+        yield f"{text}, and nobody is convicted", message.interval_start, message.household
+
+
+def _is_signed(history: History, receipt: Receipt) -> bool:
+    """Whether a receipt is one, and no lie."""
+    genesis, members = history.setup.genesis, history.setup.member_list
+    try:
+        open_message(
+            receipt.signed[0],
+            chain_id=genesis.chain_id,
+            kinds=(Kind.RECEIPT,),
+            household_keys=members.by_id,
+            collector_keys=(*genesis.operators, *genesis.authorities),
+            limits=genesis.params.limits,
+        )
+    except RemoteError:
+        return False
+    return True
+
+
+def _convicted(history: History, proof: bytes) -> tuple[str, int]:
+    """Who is convicted by a proof, and of which interval; nobody where it does not check."""
+    try:
+        key = check_omission(proof, history.setup.genesis)
+    except RemoteError:
+        return "", -1
+    message = opened(decode(Omission, proof, max_bytes=MAX_OMISSION_BYTES).message)
+    start_s = message.interval_start if isinstance(message, OrderMessage | NothingMessage) else -1
+    return history.name_of(key), start_s
+
+
+def shut_out(history: History) -> Found:
+    """A home that was up and connected and spoke early in an interval is in its batch, or somebody is convicted."""
+    convicted = {_convicted(history, proof)[1] for proof in history.omissions}
+    pace_s = history.plan.shape.pace_s
+    for spoken in history.truth.spoken.values():
+        message = spoken.message
+        start_s, home = message.interval_start, message.household
+        opens_s = history.plan.opens_s(history.setup.index_of(start_s))
+        node = history.node_of_home(home)
+        if isinstance(message, ReadingMessage) or start_s not in history.settled or node in history.liars:
+            continue
+        if spoken.at_s > opens_s + PROMPT * pace_s or start_s in convicted:
+            continue
+        if history.settled[start_s].content is None or _is_touched(history, node, opens_s, opens_s + pace_s):
+            continue
+        if history.settled[start_s].message_of(home, object, message.round) is None:
+            yield f"{home} spoke in time and is not in the interval that was settled", start_s, home
+
+
+def _is_touched(history: History, node: str, begin_s: float, end_s: float) -> bool:
+    """Whether an act at a node, or a cut, may have kept it from speaking between two moments."""
+    for at_s, act in history.acted:
+        if (
+            at_s < end_s
+            and at_s + max(act.for_s, 0.0) + 1.0 > begin_s
+            and (node in act.who or act.kind in _APART)
+        ):
+            return True
+    return False
+
+
+_APART: Final = frozenset({"cut", "one_way"})
+
+
+def no_honest_convicted(history: History) -> Found:
+    """No proof that anybody holds convicts an honest key."""
+    for height, data in history.evidence():
+        validators = history.setup.genesis.authorities
+        try:
+            offence = check_evidence(data, validators, history.setup.genesis.chain_id)
+        except RemoteError as error:
+            yield f"evidence in block {height} does not check: {error}", -1, ""
+            continue
+        name = history.name_of(offence.authority)
+        if name not in history.liars:
+            yield f"block {height} convicts {name}, which is honest", -1, name
+    for proof in history.omissions:
+        name, start_s = _convicted(history, proof)
+        if name and name not in history.liars:
+            yield f"a proof of omission convicts {name}, which is honest", start_s, name
+
+
+def dates(history: History) -> Found:
+    """No interval is settled before it has opened, and no order is in a batch that was made before it was spoken."""
+    ahead_s = sum(abs(act.amount) for act in history.plan.acts if act.kind in ("skew", "jump"))
+    for start_s, settled in history.settled.items():
+        opens_s = history.plan.opens_s(history.setup.index_of(start_s))
+        if settled.at_s is not None and settled.at_s < opens_s - ahead_s:
+            yield f"settled {opens_s - settled.at_s:.1f} s before it opened", start_s, ""
+        if settled.content is None:
+            continue
+        messages: tuple[HandedIn, ...] = (*settled.content.orders, *settled.content.readings)
+        for message in messages:
+            spoken = history.truth.spoken.get(message_id(message))
+            if spoken is None:
+                yield (
+                    f"a message of {message.household} is settled that it never sent",
+                    start_s,
+                    message.household,
+                )
+            elif settled.at_s is not None and spoken.at_s > settled.at_s:
+                yield (
+                    f"a message of {message.household} is settled that was sent later",
+                    start_s,
+                    message.household,
+                )
+
+
+def liveness(history: History) -> Found:
+    """Each interval is settled within three paces of its opening, or of the calm where that is later; homes finish.
+
+    A pace counts as long as a request may take at least: one that was lost before the calm is given up after that.
+    """
+    plan = history.plan
+    for i, start_s in enumerate(history.starts()):
+        due_s = max(plan.opens_s(i), plan.calm_s) + PATIENCE_PACES * max(plan.shape.pace_s, REQUEST_TIMEOUT_S)
+        settled = history.settled.get(start_s)
+        if settled is None:
+            yield "is never settled", start_s, ""
+        elif settled.at_s is None or settled.at_s > due_s:
+            when = "by no collector's account" if settled.at_s is None else f"at {settled.at_s:.1f} s"
+            yield f"is settled {when}; it was due at {due_s:.1f} s", start_s, ""
+    for name in history.unfinished:
+        if name not in history.liars:
+            yield f"{name} did not finish its intervals", -1, name
+
+
+def money(history: History) -> Found:
+    """Each batch follows from its messages by a check of its own, and its money and energy add up."""
+    checker = BatchChecker(history.setup)
+    blobs = {blob_hash(data): data for data in history.truth.blobs.values()}
+    for start_s, settled in history.settled.items():
+        blob = blobs.get(settled.args.blob_hash)
+        if blob is None:
+            yield "nobody has ever held the blob of its batch", start_s, ""
+            continue
+        try:
+            postings = checker.settled(settled.args, blob).record.settled.postings
+            check_balanced(postings)
+        except (RemoteError, MarketError) as error:
+            yield f"its batch is wrong: {error}", start_s, ""
+            continue
+        for name in MONEY_COLUMNS:
+            total = sum(int(line[COLUMN_INDEX[name]]) for line in postings.lines)
+            if total:
+                yield f"its {name} sums to {total} nano over all accounts", start_s, ""
+
+
+def meters(history: History) -> Found:
+    """Each settled reading is what the meter counted."""
+    setup = history.setup
+    for start_s, settled in history.settled.items():
+        true = history.base.metered[setup.index_of(start_s)]
+        for reading in settled.content.readings if settled.content is not None else ():
+            home = setup.roster.index(reading.household)
+            counted = int(true.import_wh[home]), int(true.export_wh[home])
+            if (reading.import_wh, reading.export_wh) != counted:
+                text = f"{reading.household} is settled with {reading.import_wh} and {reading.export_wh} Wh"
+                yield (
+                    f"{text}; its meter counted {counted[0]} and {counted[1]} Wh",
+                    start_s,
+                    reading.household,
+                )
+
+
+def bounded(history: History) -> Found:
+    """No honest node holds more than a bound on its disk, or in its queues."""
+    for (name, what), most in history.truth.held.items():
+        limit = DISK_MAX_BYTES if what == "bytes on disk" else FILES_MAX
+        if name not in history.liars and most > limit:
+            yield f"{name} held {most} {what}; the bound is {limit}", -1, name
+
+
+ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
+    oracle.__name__: oracle
+    for oracle in (
+        no_node_ends,
+        agreement,
+        accepted,
+        shut_out,
+        no_honest_convicted,
+        dates,
+        liveness,
+        money,
+        meters,
+        bounded,
+    )
+}
+UNTIL_TURNS: Final = frozenset({"accepted", "shut_out"})
+"""Oracles that honest faults violate until turns and receipts bind (part 10)."""
+
+
+def judge(history: History) -> list[Violation]:
+    """All violations of a run, in the order of the oracles."""
+    return [Violation(name, *found) for name, oracle in ORACLES.items() for found in oracle(history)]

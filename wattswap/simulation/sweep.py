@@ -1,0 +1,152 @@
+"""Many seeds on several workers, with what passed kept for the same code, so that a night can be done in slices."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+from wattswap.simulation.base import base_of
+from wattswap.simulation.oracles import judge
+from wattswap.simulation.plan import Lie, Plan, Shape, draw_plan
+from wattswap.simulation.run import simulated
+
+PACKAGES = ("market", "optimizer", "data", "p2p", "agents", "wattswap")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A checked seed.
+
+    Args:
+        violated: Violations by oracle.
+        told: How often each lie reached somebody it can hurt.
+        cpu_s: CPU time. [s]
+        error: What the simulation itself ended with; empty where it did not.
+    """
+
+    seed: int
+    violated: dict[str, int]
+    told: dict[str, int]
+    events: int
+    cpu_s: float
+    error: str = ""
+
+
+def run_seed(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Result:
+    """Draw, run and check a seed.
+
+    Args:
+        lies: Of byzantine nodes, besides the faults.
+        quiet: Without faults.
+    """
+    begun = time.process_time()
+    try:
+        with simulated(plan_of(shape, lies, quiet, seed)) as outcome:
+            violated = Counter(violation.oracle for violation in judge(outcome.history))
+            told, events = dict(outcome.history.truth.lies), outcome.events
+    except Exception as error:  # a seed that the simulation cannot run is a finding, too
+        return Result(seed, {}, {}, 0, time.process_time() - begun, f"{type(error).__name__}: {error}")
+    return Result(seed, dict(violated), told, events, round(time.process_time() - begun, 4))
+
+
+def plan_of(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Plan:
+    """The plan of a seed; see `run_seed`."""
+    import msgspec
+
+    nodes = list(base_of(shape, False).configs)
+    plan = Plan(seed=seed, shape=shape) if quiet else draw_plan(seed, shape, nodes)
+    return msgspec.structs.replace(plan, lies=tuple(lies))
+
+
+def run_seeds(
+    seeds: Iterable[int], shape: Shape, lies: Sequence[Lie] = (), *, quiet: bool = False, workers: int = 1
+) -> Iterator[Result]:
+    """Run seeds; the results come in any order."""
+    run = partial(run_seed, shape, tuple(lies), quiet)
+    if workers == 1:
+        yield from map(run, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(run, seeds, chunksize=4)
+
+
+def code_hash() -> str:
+    """Hash of all code that a run depends on."""
+    digest = sha256()
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class Kept:
+    """The results of a sweep of one code, in a file of a line each.
+
+    Args:
+        path: Made when it is missing.
+    """
+
+    path: Path
+    _found: dict[tuple[str, int], Result] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                content = json.loads(line)
+            except ValueError:
+                continue  # cut short by a kill: its seed is run again
+            sweep = content.pop("sweep")
+            self._found[sweep, content["seed"]] = Result(**content)
+
+    def of(self, sweep: str, seed: int) -> Result | None:
+        """The result of a seed, where it is there."""
+        return self._found.get((sweep, seed))
+
+    def add(self, sweep: str, result: Result) -> None:
+        """Keep a result."""
+        self._found[sweep, result.seed] = result
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = {"sweep": sweep} | {name: getattr(result, name) for name in Result.__slots__}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def sweep(
+    seeds: Sequence[int],
+    shape: Shape,
+    lies: Sequence[Lie],
+    *,
+    quiet: bool,
+    workers: int,
+    kept: Kept,
+    on_result: Callable[[Result, bool], None],
+) -> None:
+    """Run the seeds that no earlier slice has run.
+
+    Args:
+        on_result: Called with each result, and whether an earlier slice had it.
+    """
+    name = json.dumps(
+        [[getattr(shape, key) for key in shape.__struct_fields__], [str(lie) for lie in lies], quiet]
+    )
+    missing = []
+    for seed in seeds:
+        found = kept.of(name, seed)
+        if found is None:
+            missing.append(seed)
+        else:
+            on_result(found, True)
+    for result in run_seeds(missing, shape, lies, quiet=quiet, workers=workers):
+        kept.add(name, result)
+        on_result(result, False)
