@@ -171,3 +171,16 @@ def test_espi_takes_what_was_measured_before_what_a_profile_would_spread(tmp_pat
     assert data is not None
     assert (data.import_wh - data.export_wh)[:, 0].tolist() == list(hours)
     assert not (data.quality == ESTIMATED).any()
+
+
+def test_usage_that_is_given_twice_is_not_summed(tmp_path: Path) -> None:
+    lines = (METERS / "us_opower_bills_spread" / "billing_data.csv").read_text().splitlines()
+    at = next(row for row, line in enumerate(lines) if line.startswith("TYPE,"))
+    for row in range(at, len(lines)):
+        cells = lines[row].split(",")
+        lines[row] = ",".join([*cells, *(("USAGE", "UNITS") if row == at else (cells[3], "kWh"))])
+    path = tmp_path / "billing_data.csv"
+    path.write_text("\n".join(lines))
+    reading = read(path, FORMATS.get("us_opower_bills"), Hints(zone="America/Los_Angeles", profile=FLAT))
+    assert reading.data is None
+    assert codes(reading)
