@@ -6,15 +6,19 @@
   read makes no difference.
 - Direction E is energy from the grid (import), I into the grid (export); each register is a part of its channel.
 - The same days that are given again count by the update time, the later one; with the same time they have to be the
-  same. A quantity of quality N is no reading.
+  same. Other days from the same first one contradict it, and are refused. A quantity of quality N is no reading.
+- A quantity is the difference of its readings, or a whole multiple, the factor of a transformer, which is noted and has
+  to be the same for all of a register; any other contradicts the readings, and is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from itertools import chain
 
 import numpy as np
 
@@ -27,14 +31,16 @@ from data.intake.steps import SPREAD
 from data.readings import ESTIMATED, MISSING
 from data.recipes.model import held_as_it_is
 
-NMI, REGISTER, SUFFIX, DIRECTION, PREVIOUS, CURRENT, QUALITY, QUANTITY, UNIT, UPDATED = (
-    1, 3, 4, 7, 9, 14, 15, 18, 19, 21,
+NMI, REGISTER, SUFFIX, SERIAL, DIRECTION, BEFORE, PREVIOUS, NOW, CURRENT, QUALITY, QUANTITY, UNIT, UPDATED = (
+    1, 3, 4, 6, 7, 8, 9, 13, 14, 15, 18, 19, 21,
 )  # fmt: skip
 """Cells of a 250 record that are read."""
 
 DIRECTIONS = {"E": "import", "I": "export"}
 UNITS = {"KWH": "kWh", "WH": "Wh", "MWH": "MWh"}
 DAY_S, DAY_MINUTES = 86_400, 1440
+ROUNDED = 1
+"""Readings or a quantity may be rounded: they agree within so many units of the register."""
 
 _HEADER = re.compile(rb'\s*(\xef\xbb\xbf)?"?100"?,"?NEM13\b', re.IGNORECASE)
 _RECORD = re.compile(rb'\s*(\xef\xbb\xbf)?"?250"?,')
@@ -86,6 +92,9 @@ def parse(file: MeterFile, hints: Hints, log: IntakeLog) -> Iterator[RawReadings
             found.setdefault((channel, revision), []).append(record)
     if not found and not log.has_errors:
         log.add("error", "no_register", "no record is of energy; ask for the registers of energy")
+    for records in _by_register(found.values()).values():
+        _report_other_days(records, log)
+        _report_factors(records, log)
     if not log.has_errors:
         log.notes.append("readings of a meter count from the day on which it was read, at whatever hour")
         yield from (_chunk(channel, revision, own) for (channel, revision), own in found.items())
@@ -145,6 +154,62 @@ def _is_sound(record: _Record, log: IntakeLog) -> bool:
     )
     log.add("error", "bad_timestamp", says, line=record.line)
     return False
+
+
+def _by_register(found: Iterable[Sequence[_Record]]) -> dict[tuple[str, ...], list[_Record]]:
+    """Records of each register of each meter."""
+    registers: dict[tuple[str, ...], list[_Record]] = {}
+    for record in sorted(chain.from_iterable(found), key=lambda record: record.line):
+        key = tuple(record.cell(at) for at in (NMI, REGISTER, SUFFIX, SERIAL, DIRECTION))
+        registers.setdefault(key, []).append(record)
+    return registers
+
+
+def _report_other_days(records: Sequence[_Record], log: IntakeLog) -> None:
+    """Report records that begin where another does and end elsewhere: which of both holds, no update time says."""
+    first: dict[int | None, _Record] = {}
+    for record in records:
+        before = first.setdefault(record.day(PREVIOUS), record)
+        if before.day(CURRENT) != record.day(CURRENT):
+            says = (
+                f"the record begins where that of line {before.line} does, and ends on another day; keep one"
+            )
+            log.add("error", "conflict", says, line=record.line)
+
+
+def _report_factors(records: Sequence[_Record], log: IntakeLog) -> None:
+    """Report quantities that are not the difference of their readings, nor a whole multiple of it."""
+    factors: dict[int, _Record] = {}
+    for record in records:
+        values = [_number(record.cell(at)) for at in (BEFORE, NOW, QUANTITY)]
+        before, now, quantity = values
+        if before is None or now is None or quantity is None or record.cell(QUALITY)[:1].upper() == "N":
+            continue
+        rise = now - before
+        if rise < 0:  # it rolled over
+            rise += 10 ** len(record.cell(BEFORE).partition(".")[0])
+        factor = max(int(quantity / rise + Decimal("0.5")), 1) if rise > 0 else 1
+        if abs(quantity - factor * rise) > ROUNDED * factor:
+            says = f"the readings {before} and {now} differ by {rise}, and the quantity is {quantity}"
+            log.add("error", "conflict", f"{says}; correct the record, or leave it out", line=record.line)
+        elif rise > ROUNDED:
+            factors.setdefault(factor, record)
+    if len(factors) > 1:
+        line = max(record.line for record in factors.values())
+        times = " and ".join(map(str, factors))
+        says = f"quantities of one register are {times} times the difference of their readings; correct the records"
+        log.add("error", "conflict", says, line=line)
+    elif factors and 1 not in factors:
+        (factor, record), *_ = factors.items()
+        register = record.cell(SUFFIX)
+        log.notes.append(
+            f"quantities of {register} are {factor} times the difference of their readings, as of a transformer"
+        )
+
+
+def _number(text: str) -> Decimal | None:
+    """A number as it is written; None for any other text."""
+    return Decimal(text) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", text) else None
 
 
 def _chunk(channel: Channel, revision: int, records: Sequence[_Record]) -> RawReadings:

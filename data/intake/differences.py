@@ -8,6 +8,7 @@ import numpy as np
 
 from data.intake.known import Counted
 from data.intake.raw import UNITS, Channel, IntakeLog, Numbers, is_device
+from data.intake.resets import may_begin_again
 from data.intake.rows import Rows
 from data.intake.steps import Lengths
 from data.intake.times import Timed
@@ -85,18 +86,18 @@ def _intervals(
     of_row = lengths.rows(home)
     steps = _between(table, channel, column, read)
     if steps is not None:
-        steps = _falls(steps, table, channel, column, fuse_w, log)
+        steps = _falls(steps, table, channel, column, of_row, fuse_w, log)
     _report_empty(table, channel, column, read, steps, log)
     found = _pairs(table, flags, of_row)
     metered = _metered(table, channel, read)
     counted = _nothing_counted(channel, metered)
     if steps is not None:
-        direct = (steps.last == steps.first + 1) & (steps.seconds <= of_row[steps.first] * 60)
+        direct = _direct(steps, of_row)
         found = _counted(found, steps, direct)
         still = ~direct & (steps.rise == 0) & ~steps.missing
         found = np.concatenate([_known_zero(found, steps, still), _between_rows(table, steps, still, of_row)])
         long = steps.seconds > LONGEST_IDLE * 60 * of_row[steps.first]
-        gaps = ~direct & ((steps.rise > 0) | long)
+        gaps = ~direct & ~steps.missing & ((steps.rise > 0) | long)
         _report_gaps(steps, gaps, table, channel, of_row, log)
         counted = _counted_in(steps, gaps | steps.missing, table, counted)
     found = found[metered[home[found[:, LAST]]]]
@@ -205,7 +206,13 @@ def _between(table: Timed, channel: Channel, column: Numbers, read: BoolArray) -
 
 
 def _falls(
-    steps: _Steps, table: Timed, channel: Channel, column: Numbers, fuse_w: int, log: IntakeLog
+    steps: _Steps,
+    table: Timed,
+    channel: Channel,
+    column: Numbers,
+    of_row: IntArray,
+    fuse_w: int,
+    log: IntakeLog,
 ) -> _Steps:
     """Say what a counter that falls means: it begins again at 0, rolls over, or was changed."""
     fell = steps.rise < 0
@@ -225,6 +232,10 @@ def _falls(
         message = f"{channel} begins at 0 again {times} times in {owners} homes; it counts from 0 there"
         log.add("warning", "counter_reset", message)
     rise = np.where(again, now, steps.rise)
+    hidden = np.zeros(len(fell), dtype=np.bool_)
+    if again.any():
+        hidden = may_begin_again(steps.home, table.utc[steps.first], table.utc[steps.last], again)
+        hidden &= ~_direct(steps, of_row)
     power = _next_power(before, unit)
     over = power - before + now
     possible = np.minimum(fuse_w * steps.seconds // 3600 * MICRO, _most(largest)[steps.home])
@@ -245,9 +256,27 @@ def _falls(
         line, home, what = facts(i)
         return line, home, f"{what}: it rolled over, and {int(over[i]) / 1e9:.3f} kWh went through"
 
+    def begun(i: int) -> tuple[int, str, str]:
+        line, home, _ = facts(i)
+        since = table.rows.stamp.text(int(table.row[steps.first[i]]))
+        message = (
+            f"{channel} may have begun at 0 again after {since}, without a reading between: how much went through is"
+            " not known, and counts as missing"
+        )
+        return line, home, message
+
     log.add_rows("warning", "counter_fell", np.flatnonzero(missing), changed)
     log.add_rows("warning", "counter_rolled_over", np.flatnonzero(rolled), rolled_over)
+    log.add_rows("warning", "counter_gap", np.flatnonzero(hidden & ~missing), begun)
+    missing |= hidden
     return replace(steps, rise=np.where(missing, 0, rise), missing=missing)
+
+
+def _direct(steps: _Steps, of_row: IntArray) -> BoolArray:
+    """Whether both readings are of one interval."""
+    return np.asarray(
+        (steps.last == steps.first + 1) & (steps.seconds <= of_row[steps.first] * 60), dtype=np.bool_
+    )
 
 
 def _most(largest: IntArray) -> IntArray:

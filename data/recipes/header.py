@@ -9,12 +9,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from data.intake.claims import Claim
+from data.intake.raw import UNITS
 from data.recipes.model import BLOCK, Recipe, Role
 
 SEARCHED = 100
 """Lines in which the header is searched."""
 
 SEPARATORS = (",", ";", "\t", "|")
+
+_UNIT = re.compile(r"(.+?) ?[(\[]([^()\[\]]+)[)\]]")
+_UNITS = {unit.casefold() for unit in UNITS}
 
 LEAST_TIMES = 2
 """Columns of times that make a file wide."""
@@ -73,6 +77,12 @@ class Header:
 def normal(name: str) -> str:
     """A header as it is compared: trimmed, case folded, white space collapsed, byte order mark and quotes off."""
     return " ".join(name.replace("\ufeff", "").strip().strip('"').split()).casefold()
+
+
+def _without_unit(name: str) -> str:
+    """A header without a unit in brackets behind it."""
+    found = _UNIT.fullmatch(normal(name))
+    return found[1] if found and found[2] in _UNITS else normal(name)
 
 
 @lru_cache(maxsize=2048)
@@ -179,6 +189,7 @@ class Matcher:
                 unknown.append(" ".join(shown.split()))
             else:
                 columns[role] = (*columns.get(role, ()), at)
+        unknown += self._twice(line, columns)
         if self.recipe.blocks is not None:
             columns[BLOCK] = (len(line.names),)
         lacking = tuple(role for role in self._needed if role not in columns)
@@ -188,6 +199,20 @@ class Matcher:
         if not values or not set(self.recipe.stamp.column) & columns.keys():
             return None
         return Header(line, columns, groups, tuple(times), tuple(unknown), lacking)
+
+    def _twice(self, line: Line, columns: dict[Role, tuple[int, ...]]) -> list[str]:
+        """Take out columns of readings named as another is but for its unit, such as "Usage" beside "Usage (kWh)".
+
+        Both hold the same energy, and summed as parts of a channel they would count it twice.
+        """
+        seen: dict[str, Role] = {}
+        found = []
+        for role in dict.fromkeys(value.column for value in self.recipe.values if value.column in columns):
+            (at, *_) = columns[role]
+            if seen.setdefault(_without_unit(line.names[at]), role) != role:
+                found.append(" ".join(line.names[at].split()))
+                del columns[role]
+        return found
 
     @staticmethod
     def _original(shown: str, pattern: re.Pattern[str]) -> re.Match[str]:

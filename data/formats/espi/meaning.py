@@ -128,7 +128,7 @@ def without_doubles(parts: Sequence[Part], log: IntakeLog) -> list[Part]:
     """Leave out of each home what another series of it holds already, with a note."""
     kept: list[Part] = []
     for home in dict.fromkeys(part.series.home for part in parts):
-        own = [part for part in parts if part.series.home == home]
+        own = _without_totals([part for part in parts if part.series.home == home], log)
         names = {part.channel.name for part in own}
         if {"import", "export"} <= names:
             twice, why = {"net"}, "import and export hold the same energy, and are taken"
@@ -147,9 +147,25 @@ def without_doubles(parts: Sequence[Part], log: IntakeLog) -> list[Part]:
     return kept
 
 
+def _without_totals(parts: list[Part], log: IntakeLog) -> list[Part]:
+    """Leave out totals of days of import and export where their net was measured in intervals, and the other way."""
+    fine = {part.channel.name for part in parts if part.usual_s < SHORTEST_DAY_S}
+    whole = "net" in fine or {"import", "export"} <= fine
+    kept = [part for part in parts if part.channel.name in fine or not whole]
+    if left := sorted({part.channel.name for part in parts} - {part.channel.name for part in kept}):
+        _note(log, f"{', '.join(left)} is left out: the readings of intervals hold the same energy")
+    return kept
+
+
 def _of_one_kind(parts: Sequence[Part], log: IntakeLog) -> list[Part]:
-    """Of several series of one channel those that measure best: energy before power, then the shortest intervals."""
-    order = [(part.channel.kind == "counter", part.power, part.usual_s) for part in parts]
+    """Of several series of one channel the best: intervals before totals, then energy, then the shortest.
+
+    Totals of days are there only where a profile spreads them; what was measured is better than an estimate.
+    """
+    order = [
+        (part.usual_s >= SHORTEST_DAY_S, part.channel.kind == "counter", part.power, part.usual_s)
+        for part in parts
+    ]
     best = min(order)
     if max(order) > best:
         name = parts[0].channel.name

@@ -12,7 +12,9 @@ from data.formats import FORMATS, FileReading, read, recognise
 from data.intake.profile import Profile
 from data.intake.raw import Hints
 from data.readings import ESTIMATED
+from tests.kits.espi_kit import Meter, entries, feed
 from tests.kits.fixture_kit import METERS, Fixture
+from tests.kits.meter_kit import START
 
 FLAT = Profile()
 TOTALS = (
@@ -118,3 +120,67 @@ def test_mscons_spreads_totals_only_where_there_are_no_intervals(tmp_path: Path)
     assert data is not None
     assert data.import_wh.tolist() == [[1000]]
     assert any("left out" in note for note in data.source.notes)
+
+
+N13 = "100,NEM13,200401101030,MDA1,Ret1\n{}900\n"
+RECORD = "250,NMI1234567,11,1,11,11,METER1,E,{},20040108,A,,,{},{},A,,,{},kWh,20040708,{},\n"
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        ([("000888", "000999", "20040408", "112", "20040409000000")], None),  # rounded
+        ([("999950", "000061", "20040408", "111", "20040409000000")], None),  # rolled over
+        ([("000888", "000999", "20040408", "166.5", "20040409000000")], "conflict"),
+        ([("000888", "000999", "20040408", "0", "20040409000000")], "conflict"),
+        (
+            [
+                ("000888", "001110", "20040708", "222", "20040709000000"),
+                ("000888", "000999", "20040408", "111", "20040809000000"),
+            ],
+            "conflict",  # of the later days nothing would be left
+        ),
+    ],
+)
+def test_nem13_that_contradicts_itself_is_refused(
+    records: list[tuple[str, ...]], code: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "nem13.csv"
+    path.write_text(N13.format("".join(RECORD.format(*record) for record in records)))
+    reading = read(path, FORMATS.get("nem13"), Hints(zone="Australia/Sydney", profile=FLAT))
+    assert codes(reading) == ([code] if code else [])
+
+
+def test_nem13_notes_the_factor_of_a_transformer(tmp_path: Path) -> None:
+    path = tmp_path / "nem13.csv"
+    path.write_text(N13.format(RECORD.format("000888", "000999", "20040408", "4440", "20040409000000")))
+    data = read(path, FORMATS.get("nem13"), Hints(zone="Australia/Sydney", profile=FLAT)).data
+    assert data is not None
+    assert int(data.import_wh.sum()) == 4_440_000
+    assert any("40 times" in note for note in data.source.notes)
+
+
+def test_espi_takes_what_was_measured_before_what_a_profile_would_spread(tmp_path: Path) -> None:
+    """The net of hours, with totals of days of import and export: with a profile as without one."""
+    hours = tuple([500, -200] * 12 + [100] * 24)
+    net = Meter(1, "net", START, 3600, hours)
+    totals = [Meter(1, name, START, 86_400, (6000, 2400)) for name in ("import", "export")]
+    path = tmp_path / "feed.xml"
+    path.write_text(feed(entries([*totals, net])))
+    data = read(path, FORMATS.get("espi"), Hints(zone="UTC", profile=FLAT)).data
+    assert data is not None
+    assert (data.import_wh - data.export_wh)[:, 0].tolist() == list(hours)
+    assert not (data.quality == ESTIMATED).any()
+
+
+def test_usage_that_is_given_twice_is_not_summed(tmp_path: Path) -> None:
+    lines = (METERS / "us_opower_bills_spread" / "billing_data.csv").read_text().splitlines()
+    at = next(row for row, line in enumerate(lines) if line.startswith("TYPE,"))
+    for row in range(at, len(lines)):
+        cells = lines[row].split(",")
+        lines[row] = ",".join([*cells, *(("USAGE", "UNITS") if row == at else (cells[3], "kWh"))])
+    path = tmp_path / "billing_data.csv"
+    path.write_text("\n".join(lines))
+    reading = read(path, FORMATS.get("us_opower_bills"), Hints(zone="America/Los_Angeles", profile=FLAT))
+    assert reading.data is None
+    assert codes(reading)
