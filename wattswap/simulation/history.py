@@ -18,7 +18,7 @@ from wattswap.runs.layout import CHAIN
 from wattswap.runs.prepare import Setup
 from wattswap.simulation.base import Base
 from wattswap.simulation.liars import liars_of
-from wattswap.simulation.plan import Act, Plan
+from wattswap.simulation.plan import START_MS, Act, Plan
 from wattswap.simulation.truth import Truth
 
 
@@ -29,6 +29,7 @@ class Settled:
     Args:
         sender: Key of the collector.
         height: Of the block.
+        made_s: When the block was made, by its proposer's clock. [s after the begin]
         at_s: When a node first knew it as settled; None where none has said so. [s after the begin]
         content: Its messages; None where nobody has had the blob.
     """
@@ -36,6 +37,7 @@ class Settled:
     args: BatchArgs
     sender: bytes
     height: int
+    made_s: float
     at_s: float | None
     content: IntervalContent | None
 
@@ -128,8 +130,9 @@ class History:
                         content = open_blob(blobs[args.blob_hash], self.setup.genesis, self.setup.member_list)
                     except RemoteError:
                         content = None
+                made_s = (block.header.time_ms - START_MS) / 1_000
                 found[start_s] = Settled(
-                    args, block.txs[index].sender, block.header.height, at and at[0], content
+                    args, block.txs[index].sender, block.header.height, made_s, at and at[0], content
                 )
         return found
 

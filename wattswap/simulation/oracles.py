@@ -190,8 +190,8 @@ def dates(history: History) -> Found:
     ahead_s = sum(abs(act.amount) for act in history.plan.acts if act.kind in ("skew", "jump"))
     for start_s, settled in history.settled.items():
         opens_s = history.plan.opens_s(history.setup.index_of(start_s))
-        if settled.at_s is not None and settled.at_s < opens_s - ahead_s:
-            yield f"settled {opens_s - settled.at_s:.1f} s before it opened", start_s, ""
+        if settled.made_s < opens_s - ahead_s:
+            yield f"settled {opens_s - settled.made_s:.1f} s before it opened", start_s, ""
         if settled.content is None:
             continue
         messages: tuple[HandedIn, ...] = (*settled.content.orders, *settled.content.readings)

@@ -12,7 +12,7 @@ from p2p.roles.household import Household
 from p2p.wire.messages import signer_of
 from wattswap.simulation.base import base_of
 from wattswap.simulation.oracles import UNTIL_TURNS, judge
-from wattswap.simulation.plan import Act, Plan, Shape, plan_json, read_plan
+from wattswap.simulation.plan import Act, Plan, Shape, Weather, plan_json, read_plan
 from wattswap.simulation.run import simulated
 from wattswap.simulation.shrink import shrink
 
@@ -106,3 +106,31 @@ def test_the_market_stood_when_a_settled_interval_was_early_for_ever(monkeypatch
     shape = Shape(gateways=2)
     found = [violated(operator_gone_and_homes_restarted(seed, shape, at_once=True)) for seed in range(8)]
     assert {"liveness"} in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("at_once", "seeds"), [(True, range(100, 300)), (False, range(300, 350))])
+def test_every_later_interval_is_settled(at_once: bool, seeds: range) -> None:
+    """200 moments between a settlement and the last home that has lived the interval, and 50 at any time."""
+    failed = {
+        seed: found
+        for seed in seeds
+        if (
+            found := violated(
+                operator_gone_and_homes_restarted(seed, Shape(gateways=2 * (seed % 2)), at_once=at_once)
+            )
+        )
+    }
+    assert not failed
+
+
+@pytest.mark.slow
+def test_no_home_ends_at_delays_of_up_to_a_second() -> None:
+    """200 seeds in which order and reading of a home may be taken by two collectors."""
+    weather = Weather(delay_max_s=1.0, loss=0.05)
+    failed = {
+        seed: found
+        for seed in range(200)
+        if (found := violated(Plan(seed=seed, weather=weather)) & {"no_node_ends"})
+    }
+    assert not failed

@@ -33,7 +33,8 @@ class Hurt(NamedTuple):
 
 HURTS = {
     "settle_next": Hurt(
-        {"accepted", "shut_out"}, "part 10: no validator votes for an interval before its gate has closed"
+        {"accepted", "dates", "shut_out"},
+        "part 10: no validator votes for an interval before its gate has closed",
     ),
     "propose_last": Hurt(
         {"dates", "shut_out"}, "part 10: no validator votes for an interval before its gate has closed"

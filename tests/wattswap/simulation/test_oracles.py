@@ -1,0 +1,154 @@
+"""Each oracle of simulated runs fails on a history that has what it forbids, and on nothing else.
+
+Oracles that a lie or a missing rule shows are tested in test_liars.py and test_findings.py as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from wattswap.simulation.history import History
+from wattswap.simulation.oracles import DISK_MAX_BYTES, ORACLES, judge
+from wattswap.simulation.plan import Plan, Shape, read_plan
+from wattswap.simulation.run import simulated
+
+PLANS = Path(__file__).with_name("plans")
+
+
+@pytest.fixture(scope="module")
+def honest() -> Iterator[History]:
+    """A finished run of honest nodes."""
+    with simulated(Plan(shape=Shape(intervals=3), calm_after=1)) as outcome:
+        yield outcome.history
+
+
+@pytest.fixture
+def history(honest: History) -> History:
+    """The same run, to be changed by one test."""
+    copy = History(
+        honest.plan,
+        honest.base,
+        replace(
+            honest.truth,
+            spoken=dict(honest.truth.spoken),
+            receipts=list(honest.truth.receipts),
+            settled=dict(honest.truth.settled),
+            blobs=dict(honest.truth.blobs),
+            ended=list(honest.truth.ended),
+            held=dict(honest.truth.held),
+        ),
+        honest.folders,
+        list(honest.unfinished),
+        list(honest.acted),
+    )
+    copy.chains = dict(honest.chains)
+    copy.settled = dict(honest.settled)
+    return copy
+
+
+def violated(history: History) -> set[str]:
+    return {one.oracle for one in judge(history)}
+
+
+def test_nothing_is_violated_by_honest_nodes(history: History) -> None:
+    assert violated(history) == set()
+    assert len(history.settled) == 3
+    assert len(history.truth.receipts) > 70
+
+
+def test_a_node_that_ended(history: History) -> None:
+    history.truth.ended.append(("home-01", ValueError("no")))
+    assert violated(history) == {"no_node_ends"}
+
+
+def test_another_block_of_one_node(history: History) -> None:
+    (block, cert), *rest = history.chains["validator-1"]
+    header = msgspec.structs.replace(block.header, state_root=bytes(32))
+    history.chains["validator-1"] = [(msgspec.structs.replace(block, header=header), cert), *rest]
+    assert violated(history) == {"agreement"}
+
+
+def test_an_accepted_message_that_is_not_settled(history: History) -> None:
+    start_s = history.starts()[1]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    without = replace(settled.content, readings=settled.content.readings[1:])
+    history.settled[start_s] = replace(settled, content=without)
+    assert violated(history) == {"accepted"}
+
+
+def test_a_home_that_spoke_and_was_left_out(history: History) -> None:
+    start_s = history.starts()[1]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    without = replace(settled.content, orders=settled.content.orders[1:])
+    history.settled[start_s] = replace(settled, content=without)
+    assert violated(history) == {"accepted", "shut_out"}
+
+
+def test_an_interval_that_was_settled_before_it_opened(history: History) -> None:
+    start_s = history.starts()[2]
+    history.settled[start_s] = replace(history.settled[start_s], at_s=0.5)
+    assert "dates" in violated(history)
+
+
+def test_an_interval_that_was_settled_late_or_never(history: History) -> None:
+    start_s = history.starts()[1]
+    history.settled[start_s] = replace(history.settled[start_s], at_s=80.0)
+    assert violated(history) == {"liveness"}
+    del history.settled[start_s]
+    assert violated(history) == {"liveness"}
+
+
+def test_a_home_that_did_not_finish(history: History) -> None:
+    history.unfinished.append("home-02")
+    assert violated(history) == {"liveness"}
+
+
+@pytest.mark.parametrize("field", ["traded_wh", "clearing_root", "inclusion_root", "postings_root"])
+def test_a_batch_that_does_not_follow_from_its_messages(field: str, history: History) -> None:
+    start_s = history.starts()[0]
+    settled = history.settled[start_s]
+    value = getattr(settled.args, field)
+    other = bytes(32) if isinstance(value, bytes) else value + 1
+    history.settled[start_s] = replace(settled, args=msgspec.structs.replace(settled.args, **{field: other}))
+    assert violated(history) == {"money"}
+
+
+def test_a_blob_that_nobody_has(history: History) -> None:
+    history.truth.blobs.clear()
+    assert violated(history) == {"money"}
+
+
+def test_a_reading_that_no_meter_counted(history: History) -> None:
+    start_s = history.starts()[0]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    first, *rest = settled.content.readings
+    higher = msgspec.structs.replace(first, import_wh=first.import_wh + 1)
+    history.settled[start_s] = replace(settled, content=replace(settled.content, readings=(higher, *rest)))
+    assert {"meters", "accepted"} <= violated(history)
+
+
+def test_a_full_store(history: History) -> None:
+    history.truth.held["validator-0", "bytes on disk"] = DISK_MAX_BYTES + 1
+    assert violated(history) == {"bounded"}
+
+
+def test_an_honest_key_that_is_convicted() -> None:
+    """The proofs against an operator that drops an order are as good as against an honest one."""
+    with simulated(read_plan(PLANS / "drop_order.json")) as outcome:
+        found = outcome.history
+        honest = msgspec.structs.replace(found.plan, lies=())
+        accused = History(honest, found.base, found.truth, found.folders, found.unfinished, found.acted)
+        assert "no_honest_convicted" not in violated(found)
+        assert "no_honest_convicted" in violated(accused)
+
+
+def test_every_oracle_says_what_it_demands() -> None:
+    assert all(oracle.__doc__ for oracle in ORACLES.values())
