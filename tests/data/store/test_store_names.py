@@ -123,6 +123,36 @@ def test_files_that_follow_each_other_without_a_home_are_asked_about(tmp_path: P
     assert [one.home for one in two.homes] == ["home-1", "home-2"]
 
 
+def test_months_that_share_a_day_are_asked_about(tmp_path: Path) -> None:
+    """An export often has its last day again in the next file; two homes of it would count that energy twice."""
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2, 3, 4]})
+    july = write_vendor(tmp_path / "july.csv", {"": [4, 5, 6]}, "2026-06-01T00:45:00")
+    with pytest.raises(Unanswered, match="have the same readings where they overlap: they are of one home") as error:
+        imported(tmp_path / "s", june, july)
+    assert options_of(error) == ["--combine or --no-combine"]
+    imported(tmp_path / "s", june, july, combine=True)
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3, 4, 5, 6]
+    other = write_vendor(tmp_path / "other.csv", {"": [9, 5, 6]}, "2026-06-01T00:45:00")
+    with pytest.raises(Unanswered, match="follow each other in time"):
+        imported(tmp_path / "t", june, other)
+
+
+def test_a_file_that_grew_is_asked_about(tmp_path: Path) -> None:
+    """The year to date, exported twice: the second holds the first."""
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
+    grown = write_vendor(tmp_path / "grown.csv", {"": [1, 2, 3]})
+    with pytest.raises(Unanswered, match="have the same readings where they overlap"):
+        imported(tmp_path / "s", june, grown)
+    imported(tmp_path / "s", june, grown, combine=True)
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3]
+
+
+def test_files_of_one_time_without_energy_are_not_asked_about(tmp_path: Path) -> None:
+    """That both read nothing does not say that they are one."""
+    files = [write_vendor(tmp_path / f"{n}.csv", {"": [0, 0, *range(n)]}) for n in (1, 2)]
+    assert [one.home for one in imported(tmp_path / "s", *files).homes] == ["home-1", "home-2"]
+
+
 def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
     june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
     july = write_vendor(tmp_path / "july.csv", {"": [3, 4]}, "2026-06-01T00:30:00")
