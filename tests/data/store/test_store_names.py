@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,32 @@ def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
     assert read_store(tmp_path / "s").series[0].intervals == 6
     imported(tmp_path / "s", write_vendor(tmp_path / "other.csv", {"": [7, 7, 8]}), combine=False)
     assert set(read_store(tmp_path / "s").manifest.homes) == {"home-1", "home-2"}
+
+
+def write_sheet(path: Path, first: str, values: Sequence[float]) -> Path:
+    """A table that no format knows and that names no home."""
+    start = datetime.fromisoformat(first)
+    rows = [f"{start + timedelta(minutes=15 * at):%Y-%m-%d %H:%M};{v:.3f};{v / 3:.3f}" for at, v in enumerate(values)]
+    path.write_text("\n".join(["Beginn;Bezug (kWh);Einspeisung (kWh)", *rows]) + "\n")
+    return path
+
+
+def test_tables_of_no_known_format_are_not_one_home_because_none_names_it(tmp_path: Path) -> None:
+    """Two members' own sheets look alike: without this the second one is added to the home of the first."""
+    hints = hints_of(zone="Europe/Berlin", kind="energy", stamp="start")
+    values = [0.11, 0.25, 0.13, 0.42, 0.17, 0.38, 0.21, 0.33]
+    anna = write_sheet(tmp_path / "anna.csv", "2026-06-20 00:00", values)
+    ben = write_sheet(tmp_path / "ben.csv", "2026-06-20 00:00", values[::-1])
+    july = write_sheet(tmp_path / "july.csv", "2026-06-20 02:00", values)
+    each = imported(tmp_path / "s", anna, ben, hints=hints)
+    assert [one.home for one in each.homes] == ["home-1", "home-2"]
+    imported(tmp_path / "t", anna, hints=hints, given={"anna.csv": "anna"})
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "t", july, hints=hints)
+    assert "july.csv=anna|july.csv=NEW-NAME" in str(error.value)
+    imported(tmp_path / "t", july, ben, hints=hints, given={"july.csv": "anna", "ben.csv": "ben"})
+    found = {one.home: one.energy["import"].sum() for one in read_store(tmp_path / "t").series}
+    assert found == {"anna": 4000, "ben": 2000}
 
 
 def test_import_and_export_of_one_home_in_two_files(tmp_path: Path) -> None:
