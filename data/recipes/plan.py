@@ -207,8 +207,8 @@ def _asks_twice(columns: Sequence[Column]) -> list[Question]:
             others = ", ".join(repr(other) for other in labels if other != label)
             many = "both" if len(labels) == 2 else "all"
             asks = (
-                f"{label!r} and {others} are {many} {name}; ignore all but one, or make them parts of it; where each is of a"
-                " home, import the file once for each, the others ignored and the home by --map"
+                f"{label!r} and {others} are {many} {name}; ignore all but one, or make them parts of it; where each"
+                " is of a home, import the file once for each, the others ignored and the home by --map"
             )
             asked.append(
                 Question(f"--channel {quoted(label)}", asks, (IGNORE, name, f"{name}.a", f"{name}.b"))

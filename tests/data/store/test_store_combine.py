@@ -26,6 +26,13 @@ def test_three_phases_are_summed() -> None:
     assert found.how == ("summed",)
 
 
+def test_files_of_different_steps_are_called_files_and_the_way_out_is_named() -> None:
+    with pytest.raises(
+        Mismatch, match=r"every 15 minutes in one file, and every 60 here.*resample --minutes 60"
+    ):
+        joined_home([series("a"), series("b", minutes=60)])
+
+
 def test_a_phase_that_was_not_read_makes_the_sum_missing() -> None:
     found = joined_home([series("a", [1, 2, 3]), series("b", [5, 0, 6], [0, MISSING, 0])])
     assert found.series.quality.tolist() == [MEASURED, MISSING, MEASURED]

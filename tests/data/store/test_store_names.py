@@ -128,7 +128,9 @@ def test_months_that_share_a_day_are_asked_about(tmp_path: Path) -> None:
     """An export often has its last day again in the next file; two homes of it would count that energy twice."""
     june = write_vendor(tmp_path / "june.csv", {"": [1, 2, 3, 4]})
     july = write_vendor(tmp_path / "july.csv", {"": [4, 5, 6]}, "2026-06-01T00:45:00")
-    with pytest.raises(Unanswered, match="have the same readings where they overlap: they are of one home") as error:
+    with pytest.raises(
+        Unanswered, match="have the same readings where they overlap: they are of one home"
+    ) as error:
         imported(tmp_path / "s", june, july)
     assert options_of(error) == ["--combine or --no-combine"]
     imported(tmp_path / "s", june, july, combine=True)
@@ -174,8 +176,11 @@ def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
 def write_sheet(path: Path, first: str, values: Sequence[float]) -> Path:
     """A table that no format knows and that names no home."""
     start = datetime.fromisoformat(first)
-    rows = [f"{start + timedelta(minutes=15 * at):%Y-%m-%d %H:%M};{v:.3f};{v / 3:.3f}" for at, v in enumerate(values)]
-    path.write_text("\n".join(["Beginn;Bezug (kWh);Einspeisung (kWh)", *rows]) + "\n")
+    rows = [
+        f"{start + timedelta(minutes=15 * at):%Y-%m-%d %H:%M};{v:.3f};{v / 3:.3f}"
+        for at, v in enumerate(values)
+    ]
+    path.write_text("\n".join(["Zeit;Bezug (kWh);Einspeisung (kWh)", *rows]) + "\n")
     return path
 
 
