@@ -160,4 +160,6 @@ def test_the_common_window_begins_and_ends_on_the_longest_step() -> None:
     assert (start_s, end_s) == (START + 3_600, START + 5 * 3_600)
     with pytest.raises(Mismatch, match="no time in common"):
         common_window([hour, series("c", start_s=START + 10**6)])
+    with pytest.raises(Mismatch, match=r"from 20\d\d-\d\d-\d\d \d\d:\d\d \(Europe/Berlin\) to"):
+        common_window([hour, series("c", start_s=START + 10**6)], "Europe/Berlin")
     assert np.array([start_s]).dtype == np.int64
