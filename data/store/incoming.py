@@ -166,7 +166,12 @@ def _incoming(
 
 
 def _is_known(one: Incoming, manifest: Manifest) -> bool:
-    """Whether all meters of a file are those of earlier files, so that earlier answers are about them."""
+    """Whether all meters of a file are those of earlier files, so that earlier answers are about them.
+
+    Files of no known format that name no home share nothing: each has a layout of its own.
+    """
+    if one.format.name == GENERIC and not one.named:
+        return False
     if one.identities:
         return all(manifest.hash_of(identity) in manifest.meters for identity in one.identities)
     return (

@@ -202,6 +202,19 @@ def test_tables_of_no_known_format_are_not_one_home_because_none_names_it(tmp_pa
     assert found == {"anna": 4000, "ben": 2000}
 
 
+def test_answers_about_one_table_of_no_known_format_are_not_used_for_another(tmp_path: Path) -> None:
+    """The stamps of the first name starts; of the second, which is laid out in another way, they may name ends."""
+    values = [0.11, 0.25, 0.13, 0.42, 0.17, 0.38, 0.21, 0.33]
+    anna = write_sheet(tmp_path / "anna.csv", "2026-06-20 00:00", values)
+    ben = write_sheet(tmp_path / "ben.csv", "2026-06-20 00:15", values)
+    ben.write_text(ben.read_text().replace("Zeit;", "Ablesung;"))
+    hints = hints_of(zone="Europe/Berlin", kind="energy", stamp="start")
+    imported(tmp_path / "s", anna, hints=hints, given={"anna.csv": "anna"})
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "s", ben, hints=hints_of(kind="energy"), given={"ben.csv": "ben"})
+    assert set(options_of(error)) == {"--zone", "--stamp"}
+
+
 def test_import_and_export_of_one_home_in_two_files(tmp_path: Path) -> None:
     drawn = write_vendor(tmp_path / "import.csv", {EAN: [1, 2]})
     given = write_vendor(tmp_path / "export.csv", {OTHER_EAN: [5, 6]}, register="export")
