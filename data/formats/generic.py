@@ -27,6 +27,7 @@ CONFIDENCE = 0.3
 """That a table of times and numbers is one of meter readings: far below that of any format which knows it."""
 
 ONE_HOME = "home-1"
+"""What a file is called to be of that has no column of homes; it identifies nobody."""
 
 
 def sniff(file: MeterFile) -> Claim:

@@ -4,6 +4,7 @@ not fit.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +19,8 @@ from data.intake.rows import Rows
 from data.intake.values import report
 from data.readings import MEASURED, MISSING
 from market.units import BoolArray, IntArray
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 LOOKED_AT = 20
 """The clock of a file is found from its first homes."""
@@ -100,14 +103,19 @@ def timed(rows: Rows, good: BoolArray, zone: ZoneInfo | None, log: IntakeLog) ->
     return Timed(rows, kept, utc[kept], unknown), is_local
 
 
+def _unreadable(text: str) -> str:
+    form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
+    day = "is a day without a time; write 2026-06-13 00:00, and --profile spreads totals of days"
+    return f"timestamp {text!r} {day if _DAY.fullmatch(text) else form}"
+
+
 def _instants(
     rows: Rows, good: BoolArray, zone: ZoneInfo | None, log: IntakeLog
 ) -> tuple[IntArray, BoolArray, bool, tuple[Unknown, ...]]:
     """Return UTC of each row, the rows that have one, whether stamps are local, and what is unknown."""
     kind = rows.stamp.kind
-    form = "is not like 2026-06-13T00:30:00Z or 2026-06-13 00:30; 24:00 is 00:00 of the next day"
     unreadable = kind == clock.UNREADABLE
-    report(rows, log, "bad_timestamp", unreadable, lambda row: f"timestamp {rows.stamp.text(row)!r} {form}")
+    report(rows, log, "bad_timestamp", unreadable, lambda row: _unreadable(rows.stamp.text(row)))
     has_offset, is_local = bool((kind == clock.WITH_OFFSET).any()), bool((kind == clock.LOCAL).any())
     nothing = np.zeros(rows.count, dtype=np.bool_)
     if has_offset and is_local:

@@ -147,7 +147,7 @@ def table_of(grid: Grid) -> Table | None:
     skipped = [i for i in range(begin, last + 1) if not good[i] and any(rows[i])]
     body = [tuple(rows[i][:count]) + ("",) * (count - len(rows[i])) for i in numbers]
     why = (
-        f"row {header_row + 1} has names, the rows from {begin + 1} on data"
+        f"row {grid.lines[header_row]} has names, the rows from {grid.lines[begin]} on data"
         if header
         else "no row above the data has names"
     )

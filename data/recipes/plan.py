@@ -205,7 +205,11 @@ def _asks_twice(columns: Sequence[Column]) -> list[Question]:
     for (name, _part, _meter), labels in same.items():
         for label in labels if len(labels) > 1 else ():
             others = ", ".join(repr(other) for other in labels if other != label)
-            asks = f"{label!r} and {others} are both {name}; leave one out, or make them parts of it"
+            many = "both" if len(labels) == 2 else "all"
+            asks = (
+                f"{label!r} and {others} are {many} {name}; ignore all but one, or make them parts of it; where each"
+                " is of a home, import the file once for each, the others ignored and the home by --map"
+            )
             asked.append(
                 Question(f"--channel {quoted(label)}", asks, (IGNORE, name, f"{name}.a", f"{name}.b"))
             )

@@ -113,20 +113,29 @@ def appended(
     return Appended(rows, counts, told, int(conflict.sum()))
 
 
-def refuse_other_grid(old: HomeSeries, new: HomeSeries) -> None:
+def refuse_other_grid(old: HomeSeries, new: HomeSeries, there: str = "in the store") -> None:
     """Refuse readings in another step than those that a home has.
+
+    Args:
+        old: What it has.
+        new: What is added.
+        there: Where the former are, as an error says it.
 
     Raises:
         Mismatch: Their intervals are of another length or begin at other times.
     """
     if old.minutes != new.minutes:
-        problem = (
-            f"home {new.home} reads every {old.minutes} minutes in the store, and every {new.minutes} here"
+        problem = f"home {new.home} reads every {old.minutes} minutes {there}, and every {new.minutes} here"
+        longest = max(old.minutes, new.minutes)
+        cure = (
+            "import the readings of the shorter step into a store of their own, sum them by `wattswap data resample"
+            f" --minutes {longest}`, and import the others into what that writes"
         )
-        cure = "import it into a store of its own and bring both to one step with `wattswap data resample`"
         raise Mismatch([problem], cure)
     if old.phase_s != new.phase_s:
-        problem = f"intervals of home {new.home} begin {new.phase_s} s after a multiple, in the store {old.phase_s} s"
+        problem = (
+            f"intervals of home {new.home} begin {new.phase_s} s after a multiple, {there} {old.phase_s} s"
+        )
         raise Mismatch([problem], "check the zone")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.clock import iso_utc
+from data.clock import shown, zone_named
 from data.readings import BatterySpec, Known, home_id
 from data.store.errors import Mismatch
 from data.store.manifest import Home, Manifest, Origin
@@ -77,13 +77,14 @@ def assembled(paths: Sequence[Path], said: Said) -> Assembled:
         problems.append("the stores have no readings")
     if problems:
         raise Mismatch(problems, "correct the names; homes are called as in their stores, or as --map says")
-    start_s, end_s = common_window(series)
+    zone = next((content.manifest.zone for _, content in contents if content.manifest.zone), None)
+    start_s, end_s = common_window(series, zone)
     cut = [one.cut(start_s, end_s) for one in series]
     return Assembled(
         homes=tuple(homes),
         series=tuple(cut),
         sources=tuple(origin for _, content in contents for origin in _origins(content.manifest, said)),
-        zone=next((content.manifest.zone for _, content in contents if content.manifest.zone), None),
+        zone=zone,
         cut={one.home: one.intervals - kept.intervals for one, kept in zip(series, cut, strict=True)},
         known=tuple(one for kept in cut for one in known_on(kept, known)),
     )
@@ -130,8 +131,12 @@ def _origins(manifest: Manifest, said: Said) -> list[Origin]:
     ]
 
 
-def common_window(series: Sequence[HomeSeries]) -> tuple[int, int]:
+def common_window(series: Sequence[HomeSeries], zone: str | None = None) -> tuple[int, int]:
     """The time that all homes have, on a boundary of the longest step. [s since 1970]
+
+    Args:
+        series: Readings of the homes.
+        zone: Zone in which an error names times; UTC where left out.
 
     Raises:
         Mismatch: There is none.
@@ -141,7 +146,8 @@ def common_window(series: Sequence[HomeSeries]) -> tuple[int, int]:
     start_s += (longest.phase_s - start_s) % longest.step_s
     end_s -= (end_s - longest.phase_s) % longest.step_s
     if start_s >= end_s:
-        spans = [f"home {one.home} from {iso_utc(one.start_s)} to {iso_utc(one.end_s)}" for one in series]
+        of = zone_named(zone) if zone else None
+        spans = [f"home {one.home} from {shown(one.start_s, of)} to {shown(one.end_s, of)}" for one in series]
         raise Mismatch(spans, "the homes have no time in common; leave one out")
     return start_s, end_s
 

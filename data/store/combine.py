@@ -45,7 +45,7 @@ def joined_home(parts: Sequence[HomeSeries]) -> Joined:
             more parts in one time than in another.
     """
     for one in parts[1:]:
-        refuse_other_grid(parts[0], one)
+        refuse_other_grid(parts[0], one, "in one file")
     how: dict[str, None] = {}
     channels: dict[frozenset[str], list[HomeSeries]] = {}
     for one in sorted(parts, key=lambda one: one.start_s):

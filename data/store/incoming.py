@@ -10,7 +10,8 @@ from pathlib import Path
 from data import formats
 from data.errors import DataError
 from data.findings import Finding, by_cause, errors_of
-from data.formats import FORMATS, FileReading, Format
+from data.formats import FORMATS, GENERIC, FileReading, Format
+from data.formats.generic import ONE_HOME
 from data.intake.claims import Question
 from data.intake.file import MeterFile
 from data.intake.profile import Profile
@@ -155,8 +156,9 @@ def _incoming(
     path: Path, format: Format, hints: Hints, said: Mapping[str, str], earlier: Mapping[str, str]
 ) -> Incoming:
     reading = formats.read(path, format, hints)
-    identities = reading.ids if format.meters == "id" else ()
-    named = format.meters != "none"
+    nobodys = format.name == GENERIC and reading.ids == (ONE_HOME,)  # no column names its home
+    named = format.meters != "none" and not nobodys
+    identities = reading.ids if named and format.meters == "id" else ()
     assumed: Mapping[str, str] = {}
     with FORMATS.held(format):
         assumed = format.sniff(MeterFile(path)).assumed
@@ -164,7 +166,12 @@ def _incoming(
 
 
 def _is_known(one: Incoming, manifest: Manifest) -> bool:
-    """Whether all meters of a file are those of earlier files, so that earlier answers are about them."""
+    """Whether all meters of a file are those of earlier files, so that earlier answers are about them.
+
+    Files of no known format that name no home share nothing: each has a layout of its own.
+    """
+    if one.format.name == GENERIC and not one.named:
+        return False
     if one.identities:
         return all(manifest.hash_of(identity) in manifest.meters for identity in one.identities)
     return (

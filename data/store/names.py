@@ -153,17 +153,31 @@ def _of_which(file: Incoming, known: Sequence[str]) -> tuple[str, Question]:
 def _one_or_many(
     files: Sequence[Incoming], rest: Sequence[tuple[int, HomeSeries]]
 ) -> list[tuple[str, Question]]:
-    """Ask where files of one format follow each other: months of one home, or homes one after the other."""
+    """Ask where files of one format follow each other or repeat readings: of one home, or of one each."""
     by_format: dict[str, list[HomeSeries]] = {}
     for place, series in rest:
         by_format.setdefault(files[place].format.name, []).append(series)
     for group in by_format.values():
-        ordered = sorted(group, key=lambda one: one.start_s)
-        apart = [b.start_s >= a.end_s for a, b in pairwise(ordered)]
-        if any(apart):
-            asks = (
-                f"{len(ordered)} files name no home, and some of them follow each other in time: they are of one home,"
-                " or of one each"
-            )
+        pairs = list(pairwise(sorted(group, key=lambda one: one.start_s)))
+        again = any(_read_twice(a, b) for a, b in pairs)
+        if again or any(_little_shared(a, b) for a, b in pairs):
+            why = "have the same readings where they overlap" if again else "follow each other in time"
+            asks = f"{len(group)} files name no home, and some of them {why}: they are of one home, or of one each"
             return [("", Question("--combine or --no-combine", asks))]
     return []
+
+
+def _little_shared(one: HomeSeries, other: HomeSeries) -> bool:
+    """Whether less than half of the shorter one is in the time of the other, as where months share a day."""
+    shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
+    return 2 * shared < min(one.end_s - one.start_s, other.end_s - other.start_s)
+
+
+def _read_twice(one: HomeSeries, other: HomeSeries) -> bool:
+    """Whether both have the same readings in the time that they share, and not only zeros."""
+    if one.step_s != other.step_s or one.phase_s != other.phase_s or set(one.energy) != set(other.energy):
+        return False
+    start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
+    a, b = one.cut(start_s, end_s), other.cut(start_s, end_s)
+    equal = all((column == b.energy[name]).all() for name, column in a.energy.items())
+    return equal and any(column.any() for column in a.energy.values())

@@ -138,7 +138,8 @@ def repair(
 ) -> Repair:
     """Fill the intervals without a reading.
 
-    What is filled in a stretch of which a counter shows the energy comes, with the readings that are there, to it.
+    What is filled in a stretch of which a counter shows the energy comes, with the readings that are there, to it. An
+    interval of which a part was read, or one register of two, gets no less than that.
 
     Args:
         series: Readings of a home.
@@ -166,7 +167,8 @@ def repair(
     for gap in gaps:
         energy, done = POLICIES[policy](gap)
         for name, column in energy.items():
-            after[name][gap.rows[done]] = column[done]
+            at = gap.rows[done]
+            after[name][at] = np.maximum(column[done], series.energy[name][at])  # no less than what was read
         filled[gap.rows[done]] = True
     stated = _keep(series, gaps, filled, after, known_wh) if known_wh else ()
     own = [one for one in counted if one.home == series.home and one.channel not in (known_wh or ())]

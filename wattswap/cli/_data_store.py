@@ -161,14 +161,15 @@ def _print_imported(found: Imported) -> None:
     for file, source in zip(found.files, found.sources, strict=True):
         of = f" of {', '.join(source.homes)}" if len(source.homes) <= 5 else f" of {len(source.homes)} homes"
         print(wrapped(f"  {source.file}: {source.format}, {plural(source.rows, 'row')}{of}", 4))
+        by = ", as its head shows" if source.format == "generic" else ", as the format lays down"
         for name, answer in source.answers.items():
             before = ", as it was answered before" if name in file.earlier else ""
-            own = source.assumed.get(name, answer)
-            other = f" (the format itself: {own})" if own != answer else ""
+            own = source.assumed.get(name)
+            other = by if own == answer else f" (the format itself: {own})" if own else ""
             print(wrapped(f"    {name}: {answer}{other}{before}", 6))
         for name, value in source.assumed.items():
             if name not in source.answers:
-                print(wrapped(f"    {name}: {value}, as the format lays down", 6))
+                print(wrapped(f"    {name}: {value}{by}", 6))
         notes = [note for note in source.notes if "warnings when read" not in note]  # those follow one by one
         for text in (*notes, *by_cause(file.reading.findings)):
             print(wrapped(f"    {text}", 6))

@@ -142,7 +142,7 @@ def scenario_text(content: Content, name: str, path: str, grid: str | None = Non
     """
     zone = content.manifest.zone or "UTC"
     try:
-        window = common_window(content.series) if content.series else None
+        window = common_window(content.series, zone) if content.series else None
     except DataError as error:
         raise InvalidData.of(path, str(error)) from None
     if window is None:

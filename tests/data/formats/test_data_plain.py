@@ -233,6 +233,15 @@ def test_a_row_with_nothing_but_a_quality_is_no_blank_line(tmp_path: Path) -> No
     assert report.rows == 3
 
 
+def test_a_day_without_a_time_is_told_how_to_be_written(tmp_path: Path) -> None:
+    finding, *_ = check(write(tmp_path, ["2026-06-01,a,1,0", "2026-06-02,a,1,0"])).findings
+    assert finding.code == "bad_timestamp"
+    assert (
+        "'2026-06-01' is a day without a time; write 2026-06-13 00:00, and --profile spreads"
+        in finding.message
+    )
+
+
 @pytest.mark.parametrize("first", ["sep=,\n", '\ufeff"sep=,"\r\n'])
 def test_a_line_of_the_separator_is_no_header_and_counts_as_a_line(first: str, tmp_path: Path) -> None:
     head = f"{first}timestamp,household,import_kwh,export_kwh\n"

@@ -31,6 +31,9 @@ def test_the_sheet_with_a_table_is_read_once_the_rest_is_answered(tmp_path: Path
     found = inferred(MeterFile(path), Hints())
     assert isinstance(found, Inferred)
     assert found.grid.sheet == "Werte"
+    assert (
+        found.table.why == "row 3 has names, the rows from 4 on data"
+    )  # as the sheet counts, blank rows among them
     assert {question.option for question in found.questions} == {"--stamp", "--zone"}
     data = read(path, FORMATS.get("generic"), Hints(zone="Europe/Berlin", stamp="start")).data
     assert data is not None
@@ -43,3 +46,18 @@ def test_two_sheets_with_tables_are_not_chosen_between(tmp_path: Path) -> None:
     found = inferred(MeterFile(path), Hints())
     assert isinstance(found, NoTable)
     assert found.code == "sheets"
+
+
+def test_columns_of_three_homes_are_told_to_be_imported_one_by_one(tmp_path: Path) -> None:
+    names = ("Anna (kWh)", "Ben (kWh)", "Cleo (kWh)")
+    rows: list[list[Cell]] = [["Time", *names]]
+    rows += [[BEGIN + timedelta(minutes=15 * n), kwh, kwh / 2, kwh * 3] for n, kwh in enumerate(ENERGY)]
+    path = write_xlsx(tmp_path / "homes.xlsx", {"kWh": rows})
+    said = dict.fromkeys(names, "import")
+    asked = read(
+        path, FORMATS.get("generic"), Hints(zone="Europe/Berlin", stamp="start", channels=said)
+    ).questions
+    assert {question.option for question in asked} == {f'--channel "{name}"' for name in names}
+    assert all(
+        "all import; ignore all but one" in question.asks and "--map" in question.asks for question in asked
+    )

@@ -26,6 +26,13 @@ def test_three_phases_are_summed() -> None:
     assert found.how == ("summed",)
 
 
+def test_files_of_different_steps_are_called_files_and_the_way_out_is_named() -> None:
+    with pytest.raises(
+        Mismatch, match=r"every 15 minutes in one file, and every 60 here.*resample --minutes 60"
+    ):
+        joined_home([series("a"), series("b", minutes=60)])
+
+
 def test_a_phase_that_was_not_read_makes_the_sum_missing() -> None:
     found = joined_home([series("a", [1, 2, 3]), series("b", [5, 0, 6], [0, MISSING, 0])])
     assert found.series.quality.tolist() == [MEASURED, MISSING, MEASURED]
@@ -153,4 +160,6 @@ def test_the_common_window_begins_and_ends_on_the_longest_step() -> None:
     assert (start_s, end_s) == (START + 3_600, START + 5 * 3_600)
     with pytest.raises(Mismatch, match="no time in common"):
         common_window([hour, series("c", start_s=START + 10**6)])
+    with pytest.raises(Mismatch, match=r"from 20\d\d-\d\d-\d\d \d\d:\d\d \(Europe/Berlin\) to"):
+        common_window([hour, series("c", start_s=START + 10**6)], "Europe/Berlin")
     assert np.array([start_s]).dtype == np.int64

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,38 @@ def test_files_that_follow_each_other_without_a_home_are_asked_about(tmp_path: P
     assert [one.home for one in two.homes] == ["home-1", "home-2"]
 
 
+def test_months_that_share_a_day_are_asked_about(tmp_path: Path) -> None:
+    """An export often has its last day again in the next file; two homes of it would count that energy twice."""
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2, 3, 4]})
+    july = write_vendor(tmp_path / "july.csv", {"": [4, 5, 6]}, "2026-06-01T00:45:00")
+    with pytest.raises(
+        Unanswered, match="have the same readings where they overlap: they are of one home"
+    ) as error:
+        imported(tmp_path / "s", june, july)
+    assert options_of(error) == ["--combine or --no-combine"]
+    imported(tmp_path / "s", june, july, combine=True)
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3, 4, 5, 6]
+    other = write_vendor(tmp_path / "other.csv", {"": [9, 5, 6]}, "2026-06-01T00:45:00")
+    with pytest.raises(Unanswered, match="follow each other in time"):
+        imported(tmp_path / "t", june, other)
+
+
+def test_a_file_that_grew_is_asked_about(tmp_path: Path) -> None:
+    """The year to date, exported twice: the second holds the first."""
+    june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
+    grown = write_vendor(tmp_path / "grown.csv", {"": [1, 2, 3]})
+    with pytest.raises(Unanswered, match="have the same readings where they overlap"):
+        imported(tmp_path / "s", june, grown)
+    imported(tmp_path / "s", june, grown, combine=True)
+    assert read_store(tmp_path / "s").series[0].energy["import"].tolist() == [1, 2, 3]
+
+
+def test_files_of_one_time_without_energy_are_not_asked_about(tmp_path: Path) -> None:
+    """That both read nothing does not say that they are one."""
+    files = [write_vendor(tmp_path / f"{n}.csv", {"": [0, 0, *range(n)]}) for n in (1, 2)]
+    assert [one.home for one in imported(tmp_path / "s", *files).homes] == ["home-1", "home-2"]
+
+
 def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
     june = write_vendor(tmp_path / "june.csv", {"": [1, 2]})
     july = write_vendor(tmp_path / "july.csv", {"": [3, 4]}, "2026-06-01T00:30:00")
@@ -138,6 +171,48 @@ def test_a_later_file_without_a_home_is_asked_about(tmp_path: Path) -> None:
     assert read_store(tmp_path / "s").series[0].intervals == 6
     imported(tmp_path / "s", write_vendor(tmp_path / "other.csv", {"": [7, 7, 8]}), combine=False)
     assert set(read_store(tmp_path / "s").manifest.homes) == {"home-1", "home-2"}
+
+
+def write_sheet(path: Path, first: str, values: Sequence[float]) -> Path:
+    """A table that no format knows and that names no home."""
+    start = datetime.fromisoformat(first)
+    rows = [
+        f"{start + timedelta(minutes=15 * at):%Y-%m-%d %H:%M};{v:.3f};{v / 3:.3f}"
+        for at, v in enumerate(values)
+    ]
+    path.write_text("\n".join(["Zeit;Bezug (kWh);Einspeisung (kWh)", *rows]) + "\n")
+    return path
+
+
+def test_tables_of_no_known_format_are_not_one_home_because_none_names_it(tmp_path: Path) -> None:
+    """Two members' own sheets look alike: without this the second one is added to the home of the first."""
+    hints = hints_of(zone="Europe/Berlin", kind="energy", stamp="start")
+    values = [0.11, 0.25, 0.13, 0.42, 0.17, 0.38, 0.21, 0.33]
+    anna = write_sheet(tmp_path / "anna.csv", "2026-06-20 00:00", values)
+    ben = write_sheet(tmp_path / "ben.csv", "2026-06-20 00:00", values[::-1])
+    july = write_sheet(tmp_path / "july.csv", "2026-06-20 02:00", values)
+    each = imported(tmp_path / "s", anna, ben, hints=hints)
+    assert [one.home for one in each.homes] == ["home-1", "home-2"]
+    imported(tmp_path / "t", anna, hints=hints, given={"anna.csv": "anna"})
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "t", july, hints=hints)
+    assert "july.csv=anna|july.csv=NEW-NAME" in str(error.value)
+    imported(tmp_path / "t", july, ben, hints=hints, given={"july.csv": "anna", "ben.csv": "ben"})
+    found = {one.home: one.energy["import"].sum() for one in read_store(tmp_path / "t").series}
+    assert found == {"anna": 4000, "ben": 2000}
+
+
+def test_answers_about_one_table_of_no_known_format_are_not_used_for_another(tmp_path: Path) -> None:
+    """The stamps of the first name starts; of the second, which is laid out in another way, they may name ends."""
+    values = [0.11, 0.25, 0.13, 0.42, 0.17, 0.38, 0.21, 0.33]
+    anna = write_sheet(tmp_path / "anna.csv", "2026-06-20 00:00", values)
+    ben = write_sheet(tmp_path / "ben.csv", "2026-06-20 00:15", values)
+    ben.write_text(ben.read_text().replace("Zeit;", "Ablesung;"))
+    hints = hints_of(zone="Europe/Berlin", kind="energy", stamp="start")
+    imported(tmp_path / "s", anna, hints=hints, given={"anna.csv": "anna"})
+    with pytest.raises(Unanswered) as error:
+        imported(tmp_path / "s", ben, hints=hints_of(kind="energy"), given={"ben.csv": "ben"})
+    assert set(options_of(error)) == {"--zone", "--stamp"}
 
 
 def test_import_and_export_of_one_home_in_two_files(tmp_path: Path) -> None:

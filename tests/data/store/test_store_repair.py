@@ -42,6 +42,20 @@ def test_a_straight_line_between_both_ends() -> None:
     assert now.quality.tolist() == [MEASURED, ESTIMATED, ESTIMATED, ESTIMATED, MEASURED]
 
 
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_no_policy_takes_away_what_was_read_in_a_part_of_an_interval(policy: str) -> None:
+    """An hour of three quarters, or one whose import was read and not its export, holds energy and is missing."""
+    one = with_gap(15, 8 * DAY, 8 * DAY + 1)
+    one.energy["import"][8 * DAY] = 9_999
+    assert filled(one, policy).energy["import"][8 * DAY] == 9_999
+    one.energy["import"][8 * DAY] = 1
+    assert filled(one, policy).energy["import"][8 * DAY] == (1 if policy == "zero" else filled_alone(policy))
+
+
+def filled_alone(policy: str) -> int:
+    return int(filled(with_gap(15, 8 * DAY, 8 * DAY + 1), policy).energy["import"][8 * DAY])
+
+
 def test_the_day_before_and_where_it_lacks_the_one_before_that() -> None:
     now = filled(with_gap(4, 2 * DAY, 3 * DAY + 1), "previous-day")
     assert now.energy["import"][2 * DAY : 3 * DAY].tolist() == [1_000 + q for q in range(DAY)]

@@ -123,6 +123,12 @@ def test_a_zone_of_the_same_clock_is_good_for_both(capsys: Capture) -> None:
     assert "zone: Europe/Brussels, as the format lays down" not in done.out
 
 
+def test_a_zone_that_nobody_gave_is_said_to_be_of_the_format(capsys: Capture) -> None:
+    done = call(capsys, "data", "import", "belgian.csv", "--out", "street.store")
+    assert done.code == 0, done.err
+    assert "zone: Europe/Brussels, as the format lays down" in done.out
+
+
 @pytest.mark.parametrize("command", ["sniff", "check", "show", "recipe"])
 def test_a_missing_file_is_one_object_too(command: str, capsys: Capture) -> None:
     done = call(capsys, "data", command, "none.csv", "--json")
