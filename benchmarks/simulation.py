@@ -9,7 +9,7 @@ from statistics import median
 
 from wattswap.simulation.base import base_of
 from wattswap.simulation.plan import Plan, Shape
-from wattswap.simulation.town import simulated
+from wattswap.simulation.run import simulated
 
 REPEATS = 5
 INTERVALS = 20
