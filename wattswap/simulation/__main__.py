@@ -162,8 +162,8 @@ def _report(
     cpu_s = sum(result.cpu_s for result in results)
     intervals = shape.intervals * len(results)
     print(
-        f"{len(results)} seeds, {known} of them from earlier slices of this code; {cpu_s:.0f} CPU s,"
-        f" {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
+        f"{len(results)} seeds, {known} of them from earlier slices of this code\n"
+        f"  {cpu_s:.0f} CPU s, {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
     )
     for name in ORACLES:
         if counts[name]:
@@ -197,7 +197,8 @@ def _same(options: argparse.Namespace) -> str:
         if value != usual:
             found += f" --{name.replace('_', '-')} {value:g}"
     found += "".join(f" --lie {lie}" for lie in options.lie)
-    return found + (" --quiet-network" if options.quiet_network else "")
+    found += " --quiet-network" if options.quiet_network else ""
+    return found + (" --every-oracle" if options.every_oracle else "")
 
 
 def _run_plan(plan: Plan, options: argparse.Namespace) -> int:

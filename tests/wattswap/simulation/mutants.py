@@ -25,15 +25,14 @@ from p2p.roles.collector.intake import Intake, Pending
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.household import Household
 from p2p.roles.replica.observer import Observer
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig
-from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage, signer_of
+from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage
 from wattswap.nodes import interval, roles
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import CollectorLoop
-from wattswap.nodes.home import Home, Listener
+from wattswap.nodes.home import Home
 from wattswap.nodes.pace import Pace
 from wattswap.simulation.base import base_of
 from wattswap.simulation.oracles import UNTIL_TURNS, judge
@@ -120,16 +119,6 @@ def crashes_while_voting(seed: int) -> Plan:
     return Plan(
         seed=seed, shape=Shape(intervals=5), weather=Weather(delay_max_s=0.3), calm_after=4, acts=acts
     )
-
-
-def operator_gone_and_homes_restarted(seed: int) -> Plan:
-    """The operator is gone for good soon after a settlement, and gateways crash and come back."""
-    random = Random(f"mutant|{seed}")
-    number = random.randrange(4)
-    gone_s, down_s = (round(random.uniform(0, 0.4), 4) for _ in range(2))
-    crash = Act("crash", ("gateway-0", "gateway-1"), "settled", number, down_s, for_s=0.5)
-    acts = (Act("gone", ("operator-0",), "settled", number, gone_s), crash)
-    return Plan(seed=seed, shape=Shape(gateways=2), acts=acts)
 
 
 def operator_gone(seed: int) -> Plan:
@@ -325,35 +314,6 @@ def home_skips_an_interval_after_a_restart(patch: Patch) -> None:
 def home_keeps_to_a_dead_collector(patch: Patch) -> None:
     """Nobody goes to the next collector."""
     patch.setattr(Collectors, "_note_failure", lambda *_: None)
-
-
-def home_waits_for_gossip_alone(patch: Patch) -> None:
-    """A result that gossip lost is not asked for."""
-
-    async def wait(self: Listener, start_s: int) -> Any:
-        async with self._news:
-            while start_s not in self._heard:
-                await self._news.wait()
-        return self._heard[start_s]
-
-    patch.setattr(Listener, "wait", wait)
-
-
-def home_takes_the_collector_of_its_order_for_that_of_its_reading(patch: Patch) -> None:
-    """The two may differ."""
-    right = Household.reading_taken_by
-
-    def wrong(self: Household, interval_start: int) -> frozenset[bytes]:
-        promise = self.promise(interval_start)
-        taken = promise is not None and right(self, interval_start)
-        return frozenset({signer_of(promise[0])}) if promise is not None and taken else frozenset()
-
-    patch.setattr(Household, "reading_taken_by", wrong)
-
-
-def a_settled_interval_is_early_for_ever(patch: Patch) -> None:
-    """A collector that did not collect an interval never says that it is late."""
-    patch.setattr(Operator, "end_interval", lambda *_: None)
 
 
 MUTANTS = [
