@@ -11,7 +11,16 @@ from wattswap.errors import ExitCode, UsageError, WattswapError
 from wattswap.simulation.base import base_of
 from wattswap.simulation.liars import LIES, check_liars
 from wattswap.simulation.oracles import ORACLES, UNTIL_TURNS, Violation, judge
-from wattswap.simulation.plan import SEEDS_MAX, Lie, Plan, Shape, check_plan, plan_json, read_plan
+from wattswap.simulation.plan import (
+    SEEDS_MAX,
+    Lie,
+    Plan,
+    Shape,
+    check_plan,
+    check_shape,
+    plan_json,
+    read_plan,
+)
 from wattswap.simulation.run import simulated
 from wattswap.simulation.shrink import shrink
 from wattswap.simulation.story import story
@@ -26,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run seeds or a plan, and return the exit code: 6 where something is violated."""
     options = _parser().parse_args(arguments)
     try:
+        _check_options(options)
         if options.plan is not None:
             return _run_plan(read_plan(options.plan), options)
         return _run_seeds(options)
@@ -36,9 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m wattswap.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="0..20", metavar="A..B", help="from A up to B, or one (0..20)")
+    parser.add_argument(
+        "--seeds", default="0..20", metavar="A..B", help="seeds from A to B - 1, or one (0..20)"
+    )
     parser.add_argument("--plan", type=Path, metavar="FILE", help="run this plan instead of seeds")
-    parser.add_argument("--validators", type=int, default=4, metavar="N", help="4, 7, ... (4)")
+    parser.add_argument(
+        "--validators", type=int, default=4, metavar="N", help="at least 4; of 7, two may fail (4)"
+    )
     parser.add_argument(
         "--gateways", type=int, default=0, metavar="N", help="gateways for the homes (0: a node a home)"
     )
@@ -47,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         "--pace-seconds", type=float, default=10.0, metavar="S", help="length of an interval (10)"
     )
     parser.add_argument(
-        "--lie", action="append", default=[], metavar="NAME:WHO[:VICTIM]", help="a byzantine node; repeatable"
+        "--lie",
+        action="append",
+        default=[],
+        metavar="NAME:WHO[:VICTIM]",
+        help="a node that lies, as late:operator-0:home-01",
     )
     parser.add_argument("--quiet-network", action="store_true", help="no faults besides the lies")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (2)")
@@ -57,8 +75,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--every-oracle", action="store_true", help=f"fail on {', '.join(sorted(UNTIL_TURNS))} as well"
     )
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="write a line of each message of a plan")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="with --plan: write a line of each message"
+    )
     return parser
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse, before anything is run, what would fail after it, or mean nothing."""
+    if options.workers < 1:
+        raise UsageError.of("--workers", f"{options.workers} is out of range", "use 1 or more")
+    if options.trace is not None and options.plan is None:
+        cure = "write the plan of a seed with --save, and name it with --plan"
+        raise UsageError.of("--trace", "needs a plan", cure)
+    for name in ("save", "trace"):
+        path = getattr(options, name)
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError.of(f"--{name}", f"there is no folder {path.parent}", "make it, or name another")
 
 
 def _seeds(text: str) -> range:
@@ -91,6 +124,7 @@ def _strict(options: argparse.Namespace) -> set[str]:
 
 def _run_seeds(options: argparse.Namespace) -> int:
     shape = Shape(options.validators, options.gateways, options.intervals, options.pace_seconds)
+    check_shape(shape)
     seeds, lies = list(_seeds(options.seeds)), _lies(options)
     _check(plan_of(shape, lies, options.quiet_network, seeds[0]))
     kept = Kept(RESULTS / f"{code_hash()}.jsonl")
@@ -128,8 +162,8 @@ def _report(
     cpu_s = sum(result.cpu_s for result in results)
     intervals = shape.intervals * len(results)
     print(
-        f"{len(results)} seeds, {known} of them from earlier slices of this code; {cpu_s:.0f} CPU s,"
-        f" {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
+        f"{len(results)} seeds, {known} of them from earlier slices of this code\n"
+        f"  {cpu_s:.0f} CPU s, {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
     )
     for name in ORACLES:
         if counts[name]:
@@ -163,7 +197,8 @@ def _same(options: argparse.Namespace) -> str:
         if value != usual:
             found += f" --{name.replace('_', '-')} {value:g}"
     found += "".join(f" --lie {lie}" for lie in options.lie)
-    return found + (" --quiet-network" if options.quiet_network else "")
+    found += " --quiet-network" if options.quiet_network else ""
+    return found + (" --every-oracle" if options.every_oracle else "")
 
 
 def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
@@ -185,6 +220,7 @@ def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
 
 
 def _check(plan: Plan) -> None:
+    check_shape(plan.shape)
     configs = base_of(plan.shape, plan.signatures).configs
     check_plan(plan, list(configs), list(LIES))
     check_liars(plan, configs)

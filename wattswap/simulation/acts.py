@@ -22,14 +22,23 @@ async def play(town: Town, act: Act) -> None:
         await ACTS[act.kind](town, act)
 
 
+def await_moments(town: Town) -> None:
+    """Prepare what acts wait for, before any node starts: its first writes come at once."""
+    for act in town.plan.acts:
+        _awaited(town, act)
+
+
+def _awaited(town: Town, act: Act) -> trio.Event:
+    if act.on == "write" and act.kind in ("crash", "power"):
+        return town.crash_at.setdefault((act.who[0], act.number), trio.Event())
+    where = {"write": act.who[0], "message": f"{act.who[0]} {act.channel}"}.get(act.on, "")
+    return town.event(act.on, where, act.number)
+
+
 async def _moment(town: Town, act: Act) -> None:
     if act.kind == "skew":
         return
-    if act.on == "write" and act.kind in ("crash", "power"):
-        await town.crash_at.setdefault((act.who[0], act.number), trio.Event()).wait()
-        return
-    where = {"write": act.who[0], "message": f"{act.who[0]} {act.channel}"}.get(act.on, "")
-    await town.event(act.on, where, act.number).wait()
+    await _awaited(town, act).wait()
     if act.after_s:
         await trio.sleep(act.after_s)
 

@@ -137,10 +137,27 @@ class History:
         return found
 
     @cached_property
-    def omissions(self) -> list[bytes]:
-        """Proofs of broken promises that homes have kept."""
-        files = (path for folder in self.folders.values() for path in sorted(folder.glob(f"{OMISSION}*.bin")))
-        return [path.read_bytes() for path in files]
+    def omissions(self) -> list[tuple[str, bytes]]:
+        """Who has kept a proof of a broken promise, and the proof."""
+        return [
+            (name, path.read_bytes())
+            for name, folder in self.folders.items()
+            for path in sorted(folder.glob(f"{OMISSION}*.bin"))
+        ]
+
+    @cached_property
+    def settlements(self) -> dict[int, list[int]]:
+        """Heights of the blocks that settle an interval, by its start."""
+        found: dict[int, list[int]] = {}
+        for block, _ in self.chain:
+            for _, args in batches(block.txs):
+                found.setdefault(args.interval_start, []).append(block.header.height)
+        return found
+
+    @cached_property
+    def gone(self) -> frozenset[str]:
+        """Nodes that are gone for good."""
+        return frozenset(name for _, act in self.acted if act.kind == "gone" for name in act.who)
 
     def evidence(self) -> Iterator[tuple[int, bytes]]:
         """Height and bytes of what convicts a validator on the chain."""

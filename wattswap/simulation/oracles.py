@@ -28,13 +28,18 @@ from p2p.wire.messages import (
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.runs.layout import CHAIN
 from wattswap.simulation.history import History
-from wattswap.simulation.plan import PATIENCE_PACES
+from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
 from wattswap.simulation.truth import Receipt, opened
 
 DISK_MAX_BYTES: Final = 32 * 1024 * 1024
 """Most that a node may hold on its disk: SQLite's logs take up to 8 MiB a file. [B]"""
 FILES_MAX: Final = 64
 """Most files of a node after the few intervals of a simulated run."""
+PROMISES_MAX: Final = 8
+"""Most promises a home in a collector's journal: order and reading, each replaced once, of two intervals."""
+MESSAGES_MAX_PER_S: Final = 40
+"""Most messages of a node on average. [1/s]"""
+_HELD_MAX: Final = {"bytes on disk": DISK_MAX_BYTES, "files": FILES_MAX}
 PROMPT: Final = 0.2
 """Share of a pace in which a home has spoken in time for certain."""
 
@@ -67,13 +72,18 @@ def no_node_ends(history: History) -> Found:
 
 
 def agreement(history: History) -> Found:
-    """Blocks of equal height are the same at all honest nodes, and the longest chain verifies from the genesis."""
+    """Blocks of equal height are the same at all honest nodes, the longest chain verifies, and nobody votes twice."""
     longest, genesis = history.chain, history.setup.genesis
+    headers = {block.header.height: block.header for block, _ in longest}
     for name, blocks in history.chains.items():
-        for (ours, _), (theirs, _) in zip(blocks, longest, strict=False):
-            if ours.header != theirs.header:
-                yield f"{name} holds another block {ours.header.height}", -1, name
+        for block, _ in blocks:
+            if block.header != headers.get(block.header.height, block.header):
+                yield f"{name} holds another block {block.header.height}", -1, name
                 break
+    for (name, kind, height, number), hashes in history.truth.votes.items():
+        if len(hashes) > 1 and name not in history.liars:
+            text = f"{name} signed {len(hashes)} votes of kind {kind} in round {number} of height {height}"
+            yield text, -1, name
     for name, blocks in history.chains.items():
         if blocks is longest:
             with ChainStore.open(history.folders[name] / CHAIN, genesis) as store:
@@ -84,8 +94,8 @@ def agreement(history: History) -> Found:
 
 
 def accepted(history: History) -> Found:
-    """Each order and reading that a receipt promised to include is settled, or a proof convicts who promised it."""
-    convicted = {_convicted(history, proof) for proof in history.omissions}
+    """Each order and reading that a receipt promised to include is settled, or its home can prove the lie."""
+    convicted = {_convicted(history, proof) for _, proof in history.omissions}
     for receipt in history.truth.receipts:
         if receipt.code not in PROMISES:
             continue
@@ -98,7 +108,8 @@ def accepted(history: History) -> Found:
         there = settled.message_of(message.household, kind, number)
         if there is not None and (message_id(there) == receipt.name or there.nonce > message.nonce):
             continue
-        if (receipt.collector, message.interval_start) in convicted or not _is_signed(history, receipt):
+        proven = receipt.collector, message.interval_start, message.household
+        if (proven in convicted and kind is object) or not _is_signed(history, receipt):
             continue
         what = "reading" if isinstance(message, ReadingMessage) else "order"
         text = f"the {what} of {message.household}, accepted by {receipt.collector}, is not settled"
@@ -122,20 +133,21 @@ def _is_signed(history: History, receipt: Receipt) -> bool:
     return True
 
 
-def _convicted(history: History, proof: bytes) -> tuple[str, int]:
-    """Who is convicted by a proof, and of which interval; nobody where it does not check."""
+def _convicted(history: History, proof: bytes) -> tuple[str, int, str]:
+    """Who is convicted by a proof, of which interval and by which home; nobody where it does not check."""
     try:
         key = check_omission(proof, history.setup.genesis)
     except RemoteError:
-        return "", -1
+        return "", -1, ""
     message = opened(decode(Omission, proof, max_bytes=MAX_OMISSION_BYTES).message)
-    start_s = message.interval_start if isinstance(message, OrderMessage | NothingMessage) else -1
-    return history.name_of(key), start_s
+    if not isinstance(message, OrderMessage | NothingMessage):
+        return "", -1, ""
+    return history.name_of(key), message.interval_start, message.household
 
 
 def shut_out(history: History) -> Found:
-    """A home that was up and connected and spoke early in an interval is in its batch, or somebody is convicted."""
-    convicted = {_convicted(history, proof)[1] for proof in history.omissions}
+    """A home that was up and connected and spoke early in an interval is in its batch, or can prove a lie."""
+    convicted = {_convicted(history, proof)[1:] for _, proof in history.omissions}
     pace_s = history.plan.shape.pace_s
     for spoken in history.truth.spoken.values():
         message = spoken.message
@@ -144,7 +156,7 @@ def shut_out(history: History) -> Found:
         node = history.node_of_home(home)
         if isinstance(message, ReadingMessage) or start_s not in history.settled or node in history.liars:
             continue
-        if spoken.at_s > opens_s + PROMPT * pace_s or start_s in convicted:
+        if spoken.at_s > opens_s + PROMPT * pace_s or (start_s, home) in convicted:
             continue
         if history.settled[start_s].content is None or _is_touched(history, node, opens_s, opens_s + pace_s):
             continue
@@ -167,8 +179,50 @@ def _is_touched(history: History, node: str, begin_s: float, end_s: float) -> bo
 _APART: Final = frozenset({"cut", "one_way"})
 
 
+def _at_rest_s(plan: Plan) -> float:
+    """When what went wrong before the calm is over for certain. [s after the begin]"""
+    return plan.calm_s + max(2 * plan.shape.pace_s, REQUEST_TIMEOUT_S)
+
+
+def _left_out(history: History) -> Found:
+    """Intervals for which a home that has finished never spoke, not even late."""
+    spoken = {
+        (one.message.household, one.message.interval_start)
+        for one in history.truth.spoken.values()
+        if not isinstance(one.message, ReadingMessage)
+    }
+    for i, start_s in enumerate(history.starts()):
+        for home, is_member in zip(history.setup.roster, history.setup.takes_part(i), strict=True):
+            node = history.node_of_home(home)
+            if not is_member or node in history.liars | history.gone or node in history.unfinished:
+                continue
+            if (home, start_s) not in spoken:
+                yield f"{home} never spoke for it, not even late", start_s, home
+
+
+def takes_part(history: History) -> Found:
+    """In each interval that opens well after the calm, order and reading of each home are settled.
+
+    Nothing is wrong then any more, so it holds whatever was wrong before. A home that is gone for good is excepted,
+    and one whose own proof convicts somebody. Whatever is wrong, no home leaves out an interval.
+    """
+    convicted = {_convicted(history, proof)[1:] for _, proof in history.omissions}
+    yield from _left_out(history)
+    for i, start_s in enumerate(history.starts()):
+        settled = history.settled.get(start_s)
+        if history.plan.opens_s(i) < _at_rest_s(history.plan) or settled is None or settled.content is None:
+            continue  # `liveness` and `money` look at it
+        for home, is_member in zip(history.setup.roster, history.setup.takes_part(i), strict=True):
+            node = history.node_of_home(home)
+            if not is_member or node in history.liars | history.gone or (start_s, home) in convicted:
+                continue
+            for what, kind in (("order", object), ("reading", ReadingMessage)):
+                if settled.message_of(home, kind) is None:
+                    yield f"the {what} of {home} is not settled, in the calm", start_s, home
+
+
 def no_honest_convicted(history: History) -> Found:
-    """No proof that anybody holds convicts an honest key."""
+    """No proof that anybody holds convicts an honest key, and those that honest homes hold check."""
     for height, data in history.evidence():
         validators = history.setup.genesis.authorities
         try:
@@ -179,15 +233,17 @@ def no_honest_convicted(history: History) -> Found:
         name = history.name_of(offence.authority)
         if name not in history.liars:
             yield f"block {height} convicts {name}, which is honest", -1, name
-    for proof in history.omissions:
-        name, start_s = _convicted(history, proof)
+    for holder, proof in history.omissions:
+        name, start_s, _ = _convicted(history, proof)
+        if not name and holder not in history.liars:
+            yield f"{holder} has kept a proof of omission that does not check", -1, holder
         if name and name not in history.liars:
             yield f"a proof of omission convicts {name}, which is honest", start_s, name
 
 
 def dates(history: History) -> Found:
     """No interval is settled before it has opened, and no order is in a batch that was made before it was spoken."""
-    ahead_s = sum(abs(act.amount) for act in history.plan.acts if act.kind in ("skew", "jump"))
+    ahead_s = _apart_s(history.plan)
     for start_s, settled in history.settled.items():
         opens_s = history.plan.opens_s(history.setup.index_of(start_s))
         if settled.made_s < opens_s - ahead_s:
@@ -211,14 +267,30 @@ def dates(history: History) -> Found:
                 )
 
 
+def _apart_s(plan: Plan) -> float:
+    """How far the clocks of two nodes may be apart at most, or one and the right one. [s]"""
+    ahead: dict[str, float] = {}
+    behind: dict[str, float] = {}
+    for act in plan.acts:
+        if act.kind in ("skew", "jump"):
+            for name in act.who:
+                ahead[name] = ahead.get(name, 0.0) + max(act.amount, 0.0)
+                behind[name] = behind.get(name, 0.0) + max(-act.amount, 0.0)
+    return max(ahead.values(), default=0.0) + max(behind.values(), default=0.0)
+
+
 def liveness(history: History) -> Found:
     """Each interval is settled within three paces of its opening, or of the calm where that is later; homes finish.
 
     A pace counts as long as a request may take at least: one that was lost before the calm is given up after that.
+    Two paces and such a request after the calm, one pace is enough, and every honest node has followed.
     """
     plan = history.plan
+    at_rest_s = _at_rest_s(plan)
     for i, start_s in enumerate(history.starts()):
         due_s = max(plan.opens_s(i), plan.calm_s) + PATIENCE_PACES * max(plan.shape.pace_s, REQUEST_TIMEOUT_S)
+        if plan.opens_s(i) >= at_rest_s:
+            due_s = plan.opens_s(i) + plan.shape.pace_s
         settled = history.settled.get(start_s)
         if settled is None:
             yield "is never settled", start_s, ""
@@ -228,16 +300,43 @@ def liveness(history: History) -> Found:
     for name in history.unfinished:
         if name not in history.liars:
             yield f"{name} did not finish its intervals", -1, name
+    yield from _behind(history)
+
+
+def _behind(history: History) -> Found:
+    """Nodes that follow the chain, or vote, and did not do so at the last interval but one, in the calm."""
+    plan = history.plan
+    i = plan.shape.intervals - 2
+    heights = history.settlements.get(history.setup.start_of(i)) if i > plan.calm_after else None
+    if not heights:
+        return
+    for name in sorted(set(history.base.of_role("operator", "validator")) - history.liars - history.gone):
+        blocks = history.chains.get(name, [])
+        if not blocks or blocks[-1][0].header.height < heights[0]:
+            yield (
+                f"{name} has not followed the chain to interval {i}, in the calm",
+                history.setup.start_of(i),
+                name,
+            )
+        voted = max((height for who, _, height, _ in history.truth.votes if who == name), default=0)
+        if name in history.base.of_role("validator") and voted < heights[0]:
+            yield f"{name} has not voted since height {voted}, in the calm", history.setup.start_of(i), name
 
 
 def money(history: History) -> Found:
-    """Each batch follows from its messages by a check of its own, and its money and energy add up."""
+    """Each interval is settled once, its batch follows from its messages, and its money and energy add up."""
     checker = BatchChecker(history.setup)
-    blobs = {blob_hash(data): data for data in history.truth.blobs.values()}
+    truth = history.truth
+    blobs = {
+        blob_hash(data): data for name, data in truth.blobs.items() if truth.holders[name] - history.liars
+    }
+    for start_s, heights in history.settlements.items():
+        if len(heights) > 1:
+            yield f"is settled {len(heights)} times", start_s, ""
     for start_s, settled in history.settled.items():
         blob = blobs.get(settled.args.blob_hash)
         if blob is None:
-            yield "nobody has ever held the blob of its batch", start_s, ""
+            yield "no honest node has ever held the blob of its batch", start_s, ""
             continue
         try:
             postings = checker.settled(settled.args, blob).record.settled.postings
@@ -269,11 +368,17 @@ def meters(history: History) -> Found:
 
 
 def bounded(history: History) -> Found:
-    """No honest node holds more than a bound on its disk, or in its queues."""
-    for (name, what), most in history.truth.held.items():
-        limit = DISK_MAX_BYTES if what == "bytes on disk" else FILES_MAX
+    """No honest node holds more than a bound on its disk, or says more than a bound."""
+    truth = history.truth
+    limits = _HELD_MAX | {"promises": PROMISES_MAX * len(history.setup.roster)}
+    for (name, what), most in truth.held.items():
+        limit = limits[what]
         if name not in history.liars and most > limit:
             yield f"{name} held {most} {what}; the bound is {limit}", -1, name
+    for name, number in truth.sent.items():
+        limit = round(MESSAGES_MAX_PER_S * max(truth.end_s, 10.0))
+        if name not in history.liars | {STRANGER} and number > limit:
+            yield f"{name} sent {number} messages; the bound is {limit}", -1, name
 
 
 ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
@@ -283,6 +388,7 @@ ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
         agreement,
         accepted,
         shut_out,
+        takes_part,
         no_honest_convicted,
         dates,
         liveness,

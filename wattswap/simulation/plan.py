@@ -186,6 +186,28 @@ def _unusual(struct: msgspec.Struct) -> dict[str, object]:
     return found
 
 
+_LIMITS: Final = {
+    "validators": (4, 25),
+    "gateways": (0, 13),
+    "intervals": (1, 1_000),
+    "pace_s": (0.5, 3_600.0),
+}
+"""Least and most of the fields of a shape; with fewer than four validators none may fail."""
+
+
+def check_shape(shape: Shape) -> None:
+    """Refuse a neighbourhood that cannot be simulated.
+
+    Raises:
+        UsageError: Names the option.
+    """
+    for name, (least, most) in _LIMITS.items():
+        value = getattr(shape, name)
+        if not least <= value <= most:
+            option = "--pace-seconds" if name == "pace_s" else f"--{name}"
+            raise UsageError.of(option, f"{value:g} is out of range", f"use {least:g} to {most:g}")
+
+
 def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
     """Refuse a plan that does not fit its neighbourhood.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import trio
 
 from p2p.transports.memory import Faults
 from wattswap.nodes.live import ENDING
+from wattswap.nodes.node import JOURNAL_FILE
 from wattswap.simulation import acts, liars
 from wattswap.simulation.base import Base, base_of
 from wattswap.simulation.history import History
@@ -80,6 +82,7 @@ def _work_folder() -> Iterator[Path]:
 
 async def _main(plan: Plan, base: Base, folder: Path, with_lines: bool) -> Outcome:
     truth, trace = Truth(), Trace([] if with_lines else None)
+    unfinished: list[str] = []
     network = SimulatedNetwork(
         _faults(plan.weather, plan.seed), names=dict(base.names), direct=not plan.frames
     )
@@ -94,6 +97,7 @@ async def _main(plan: Plan, base: Base, folder: Path, with_lines: bool) -> Outco
             node.config = base.configs[name].model_copy(update={"data": str(folder / name)}).in_folder(folder)
             node.disk.before_write = partial(town.before_write, name)
             node.disk.wrote = partial(town.wrote, name)
+        acts.await_moments(town)
         for act in plan.acts:
             nursery.start_soon(acts.play, town, act)
         for i in range(plan.shape.intervals):
@@ -108,10 +112,12 @@ async def _main(plan: Plan, base: Base, folder: Path, with_lines: bool) -> Outco
             await trio.sleep(plan.shape.pace_s / 4)
         unfinished = [node.name for node in waiting if not node.has_finished and not node.is_gone]
         nursery.cancel_scope.cancel()
+    truth.end_s = trio.current_time()
     for name, node in nodes.items():
         truth.hold(name, "bytes on disk", node.disk.bytes_held())
         truth.hold(name, "files", sum(1 for path in node.disk.folder.rglob("*") if path.is_file()))
         node.disk.restart()
+        truth.hold(name, "promises", _promises(folder / name / JOURNAL_FILE))
     folders = {name: folder / name for name in nodes}
     history = History(plan, base, truth, folders, unfinished, town.acted)
     return Outcome(history, trace.hexdigest(), trace.events, trace.lines or [])
@@ -124,6 +130,14 @@ def _disk(folder: Path) -> ObservedDisk:
 
 def _faults(weather: Weather, seed: int) -> Faults:
     return Faults(seed, weather.delay_min_s, weather.delay_max_s, weather.loss, weather.duplication)
+
+
+def _promises(path: Path) -> int:
+    """Number of promises in a collector's journal."""
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as journal:
+        return int(journal.execute("SELECT count(*) FROM promises").fetchone()[0])
 
 
 async def _open(town: Town, i: int) -> None:

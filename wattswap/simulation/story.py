@@ -20,7 +20,7 @@ _DONE: Final = {
     "power": "loses its power",
     "gone": "is gone for good",
     "restart": "is stopped and started",
-    "hang": "hangs",
+    "hang": "hangs: it receives and sends nothing",
     "cut": "is cut off from all others",
     "one_way": "reaches nobody",
     "slow": "has a slow network",

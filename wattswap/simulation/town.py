@@ -11,9 +11,10 @@ from typing import Any, Final
 import trio
 
 from p2p.errors import LocalError
-from wattswap.errors import WattswapError
+from wattswap.errors import InvalidData
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.live import ENDING
 from wattswap.nodes.roles import run_role
 from wattswap.nodes.world import World
 from wattswap.simulation.base import Base
@@ -22,10 +23,14 @@ from wattswap.simulation.network import SimulatedNetwork, Trace
 from wattswap.simulation.plan import START_MS, Act, Plan
 from wattswap.simulation.truth import Truth
 
-EVENTS_MAX: Final = 1_000_000
-"""Messages of a run; one with more is ended."""
+EVENTS_MAX: Final = 300_000
+"""Messages of a run; one with more is ended, and `bounded` is violated."""
 
 RunNode = Callable[[NodeConfig, Any, World, Any], Awaitable[None]]
+
+
+class Returned(Exception):
+    """A node ended as if its work were done, which has no end."""
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ class SimulatedNode:
         is_up: Whether its process runs.
         is_gone: It is never started again.
         has_finished: It has ended by itself, its work done.
-        was_full: Its disk was full once, so that it may have ended by an error of it.
+        was_full: Its disk was full in this life, so that it may end by an error of it.
         starts: How often it was started.
     """
 
@@ -117,6 +122,7 @@ class Town:
             return
         if node.starts:
             node.disk.restart()
+        node.was_full = node.disk.full
         node.scope, node.ended = trio.CancelScope(), trio.Event()
         node.is_up = True
         node.starts += 1
@@ -146,6 +152,8 @@ class Town:
         try:
             with node.scope:
                 await run(config, self.base.keys[node.name], self.world(node), self.base.setup)
+                if config.role not in ENDING:
+                    raise Returned(f"a {config.role} has no end")
                 node.has_finished = True
         except BaseException as error:
             self._note_end(node, error)
@@ -160,7 +168,7 @@ class Town:
         """Note an error that ended a node, unless an act explains it."""
         for leaf in leaves(error):
             expected = isinstance(leaf, Crashed | trio.Cancelled) or not node.disk.alive
-            refused = node.was_full and isinstance(leaf, LocalError | WattswapError | OSError)
+            refused = node.was_full and isinstance(leaf, LocalError | InvalidData | OSError)
             if not expected and not refused:
                 self.truth.ended.append((node.name, leaf))
 
@@ -211,7 +219,7 @@ class Town:
         if kind == "ask":
             self.happened("message", f"{receiver} {channel}")
         if self.trace.events > EVENTS_MAX:
-            raise RuntimeError(f"more than {EVENTS_MAX} messages")
+            self.nursery.cancel_scope.cancel()
 
     def before_write(self, name: str, number: int, _what: str) -> None:
         """Count a write, and let a node crash before it where an act says so."""
@@ -226,6 +234,7 @@ class Town:
         """Note a file that a node has written, or a line that it has added to one."""
         if path.suffix == ".blob":
             self.truth.blobs[path.name] = data
+            self.truth.holders.setdefault(path.name, set()).add(name)
         elif b'"what": "settled"' in data:
             start_s = int(data.partition(b'"interval_start": ')[2].partition(b",")[0])
             if start_s not in self.truth.settled:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import trio
 
+from p2p.consensus.types import Vote
 from p2p.errors import RemoteError
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
@@ -17,6 +20,7 @@ from p2p.roles.exchange.wire import (
     HandIn,
     HandInReply,
 )
+from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, VOTE, ConsensusFrame
 from p2p.wire.codec import Record, decode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import (
@@ -37,6 +41,10 @@ _TYPES: Mapping[int, type[Record]] = {
     Kind.READING: ReadingMessage,
     Kind.RECEIPT: ReceiptMessage,
 }
+
+_FRAMES = msgspec.msgpack.Decoder(ConsensusFrame)
+_VOTES = msgspec.msgpack.Decoder(Vote)
+_VOTE = bytes((VOTE,))
 
 
 class Spoken(NamedTuple):
@@ -90,8 +98,12 @@ class Truth:
         receipts: In the order of arrival.
         refused: In the order of arrival.
         settled: When an interval was first seen settled, by its start; by whom. [s after the begin]
-        blobs: Every blob that a node has stored, by node and name of its file.
+        blobs: Every blob that a node has stored, by name of its file.
+        holders: Who has stored a blob, by name of its file.
         ended: Nodes that ended by an error that no act explains, and the error.
+        votes: What each validator has voted for, by its name, kind of vote, height and round, in messages of its own.
+        sent: Number of requests and gossip of each node.
+        end_s: When the run ended. [s after the begin]
         held: Most entries and bytes that a node's stores held, by node and what.
         lies: How often each lie reached somebody it can hurt.
     """
@@ -101,9 +113,14 @@ class Truth:
     refused: list[Refused] = field(default_factory=list)
     settled: dict[int, tuple[float, str]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
     ended: list[tuple[str, BaseException]] = field(default_factory=list)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     lies: dict[str, int] = field(default_factory=dict)
+    votes: dict[tuple[str, int, int, int], set[bytes | None]] = field(default_factory=dict)
+    sent: Counter[str] = field(default_factory=Counter)
+    end_s: float = 0.0
+    _votes_seen: set[bytes] = field(default_factory=set)
 
     def hold(self, name: str, what: str, amount: int) -> None:
         """Note what a node holds; the most is kept."""
@@ -111,11 +128,16 @@ class Truth:
 
     def see(self, kind: str, sender: str, receiver: str, channel: str, data: bytes, asked: bytes) -> None:
         """Note a message of the network; see `network.Seen`."""
+        if kind in ("ask", "gossip"):
+            self.sent[sender] += 1
         if channel in (BID_PROTOCOL, READING_PROTOCOL):
             if kind == "ask":
                 self._said(data, receiver)
             elif kind == "reply":
                 self._answered(asked, data, sender)
+        elif channel == CONSENSUS_PROTOCOL:
+            if kind == "ask":
+                self._voted(data, sender)
         elif channel == BATCH_PROTOCOL:
             messages = _read(HandIn, asked or data)
             if not isinstance(messages, HandIn):
@@ -128,6 +150,18 @@ class Truth:
                 if isinstance(replies, HandInReply) and len(replies.entries) == len(messages.messages):
                     for one, reply in zip(messages.messages, replies.entries, strict=True):
                         self._answered(one, reply, sender)
+
+    def _voted(self, data: bytes, sender: str) -> None:
+        """Note votes of validators, which send their own and nobody else's."""
+        try:
+            frame = _FRAMES.decode(data)
+            votes = {one[1:] for one in frame.messages if one[:1] == _VOTE} - self._votes_seen
+            self._votes_seen |= votes
+            for vote in map(_VOTES.decode, votes):
+                key = sender, vote.kind, vote.height, vote.round
+                self.votes.setdefault(key, set()).add(vote.block_hash)
+        except msgspec.MsgspecError:
+            return  # junk of a liar
 
     def _said(self, data: bytes, collector: str) -> None:
         message = opened(data)

@@ -5,6 +5,7 @@ Oracles that a lie or a missing rule shows are tested in test_liars.py and test_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,8 @@ import msgspec
 import pytest
 
 from wattswap.simulation.history import History
-from wattswap.simulation.oracles import DISK_MAX_BYTES, ORACLES, judge
-from wattswap.simulation.plan import Plan, Shape, read_plan
+from wattswap.simulation.oracles import DISK_MAX_BYTES, MESSAGES_MAX_PER_S, ORACLES, judge
+from wattswap.simulation.plan import Act, Plan, Shape, read_plan
 from wattswap.simulation.run import simulated
 
 PLANS = Path(__file__).with_name("plans")
@@ -23,13 +24,18 @@ PLANS = Path(__file__).with_name("plans")
 @pytest.fixture(scope="module")
 def honest() -> Iterator[History]:
     """A finished run of honest nodes."""
-    with simulated(Plan(shape=Shape(intervals=3), calm_after=1)) as outcome:
+    with simulated(Plan(shape=Shape(intervals=5), calm_after=1)) as outcome:
         yield outcome.history
 
 
 @pytest.fixture
 def history(honest: History) -> History:
     """The same run, to be changed by one test."""
+    return copy_of(honest)
+
+
+def copy_of(honest: History) -> History:
+    """The same run; a change of one is none of the other."""
     copy = History(
         honest.plan,
         honest.base,
@@ -41,6 +47,8 @@ def history(honest: History) -> History:
             blobs=dict(honest.truth.blobs),
             ended=list(honest.truth.ended),
             held=dict(honest.truth.held),
+            votes=dict(honest.truth.votes),
+            sent=Counter(honest.truth.sent),
         ),
         honest.folders,
         list(honest.unfinished),
@@ -48,6 +56,7 @@ def history(honest: History) -> History:
     )
     copy.chains = dict(honest.chains)
     copy.settled = dict(honest.settled)
+    copy.settlements = {start_s: list(heights) for start_s, heights in honest.settlements.items()}
     return copy
 
 
@@ -57,7 +66,7 @@ def violated(history: History) -> set[str]:
 
 def test_nothing_is_violated_by_honest_nodes(history: History) -> None:
     assert violated(history) == set()
-    assert len(history.settled) == 3
+    assert len(history.settled) == 5
     assert len(history.truth.receipts) > 70
 
 
@@ -138,6 +147,75 @@ def test_a_reading_that_no_meter_counted(history: History) -> None:
 def test_a_full_store(history: History) -> None:
     history.truth.held["validator-0", "bytes on disk"] = DISK_MAX_BYTES + 1
     assert violated(history) == {"bounded"}
+
+
+def test_a_node_that_says_too_much(history: History) -> None:
+    history.truth.sent["home-02"] = round(MESSAGES_MAX_PER_S * history.truth.end_s) + 1
+    assert violated(history) == {"bounded"}
+
+
+def test_a_validator_that_votes_twice(history: History) -> None:
+    history.truth.votes["validator-2", 1, 3, 0] = {bytes(32), None}
+    assert violated(history) == {"agreement"}
+
+
+@pytest.mark.parametrize("name", ["validator-1", "operator-0"])
+def test_a_node_that_does_not_follow_the_chain(name: str, history: History) -> None:
+    history.chains[name] = history.chains[name][:1]
+    assert violated(history) == {"liveness"}
+    history.acted.append((4.0, Act("gone", (name,))))
+    assert violated(copy_of(history)) == set()
+
+
+def test_a_validator_that_does_not_vote(history: History) -> None:
+    for key in list(history.truth.votes):
+        if key[0] == "validator-3" and key[2] > 1:
+            del history.truth.votes[key]
+    assert violated(history) == {"liveness"}
+
+
+def test_a_home_that_is_missing_in_the_calm(history: History) -> None:
+    start_s = history.starts()[4]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    without = replace(settled.content, readings=settled.content.readings[1:])
+    history.settled[start_s] = replace(settled, content=without)
+    assert violated(history) == {"accepted", "takes_part"}
+
+
+def test_a_home_that_leaves_out_an_interval(history: History) -> None:
+    start_s = history.starts()[1]
+    truth = history.truth
+    silent = {
+        name
+        for name, one in truth.spoken.items()
+        if (one.message.household, one.message.interval_start) == ("home-05", start_s)
+    }
+    truth.receipts = [one for one in truth.receipts if one.name not in silent]
+    for name in silent:
+        del truth.spoken[name]
+    assert violated(history) == {"dates", "takes_part"}
+
+
+def test_an_interval_that_was_settled_twice(history: History) -> None:
+    history.settlements[history.starts()[1]].append(9)
+    assert violated(history) == {"money"}
+
+
+def test_clocks_that_are_ahead_do_not_add_up(history: History) -> None:
+    """Four clocks that are ahead by a second explain one second."""
+    start_s = history.starts()[2]
+    opens_s = history.plan.opens_s(2)
+    acts = tuple(Act("skew", (f"validator-{i}",), amount=1.0) for i in range(4))
+    history.plan = msgspec.structs.replace(history.plan, acts=acts)
+    for early_s, found in ((0.9, set[str]()), (1.5, {"dates"})):
+        history.settled[start_s] = replace(history.settled[start_s], made_s=opens_s - early_s)
+        assert violated(history) == found
+
+
+def test_a_proof_that_does_not_check(history: History) -> None:
+    history.omissions = [("home-01", b"junk")]
+    assert violated(history) == {"no_honest_convicted"}
 
 
 def test_an_honest_key_that_is_convicted() -> None:

@@ -117,3 +117,25 @@ def test_a_seed_that_cannot_be_simulated_is_a_failure(
     monkeypatch.setattr("wattswap.simulation.sweep.simulated", broken)
     assert command.main(["--seeds", "3", "--intervals", "2", "--quiet-network", "--workers", "1"]) == 6
     assert "seed 3: the simulation ended with RuntimeError: no such thing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--validators", "3"), "--validators: 3 is out of range; use 4 to 25"),
+        (("--gateways", "-1"), "--gateways: -1 is out of range; use 0 to 13"),
+        (("--intervals", "0"), "--intervals: 0 is out of range; use 1 to 1000"),
+        (("--pace-seconds", "0"), "--pace-seconds: 0 is out of range; use 0.5 to 3600"),
+        (("--pace-seconds", "nan"), "--pace-seconds: nan is out of range"),
+        (("--workers", "0"), "--workers: 0 is out of range; use 1 or more"),
+        (("--trace", "lines.txt"), "--trace: needs a plan"),
+        (("--save", "none/plan.json"), "--save: there is no folder none"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_a_sentence(
+    words: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main([*words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(sentence)
+    assert err.count("\n") == 1

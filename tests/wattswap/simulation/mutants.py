@@ -1,0 +1,416 @@
+"""Faults in the node programs that simulated runs must find: each with the oracle that finds it, and seeds that do.
+
+A mutant changes what honest nodes do, as a mistake in the program would. Nobody lies in its runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import trio
+
+from market.clearing import Clearing
+from p2p.batches.batch import batches
+from p2p.consensus.core import Core
+from p2p.consensus.sign_state import ConsensusStore
+from p2p.consensus.types import Start
+from p2p.ledger.modules import settlement
+from p2p.roles.collector.intake import Intake, Pending
+from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collectors
+from p2p.roles.exchange.journal import Journal
+from p2p.roles.replica.observer import Observer
+from p2p.roles.validator.catch_up import CatchUp
+from p2p.roles.validator.config import ValidatorConfig
+from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage
+from wattswap.nodes import interval, roles
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.collector import CollectorLoop
+from wattswap.nodes.home import Home
+from wattswap.nodes.pace import Pace
+from wattswap.simulation.base import base_of
+from wattswap.simulation.oracles import UNTIL_TURNS, judge
+from wattswap.simulation.plan import CALM, Act, Plan, Shape, Weather, draw_plan
+from wattswap.simulation.run import simulated
+
+Patch = pytest.MonkeyPatch
+
+SHORT = Shape(intervals=4)
+"""Enough for what shows without faults."""
+
+
+class Mutant(NamedTuple):
+    """A fault in a node program.
+
+    Args:
+        name: What is wrong, as `operator_forgets_an_order`.
+        change: Makes the change.
+        plan: Of a seed.
+        oracle: One that finds it.
+        found: In how many of the seeds 0 to 19 it is found by that oracle.
+        seeds: The first of these, at most six.
+    """
+
+    name: str
+    change: Callable[[Patch], None]
+    plan: Callable[[int], Plan]
+    oracle: str
+    found: int
+    seeds: tuple[int, ...]
+
+
+def violated(plan: Plan) -> set[str]:
+    """Oracles that a run violates, without those that honest faults violate until part 10."""
+    with simulated(plan) as outcome:
+        return {one.oracle for one in judge(outcome.history)} - UNTIL_TURNS
+
+
+# --- plans ----------------------------------------------------------------------------------------
+
+
+def quiet(seed: int) -> Plan:
+    """No faults."""
+    return Plan(seed=seed, shape=SHORT, calm_after=1)
+
+
+def drawn(seed: int) -> Plan:
+    """The faults that the sweep draws."""
+    shape = Shape()
+    return draw_plan(seed, shape, list(base_of(shape, False).configs))
+
+
+def slow_and_lossy(seed: int) -> Plan:
+    """Delays of up to a second, one message in twenty lost."""
+    return Plan(seed=seed, weather=Weather(delay_max_s=1.0, loss=0.05))
+
+
+def restarts(*names: str, at_most_s: float, for_s: float = 0.3, slow: bool = False) -> Callable[[int], Plan]:
+    """Plans in which nodes crash soon after the second opening, and come back.
+
+    Args:
+        at_most_s: Latest moment after the opening.
+        for_s: How long they are away at most.
+        slow: Whether messages take long.
+    """
+
+    def plan(seed: int) -> Plan:
+        random = Random(f"mutant|{seed}")
+        after_s, away_s = round(random.uniform(0.0, at_most_s), 4), round(random.uniform(for_s / 6, for_s), 4)
+        acts = (Act("crash", names, "opening", 1, after_s, away_s),)
+        weather = Weather(delay_max_s=0.3) if slow else CALM
+        return Plan(seed=seed, shape=Shape(intervals=5), weather=weather, calm_after=2, acts=acts)
+
+    return plan
+
+
+def crashes_while_voting(seed: int) -> Plan:
+    """Two of the four validators crash, each before a write of its own, and come back at once."""
+    random = Random(f"mutant|{seed}")
+    first = random.randint(41, 80)
+    acts = tuple(
+        Act("crash", (f"validator-{i}",), "write", first + random.randint(0, 2), for_s=0.05) for i in range(2)
+    )
+    return Plan(
+        seed=seed, shape=Shape(intervals=5), weather=Weather(delay_max_s=0.3), calm_after=4, acts=acts
+    )
+
+
+def operator_gone(seed: int) -> Plan:
+    """The operator is gone for good at the second opening."""
+    return Plan(
+        seed=seed, shape=Shape(intervals=5), calm_after=2, acts=(Act("gone", ("operator-0",), number=1),)
+    )
+
+
+# --- the operator and its books -------------------------------------------------------------------
+
+
+def operator_forgets(kind: type[HandedIn]) -> Callable[[Patch], None]:
+    """Leaves out the last message of a closed gate."""
+
+    def change(patch: Patch) -> None:
+        right = Operator._collect
+
+        async def collect(self: Operator, intake: Intake, wanted: Any, *rest: Any, **named: Any) -> Any:
+            found = await right(self, intake, wanted, *rest, **named)
+            is_it = (wanted is ReadingMessage) == (kind is ReadingMessage)
+            return replace(found, signed=found.signed[:-1]) if is_it else found
+
+        patch.setattr(Operator, "_collect", collect)
+
+    return change
+
+
+def gate_takes_late_messages(patch: Patch) -> None:
+    """A closed gate still promises."""
+    right = Pending.classify
+
+    def classify(self: Pending, message: HandedIn) -> Any:
+        closed, self.closed = self.closed, False
+        try:
+            return right(self, message)
+        finally:
+            self.closed = closed
+
+    patch.setattr(Pending, "classify", classify)
+
+
+def journal_forgets_at_restart(patch: Patch) -> None:
+    """The promises of an earlier life do not count."""
+    patch.setattr(Journal, "promises", lambda *_: [])
+    patch.setattr(Journal, "is_closed", lambda *_: False)
+
+
+def journal_never_forgets(patch: Patch) -> None:
+    """The journal grows with every interval."""
+    patch.setattr(Journal, "forget_before", lambda *_: None)
+
+
+def collector_opens_early(patch: Patch) -> None:
+    """Collectors do not wait for the opening."""
+    right = CollectorLoop.run
+
+    class Early(Pace):
+        async def opening(self, _i: int) -> None:
+            await trio.lowlevel.checkpoint()
+
+    async def run(self: CollectorLoop) -> None:
+        self._pace = Early(self._pace.clock, self._pace.now_ms)
+        await right(self)
+
+    patch.setattr(CollectorLoop, "run", run)
+
+
+def validator_repeats_itself(patch: Patch) -> None:
+    """A validator sends its status 50 times a second."""
+    patch.setattr(roles, "ValidatorConfig", partial(ValidatorConfig, resend_ms=20))
+
+
+def operator_ends(patch: Patch) -> None:
+    """The operator's loop ends with the second interval, and its program with it."""
+
+    async def together(*tasks: Callable[[], Any]) -> None:
+        with trio.move_on_after(15.0):
+            async with trio.open_nursery() as nursery:
+                for task in tasks:
+                    nursery.start_soon(task)
+
+    right = roles._together
+
+    async def of_role(*tasks: Callable[[], Any]) -> None:
+        is_operator = any(isinstance(getattr(task, "__self__", None), Observer) for task in tasks)
+        await (together if is_operator else right)(*tasks)
+
+    patch.setattr(roles, "_together", of_role)
+
+
+# --- batches and validators -----------------------------------------------------------------------
+
+
+def wrong_clearing_is_voted_for(patch: Patch) -> None:
+    """Collectors name another clearing, and validators vote without a check."""
+    right = CollectorLoop._submit
+
+    async def submit(self: CollectorLoop, args: Any) -> None:
+        await right(self, msgspec.structs.replace(args, clearing_root=bytes(32)))
+
+    patch.setattr(CollectorLoop, "_submit", submit)
+    patch.setattr(BatchChecker, "__call__", lambda *_: None)
+
+
+def settled_twice(patch: Patch) -> None:
+    """An interval may be settled again, and the operator does so."""
+    right, known = CollectorLoop._announce_news, settlement.settled
+
+    async def announce_news(self: CollectorLoop) -> None:
+        await right(self)
+        for block, _ in list(self._ledger.store.blocks())[-1:]:
+            for _, args in batches(block.txs) if self._my_turn else ():
+                await self._submit(args)
+
+    patch.setattr(CollectorLoop, "_announce_news", announce_news)
+    patch.setattr("p2p.roles.validator.validator.check_turn", lambda *_: None)
+    patch.setattr(
+        settlement,
+        "settled",
+        lambda view: msgspec.structs.replace(known(view), last_interval_start=-1, batches=0),
+    )
+
+
+def readings_are_ignored(patch: Patch) -> None:
+    """Every home is settled as if it had metered what it traded, at all nodes alike."""
+    right = interval.registers
+
+    def registers(setup: Any, book: Any, clearing: Clearing, _readings: Any) -> Any:
+        return right(setup, book, clearing, ())
+
+    patch.setattr(interval, "registers", registers)
+
+
+def validator_forgets_what_it_signed(patch: Patch) -> None:
+    """Neither the record nor the guard outlives a restart."""
+    right = ConsensusStore._read.__func__  # type: ignore[attr-defined]
+
+    def read(cls: type[ConsensusStore], *rest: Any) -> ConsensusStore:
+        store: ConsensusStore = right(cls, *rest)
+        store.record = store.last = None
+        return store
+
+    patch.setattr(ConsensusStore, "_read", classmethod(read))
+
+
+def validator_does_not_catch_up(patch: Patch) -> None:
+    """One that is behind fetches nothing, and others do not help it."""
+
+    async def never(_: CatchUp) -> None:
+        await trio.sleep_forever()
+
+    patch.setattr(CatchUp, "run", never)
+    patch.setattr(CatchUp, "help", lambda *_: None)
+
+
+def validator_is_silent_after_a_restart(patch: Patch) -> None:
+    """A validator that has signed before only watches."""
+    right = Core.handle
+
+    def handle(self: Core, event: Any) -> Any:
+        if isinstance(event, Start) and event.record is not None:
+            event = replace(event, sign_from=10**6)
+        return right(self, event)
+
+    patch.setattr(Core, "handle", handle)
+
+
+# --- homes ----------------------------------------------------------------------------------------
+
+
+def home_reports_a_wrong_register(patch: Patch) -> None:
+    """One Wh more than the meter has counted."""
+    right = Home._reading
+
+    def reading(self: Home, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
+        return right(self, i, start_s, import_wh + (self.index == 3), export_wh)
+
+    patch.setattr(Home, "_reading", reading)
+
+
+def home_skips_an_interval_after_a_restart(patch: Patch) -> None:
+    """A home that goes on begins with the interval after the next."""
+    right = roles._first
+
+    def first(node: Any) -> int:
+        found = right(node)
+        return found + 1 if found else 0
+
+    patch.setattr(roles, "_first", first)
+
+
+def home_keeps_to_a_dead_collector(patch: Patch) -> None:
+    """Nobody goes to the next collector."""
+    patch.setattr(Collectors, "_note_failure", lambda *_: None)
+
+
+MUTANTS = [
+    Mutant(
+        "operator_forgets_an_order",
+        operator_forgets(OrderMessage),
+        quiet,
+        "no_honest_convicted",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "operator_forgets_a_reading",
+        operator_forgets(ReadingMessage),
+        quiet,
+        "no_node_ends",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "gate_takes_late_messages",
+        gate_takes_late_messages,
+        slow_and_lossy,
+        "no_honest_convicted",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "journal_forgets_at_restart",
+        journal_forgets_at_restart,
+        restarts("operator-0", at_most_s=0.4),
+        "no_honest_convicted",
+        8,
+        (0, 1, 4, 5, 8, 13),
+    ),
+    Mutant(
+        "journal_never_forgets",
+        journal_never_forgets,
+        lambda seed: Plan(seed=seed),
+        "bounded",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant("collector_opens_early", collector_opens_early, quiet, "dates", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant("validator_repeats_itself", validator_repeats_itself, quiet, "bounded", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant("operator_ends", operator_ends, quiet, "no_node_ends", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant(
+        "wrong_clearing_is_voted_for", wrong_clearing_is_voted_for, quiet, "money", 20, (0, 1, 2, 3, 4, 5)
+    ),
+    Mutant("settled_twice", settled_twice, quiet, "money", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant("readings_are_ignored", readings_are_ignored, quiet, "no_node_ends", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant(
+        "validator_forgets_what_it_signed",
+        validator_forgets_what_it_signed,
+        crashes_while_voting,
+        "agreement",
+        5,
+        (1, 6, 13, 17, 18),
+    ),
+    Mutant(
+        "validator_does_not_catch_up",
+        validator_does_not_catch_up,
+        restarts("validator-2", at_most_s=0.5, for_s=9.0),
+        "liveness",
+        16,
+        (0, 1, 3, 4, 5, 6),
+    ),
+    Mutant(
+        "validator_is_silent_after_a_restart",
+        validator_is_silent_after_a_restart,
+        restarts("validator-2", at_most_s=0.5),
+        "liveness",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "home_reports_a_wrong_register",
+        home_reports_a_wrong_register,
+        quiet,
+        "meters",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "home_skips_an_interval_after_a_restart",
+        home_skips_an_interval_after_a_restart,
+        restarts("home-03", at_most_s=8.0),
+        "takes_part",
+        16,
+        (0, 1, 2, 5, 6, 7),
+    ),
+    Mutant(
+        "home_keeps_to_a_dead_collector",
+        home_keeps_to_a_dead_collector,
+        operator_gone,
+        "liveness",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+]
