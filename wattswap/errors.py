@@ -204,6 +204,14 @@ def _expected_code(error: BaseException) -> ExitCode | None:
     return _CODE_BY_HINT.get(getattr(error, "exit_hint", "bug"))
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C, or what pydantic made of one in the middle of a value."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        return True
+    # As JSON it has no cause any more, only its text.
+    return type(error).__name__ == "PydanticSerializationError" and KeyboardInterrupt.__name__ in str(error)
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether an error has a sentence for the user; anything else is a bug."""
     return _expected_code(error) is not None

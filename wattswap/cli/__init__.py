@@ -19,7 +19,15 @@ import typer
 
 from market.errors import one_line
 from wattswap.cli.command import command_line
-from wattswap.errors import ExitCode, as_json, exit_code_of, is_expected, of_the_system, render
+from wattswap.errors import (
+    ExitCode,
+    as_json,
+    exit_code_of,
+    is_expected,
+    of_the_system,
+    render,
+    was_interrupted,
+)
 from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
@@ -75,11 +83,7 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
             error.show()
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        if as_json_object:
-            _print_json(as_json(KeyboardInterrupt()))
-        else:
-            print("Interrupted.", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
+        return _interrupted(as_json_object)
     except (BrokenPipeError, SystemExit) as error:
         from wattswap.plugins import at_fault
 
@@ -90,7 +94,17 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         _discard_output()
         return 0
     except Exception as error:
+        if was_interrupted(error):
+            return _interrupted(as_json_object)
         return _report(error, debug, as_json_object)
+
+
+def _interrupted(as_json_object: bool) -> int:
+    if as_json_object:
+        _print_json(as_json(KeyboardInterrupt()))
+    else:
+        print("Interrupted.", file=sys.stderr)
+    return int(ExitCode.INTERRUPTED)
 
 
 def _discard_output() -> None:

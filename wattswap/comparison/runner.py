@@ -39,6 +39,7 @@ from wattswap.errors import (
     UsageError,
     VerificationFailed,
     WattswapError,
+    was_interrupted,
 )
 from wattswap.plugins import Added, added, import_files, learn
 from wattswap.runs.disk import continuable
@@ -174,10 +175,11 @@ def _compare(
         for cell, row in _work(_jobs(plan, folder, todo, hashes, data_sha256), jobs):
             done += 1
             _report(on_cell, cell, row, done, len(plan.cells), False)
-    except KeyboardInterrupt:
-        cure = "the same command continues where it stopped"
-        raise Interrupted.of(str(folder), f"stopped after {done} of {len(plan.cells)} cells", cure) from None
-    except Exception:
+    except (KeyboardInterrupt, Exception) as error:
+        if was_interrupted(error):
+            cure = "the same command continues where it stopped"
+            what = f"stopped after {done} of {len(plan.cells)} cells"
+            raise Interrupted.of(str(folder), what, cure) from None
         if is_new and not done:
             shutil.rmtree(folder, ignore_errors=True)
         raise
