@@ -104,8 +104,7 @@ def test_the_market_goes_on_when_the_operator_is_gone_and_homes_begin_again(gate
 def test_the_market_stood_when_a_settled_interval_was_early_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Operator, "end_interval", lambda *_: None)
     shape = Shape(gateways=2)
-    found = [violated(operator_gone_and_homes_restarted(seed, shape, at_once=True)) for seed in range(8)]
-    assert {"liveness"} in found
+    assert violated(operator_gone_and_homes_restarted(1, shape, at_once=True)) == {"liveness"}
 
 
 @pytest.mark.slow
