@@ -182,14 +182,20 @@ _NUMBERS: dict[str, tuple[float, int, int]] = {
 """Seconds of one unit, the second from which it counts, and the kind of stamp."""
 
 
+LATEST_S = 2.0**40
+"""No number of seconds from here on is a stamp. [s]"""
+
+
 def _numbers(texts: Sequence[str], unit_s: float, begin_s: int, kind_of: int) -> tuple[IntArray, Int8Array]:
     seconds, kind = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.int8)
     for i, text in enumerate(texts):
         if not re.fullmatch(r"\d+([.,]\d*)?([eE]\+?\d+)?", text):
             continue
         exact = float(text.replace(",", ".")) * unit_s
+        if exact >= LATEST_S:  # infinity too, which is no whole number
+            continue
         whole = round(exact)
-        if abs(exact - whole) <= EXCEL_ROUNDED_S and whole < 2**40:
+        if abs(exact - whole) <= EXCEL_ROUNDED_S:
             seconds[i], kind[i] = whole + begin_s, kind_of
     return seconds, kind
 

@@ -164,8 +164,8 @@ class TextTable:
                         remainder = "" if ended else self._cut(self._titled(rest + file.read(), after))[0]
                         yield from self._by_csv(text + remainder, line, wanted, log)
                         return
-                    chunk = self._by_arrow(text, line, wanted, log)
-                    if len(chunk.line):
+                    # A block may hold nothing but the footer, of which Arrow makes an error.
+                    if text and len((chunk := self._by_arrow(text, line, wanted, log)).line):
                         yield chunk
                     line += text.count("\n")
                     if ended:

@@ -19,6 +19,7 @@ from data.formats.tables import format_of_file
 from data.intake.raw import Hints
 from data.prices import load_price_series
 from data.recipes.infer_columns import calendar
+from data.recipes.stamps import _numbers
 from data.sniffing import sniff
 from data.store.imports import Options, import_files
 from data.store.incoming import Unreadable
@@ -156,3 +157,17 @@ def test_a_statistic_without_a_number_is_unreadable(number: str, right: list[See
         database.commit()
     reading = read(path, FORMATS.get("home_assistant"), Hints())
     assert [finding.code for finding in reading.findings] == ["unreadable"]
+
+
+@pytest.mark.parametrize("seed", [2136, 2268, 4323])
+def test_a_stamp_without_end_and_a_block_of_a_footer_alone_are_refused(
+    seed: int, right: list[Seed], tmp_path: Path
+) -> None:
+    """Seconds of 1e999 are no whole number, and Arrow reads no empty block."""
+    assert try_file(seed, right, tmp_path)[0] == "refused"
+
+
+def test_no_number_of_seconds_beyond_the_latest_is_a_stamp() -> None:
+    seconds, kinds = _numbers(["1e999", "1500000000", "9" * 30, "1e13"], 1.0, 0, 7)
+    assert kinds.tolist() == [0, 7, 0, 0]
+    assert seconds.tolist() == [0, 1_500_000_000, 0, 0]
