@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+import msgspec
+
 from wattswap.simulation.base import base_of
 from wattswap.simulation.plan import Plan, Shape
 from wattswap.simulation.run import simulated
@@ -28,8 +30,6 @@ VARIANTS = (
 
 def intervals_per_cpu_s(plan: Plan, seed: int) -> float:
     """Of one run with everybody honest and no faults."""
-    import msgspec
-
     base_of(plan.shape, plan.signatures)
     begun = time.process_time()
     with simulated(msgspec.structs.replace(plan, seed=seed, calm_after=1)) as outcome:

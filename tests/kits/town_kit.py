@@ -28,15 +28,7 @@ from wattswap.nodes.world import World
 from wattswap.results import RunResult
 from wattswap.runs import engine
 from wattswap.runs.folder import stored_scenario
-
-
-def in_memory(config: NodeConfig) -> NodeConfig:
-    """The same node with addresses of the memory network."""
-    peers = tuple(
-        peer.model_copy(update={"address": "/memory/p2p/" + peer.address.rpartition("/p2p/")[2]})
-        for peer in config.peers
-    )
-    return config.model_copy(update={"peers": peers}).in_folder(config.folder)
+from wattswap.simulation.base import in_memory
 
 
 @dataclass

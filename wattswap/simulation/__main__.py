@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wattswap.errors import ExitCode, UsageError, WattswapError
 from wattswap.simulation.base import base_of
-from wattswap.simulation.liars import LIES, check_liars
+from wattswap.simulation.byzantine import LIES, check_lies
 from wattswap.simulation.oracles import ORACLES, UNTIL_TURNS, Violation, judge
 from wattswap.simulation.plan import (
     SEEDS_MAX,
@@ -203,12 +203,11 @@ def _same(options: argparse.Namespace) -> str:
 
 def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
     _check(plan)
-    strict = set(ORACLES)  # a plan is kept for what it shows
     if options.shrink:
-        plan = _shrunk(plan, strict)
+        plan = _shrunk(plan, set(ORACLES))
         _save(plan, options)
     with simulated(plan, with_lines=options.trace is not None) as outcome:
-        violations = [one for one in judge(outcome.history) if one.oracle in strict]
+        violations = judge(outcome.history)  # of every oracle: a plan is kept for what it shows
         print(f"trace {outcome.trace}, {outcome.events} messages")
         if options.trace is not None:
             options.trace.write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
@@ -223,7 +222,7 @@ def _check(plan: Plan) -> None:
     check_shape(plan.shape)
     configs = base_of(plan.shape, plan.signatures).configs
     check_plan(plan, list(configs), list(LIES))
-    check_liars(plan, configs)
+    check_lies(plan, configs)
 
 
 def _shrunk(plan: Plan, strict: set[str]) -> Plan:

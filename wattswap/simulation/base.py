@@ -80,7 +80,7 @@ def base_of(shape: Shape, signatures: bool) -> Base:
         keys = {config.name: open_keys(config, {}, genesis) for config in configs}
         setup = prepared(configs[0])
     clock = _clock(shape, setup.rounds)
-    by_name = {config.name: _in_memory(config, clock) for config in configs}
+    by_name = {config.name: in_memory(config).model_copy(update={"clock": clock}) for config in configs}
     names = {peer_id_of(own[by_name[name].key_names[0]].public_key): name for name, own in keys.items()}
     return Base(setup, by_name, keys, names, _metered(setup))
 
@@ -104,10 +104,10 @@ def _clock(shape: Shape, rounds: int) -> Clock:
     )
 
 
-def _in_memory(config: NodeConfig, clock: Clock) -> NodeConfig:
+def in_memory(config: NodeConfig) -> NodeConfig:
     """The same node with addresses of the network in memory."""
     peers = tuple(
         peer.model_copy(update={"address": "/memory/p2p/" + peer.address.rpartition("/p2p/")[2]})
         for peer in config.peers
     )
-    return config.model_copy(update={"peers": peers, "clock": clock})
+    return config.model_copy(update={"peers": peers}).in_folder(config.folder)

@@ -12,12 +12,12 @@ from p2p.batches.blob import IntervalContent, blob_hash, open_blob
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
-from p2p.wire.messages import HandedIn, NothingMessage, OrderMessage, ReadingMessage, message_id
+from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
 from wattswap.nodes.node import OMISSION
 from wattswap.runs.layout import CHAIN
 from wattswap.runs.prepare import Setup
 from wattswap.simulation.base import Base
-from wattswap.simulation.liars import liars_of
+from wattswap.simulation.byzantine import byzantine_nodes
 from wattswap.simulation.plan import START_MS, Act, Plan
 from wattswap.simulation.truth import Truth
 
@@ -76,7 +76,7 @@ class History:
     ) -> None:
         self.plan, self.base, self.truth = plan, base, truth
         self.folders, self.unfinished, self.acted = folders, unfinished, acted
-        self.liars = liars_of(plan)
+        self.byzantine = byzantine_nodes(plan)
 
     @property
     def setup(self) -> Setup:
@@ -104,7 +104,7 @@ class History:
         found = {}
         for name, folder in self.folders.items():
             path = folder / CHAIN
-            if name in self.liars or not path.exists():
+            if name in self.byzantine or not path.exists():
                 continue
             with ChainStore.open(path, self.setup.genesis) as store:
                 found[name] = list(store.blocks())
@@ -164,11 +164,3 @@ class History:
         for block, _ in self.chain:
             for data in block.evidence:
                 yield block.header.height, data
-
-    def names_settled(self, start_s: int) -> set[bytes]:
-        """Ids of the messages of a settled interval."""
-        content = self.settled[start_s].content if start_s in self.settled else None
-        if content is None:
-            return set()
-        messages: tuple[HandedIn, ...] = (*content.orders, *content.nothings, *content.readings)
-        return {message_id(one) for one in messages}

@@ -67,7 +67,7 @@ Found = Iterator[tuple[str, int, str]]
 def no_node_ends(history: History) -> Found:
     """No honest node ends by an error, whatever others do; only its own disk may end it."""
     for name, error in history.truth.ended:
-        if name not in history.liars:
+        if name not in history.byzantine:
             yield f"{name} ended: {type(error).__name__}: {error}", -1, name
 
 
@@ -81,7 +81,7 @@ def agreement(history: History) -> Found:
                 yield f"{name} holds another block {block.header.height}", -1, name
                 break
     for (name, kind, height, number), hashes in history.truth.votes.items():
-        if len(hashes) > 1 and name not in history.liars:
+        if len(hashes) > 1 and name not in history.byzantine:
             text = f"{name} signed {len(hashes)} votes of kind {kind} in round {number} of height {height}"
             yield text, -1, name
     for name, blocks in history.chains.items():
@@ -154,7 +154,7 @@ def shut_out(history: History) -> Found:
         start_s, home = message.interval_start, message.household
         opens_s = history.plan.opens_s(history.setup.index_of(start_s))
         node = history.node_of_home(home)
-        if isinstance(message, ReadingMessage) or start_s not in history.settled or node in history.liars:
+        if isinstance(message, ReadingMessage) or start_s not in history.settled or node in history.byzantine:
             continue
         if spoken.at_s > opens_s + PROMPT * pace_s or (start_s, home) in convicted:
             continue
@@ -194,7 +194,7 @@ def _left_out(history: History) -> Found:
     for i, start_s in enumerate(history.starts()):
         for home, is_member in zip(history.setup.roster, history.setup.takes_part(i), strict=True):
             node = history.node_of_home(home)
-            if not is_member or node in history.liars | history.gone or node in history.unfinished:
+            if not is_member or node in history.byzantine | history.gone or node in history.unfinished:
                 continue
             if (home, start_s) not in spoken:
                 yield f"{home} never spoke for it, not even late", start_s, home
@@ -214,7 +214,7 @@ def takes_part(history: History) -> Found:
             continue  # `liveness` and `money` look at it
         for home, is_member in zip(history.setup.roster, history.setup.takes_part(i), strict=True):
             node = history.node_of_home(home)
-            if not is_member or node in history.liars | history.gone or (start_s, home) in convicted:
+            if not is_member or node in history.byzantine | history.gone or (start_s, home) in convicted:
                 continue
             for what, kind in (("order", object), ("reading", ReadingMessage)):
                 if settled.message_of(home, kind) is None:
@@ -231,13 +231,13 @@ def no_honest_convicted(history: History) -> Found:
             yield f"evidence in block {height} does not check: {error}", -1, ""
             continue
         name = history.name_of(offence.authority)
-        if name not in history.liars:
+        if name not in history.byzantine:
             yield f"block {height} convicts {name}, which is honest", -1, name
     for holder, proof in history.omissions:
         name, start_s, _ = _convicted(history, proof)
-        if not name and holder not in history.liars:
+        if not name and holder not in history.byzantine:
             yield f"{holder} has kept a proof of omission that does not check", -1, holder
-        if name and name not in history.liars:
+        if name and name not in history.byzantine:
             yield f"a proof of omission convicts {name}, which is honest", start_s, name
 
 
@@ -298,7 +298,7 @@ def liveness(history: History) -> Found:
             when = "by no collector's account" if settled.at_s is None else f"at {settled.at_s:.1f} s"
             yield f"is settled {when}; it was due at {due_s:.1f} s", start_s, ""
     for name in history.unfinished:
-        if name not in history.liars:
+        if name not in history.byzantine:
             yield f"{name} did not finish its intervals", -1, name
     yield from _behind(history)
 
@@ -310,7 +310,7 @@ def _behind(history: History) -> Found:
     heights = history.settlements.get(history.setup.start_of(i)) if i > plan.calm_after else None
     if not heights:
         return
-    for name in sorted(set(history.base.of_role("operator", "validator")) - history.liars - history.gone):
+    for name in sorted(set(history.base.of_role("operator", "validator")) - history.byzantine - history.gone):
         blocks = history.chains.get(name, [])
         if not blocks or blocks[-1][0].header.height < heights[0]:
             yield (
@@ -328,7 +328,7 @@ def money(history: History) -> Found:
     checker = BatchChecker(history.setup)
     truth = history.truth
     blobs = {
-        blob_hash(data): data for name, data in truth.blobs.items() if truth.holders[name] - history.liars
+        blob_hash(data): data for name, data in truth.blobs.items() if truth.holders[name] - history.byzantine
     }
     for start_s, heights in history.settlements.items():
         if len(heights) > 1:
@@ -373,11 +373,11 @@ def bounded(history: History) -> Found:
     limits = _HELD_MAX | {"promises": PROMISES_MAX * len(history.setup.roster)}
     for (name, what), most in truth.held.items():
         limit = limits[what]
-        if name not in history.liars and most > limit:
+        if name not in history.byzantine and most > limit:
             yield f"{name} held {most} {what}; the bound is {limit}", -1, name
     for name, number in truth.sent.items():
         limit = round(MESSAGES_MAX_PER_S * max(truth.end_s, 10.0))
-        if name not in history.liars | {STRANGER} and number > limit:
+        if name not in history.byzantine | {STRANGER} and number > limit:
             yield f"{name} sent {number} messages; the bound is {limit}", -1, name
 
 

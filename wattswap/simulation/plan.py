@@ -88,7 +88,7 @@ class Lie(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one byzantine node does.
 
     Args:
-        name: Of the lie; see `wattswap.simulation.liars.LIES`.
+        name: Of the lie; see `wattswap.simulation.byzantine.LIES`.
         who: The node that lies.
         victim: The node it is for, where there is one.
         first: First interval in which it lies.

@@ -18,7 +18,7 @@ import trio
 from p2p.transports.memory import Faults
 from wattswap.nodes.live import ENDING
 from wattswap.nodes.node import JOURNAL_FILE
-from wattswap.simulation import acts, liars
+from wattswap.simulation import acts, byzantine
 from wattswap.simulation.base import Base, base_of
 from wattswap.simulation.history import History
 from wattswap.simulation.network import SimulatedNetwork, Trace
@@ -103,7 +103,7 @@ async def _main(plan: Plan, base: Base, folder: Path, with_lines: bool) -> Outco
         for i in range(plan.shape.intervals):
             nursery.start_soon(_open, town, i)
         nursery.start_soon(_calm, town)
-        liars.arm(town)
+        byzantine.arm(town)
         for name in nodes:
             town.start(name)
         end_s = plan.opens_s(plan.shape.intervals) + TAIL_S + 3 * plan.shape.pace_s

@@ -12,6 +12,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
+
 from wattswap.simulation.base import base_of
 from wattswap.simulation.oracles import judge
 from wattswap.simulation.plan import Lie, Plan, Shape, draw_plan
@@ -59,8 +61,6 @@ def run_seed(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Resul
 
 def plan_of(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Plan:
     """The plan of a seed; see `run_seed`."""
-    import msgspec
-
     nodes = list(base_of(shape, False).configs)
     plan = Plan(seed=seed, shape=shape) if quiet else draw_plan(seed, shape, nodes)
     return msgspec.structs.replace(plan, lies=tuple(lies))

@@ -161,7 +161,7 @@ class Truth:
                 key = sender, vote.kind, vote.height, vote.round
                 self.votes.setdefault(key, set()).add(vote.block_hash)
         except msgspec.MsgspecError:
-            return  # junk of a liar
+            return  # junk of a byzantine node
 
     def _said(self, data: bytes, collector: str) -> None:
         message = opened(data)

@@ -1,6 +1,6 @@
 """Each oracle of simulated runs fails on a history that has what it forbids, and on nothing else.
 
-Oracles that a lie or a missing rule shows are tested in test_liars.py and test_findings.py as well.
+Oracles that a lie or a missing rule shows are tested in test_lies.py and test_findings.py as well.
 """
 
 from __future__ import annotations

@@ -9,24 +9,24 @@ from typing import Final
 
 from wattswap.errors import UsageError
 from wattswap.nodes.config import NodeConfig
-from wattswap.simulation.liars.authorities import OF_AUTHORITIES
-from wattswap.simulation.liars.books import OF_BOOKS, accomplice_of
-from wattswap.simulation.liars.homes import OF_HOMES
-from wattswap.simulation.liars.liar import Liar, run_liars
-from wattswap.simulation.liars.operators import OF_OPERATORS
-from wattswap.simulation.liars.strangers import OF_STRANGERS, Stranger
+from wattswap.simulation.byzantine.authorities import OF_AUTHORITIES
+from wattswap.simulation.byzantine.behaviour import Behaviour, run_behaviours
+from wattswap.simulation.byzantine.books import OF_BOOKS, accomplice_of
+from wattswap.simulation.byzantine.homes import OF_HOMES
+from wattswap.simulation.byzantine.operators import OF_OPERATORS
+from wattswap.simulation.byzantine.strangers import OF_STRANGERS, Stranger
 from wattswap.simulation.plan import STRANGER, Plan
 from wattswap.simulation.town import Town
 
-__all__ = ["LIES", "STRANGER", "arm", "check_liars", "liars_of"]
+__all__ = ["LIES", "STRANGER", "arm", "byzantine_nodes", "check_lies"]
 
-_BY_ROLE: Final[Mapping[tuple[str, ...], Mapping[str, Callable[..., Liar]]]] = {
+_BY_ROLE: Final[Mapping[tuple[str, ...], Mapping[str, Callable[..., Behaviour]]]] = {
     ("validator",): OF_AUTHORITIES,
     ("household", "gateway"): OF_HOMES,
     ("operator",): {**OF_OPERATORS, **OF_BOOKS},
     (STRANGER,): OF_STRANGERS,
 }
-LIES: Final[Mapping[str, Callable[..., Liar]]] = {
+LIES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     name: lie for lies in _BY_ROLE.values() for name, lie in lies.items()
 }
 """By name; each is made of the run and its `Lie`."""
@@ -36,16 +36,16 @@ def arm(town: Town) -> None:
     """Let the nodes of a plan's lies lie, before they are started; a stranger begins at once."""
     lies = sorted(town.plan.lies, key=lambda lie: lie.who)
     for who, own in groupby(lies, key=lambda lie: lie.who):
-        liars = [LIES[lie.name](town, lie) for lie in own]
-        for liar in liars:
-            town.truth.lies.setdefault(liar.lie.name, 0)
-            if isinstance(liar, Stranger):
-                town.nursery.start_soon(liar.live)
+        behaviours = [LIES[lie.name](town, lie) for lie in own]
+        for behaviour in behaviours:
+            town.truth.lies.setdefault(behaviour.lie.name, 0)
+            if isinstance(behaviour, Stranger):
+                town.nursery.start_soon(behaviour.live)
         if who != STRANGER:
-            town.roles[who] = partial(run_liars, liars)
+            town.roles[who] = partial(run_behaviours, behaviours)
 
 
-def liars_of(plan: Plan) -> frozenset[str]:
+def byzantine_nodes(plan: Plan) -> frozenset[str]:
     """Names of all nodes that lie in a plan, accomplices too."""
     helped = any(lie.name == "accomplice" for lie in plan.lies)
     return frozenset(lie.who for lie in plan.lies) | (
@@ -53,7 +53,7 @@ def liars_of(plan: Plan) -> frozenset[str]:
     )
 
 
-def check_liars(plan: Plan, configs: Mapping[str, NodeConfig]) -> None:
+def check_lies(plan: Plan, configs: Mapping[str, NodeConfig]) -> None:
     """Refuse lies that do not fit their nodes; names are checked by `check_plan`.
 
     Args:

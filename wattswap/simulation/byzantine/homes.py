@@ -15,7 +15,7 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, StreamLost
 from p2p.wire.messages import PROMISES, ReadingMessage, ReceiptCode, ReceiptMessage, sign_message
 from wattswap.nodes.config import household_key
-from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.byzantine.behaviour import Behaviour
 from wattswap.simulation.truth import opened
 
 HANDING_IN: Final = (BID_PROTOCOL, READING_PROTOCOL, BATCH_PROTOCOL)
@@ -23,7 +23,7 @@ AGAIN_S: Final = 0.05
 """Pause before a reading that came too early is sent again. [s]"""
 
 
-class WakesAuthorities(Liar):
+class WakesAuthorities(Behaviour):
     """Gives its orders and readings to every validator, and not to the operator, which then waits for it in vain."""
 
     async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
@@ -49,7 +49,7 @@ class WakesAuthorities(Liar):
         return next((reply for reply in replies if ReceiptCode.EARLY not in codes[reply]), replies[0])
 
 
-class FalseReading(Liar):
+class FalseReading(Behaviour):
     """Reports that its meter gave the most that the chain takes, 1 MWh in an interval.
 
     It then submits its true reading: the answer "duplicate" lets its own program expect no line for that.
@@ -96,7 +96,7 @@ def _codes(protocol: str, reply: bytes) -> list[int]:
     return [receipt.code for entry in entries if isinstance(receipt := opened(entry), ReceiptMessage)]
 
 
-OF_HOMES: Final[Mapping[str, Callable[..., Liar]]] = {
+OF_HOMES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "wake_authorities": WakesAuthorities,
     "false_reading": FalseReading,
 }

@@ -39,14 +39,14 @@ from p2p.wire.messages import (
     message_id,
     sign_message,
 )
-from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.byzantine.behaviour import Behaviour
 from wattswap.simulation.truth import opened
 
 Ask = Callable[[], Awaitable[bytes]]
 """The honest answer to a message."""
 
 
-class AtTheDesk(Liar):
+class AtTheDesk(Behaviour):
     """Answers what its victims submit by itself, alone or in a gateway's batch."""
 
     async def answer(self, message: HandedIn, data: bytes, honest: Ask) -> bytes:
@@ -151,7 +151,7 @@ class Relays(AtTheDesk):
         return reply
 
 
-class JunkProof(Liar):
+class JunkProof(Behaviour):
     """Damages proofs: one byte of every answer.
 
     Args:
@@ -189,7 +189,7 @@ class JunkProof(Liar):
         return proof[:place] + bytes((proof[place] ^ 1,)) + proof[place + 1 :]
 
 
-class Drops(Liar):
+class Drops(Behaviour):
     """Gives receipts, and leaves the messages out of its batch.
 
     Args:
@@ -234,7 +234,7 @@ class _Forgetful:
         return self._without(collected) if self._what == "readings" else collected
 
 
-OF_OPERATORS: Final[Mapping[str, Callable[..., Liar]]] = {
+OF_OPERATORS: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "drop_order": partial(Drops, what="orders"),
     "drop_reading": partial(Drops, what="readings"),
     "refuse": Refuses,

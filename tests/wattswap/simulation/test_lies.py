@@ -16,7 +16,7 @@ import pytest
 from wattswap.errors import UsageError
 from wattswap.nodes.node import Node
 from wattswap.simulation.base import base_of
-from wattswap.simulation.liars import LIES, check_liars, liars_of
+from wattswap.simulation.byzantine import LIES, byzantine_nodes, check_lies
 from wattswap.simulation.oracles import judge
 from wattswap.simulation.plan import STRANGER, Lie, Plan, Shape, read_plan
 from wattswap.simulation.run import simulated
@@ -123,8 +123,8 @@ def plan_of(name: str) -> Plan:
     return read_plan(PLANS / f"{name}.json")
 
 
-def without_liars(plan: Plan) -> Plan:
-    """The same plan without its liars."""
+def without_lies(plan: Plan) -> Plan:
+    """The same plan without its lies."""
     return msgspec.structs.replace(plan, lies=())
 
 
@@ -152,8 +152,8 @@ def test_a_lie_that_hurts_is_found_by_these_oracles(name: str) -> None:
     assert of_lie(name).violated == HURTS[name].oracles
 
 
-def test_without_the_liars_nothing_is_violated_and_the_run_is_another() -> None:
-    plans = {name: without_liars(plan_of(name)) for name in LIES}
+def test_without_the_lies_nothing_is_violated_and_the_run_is_another() -> None:
+    plans = {name: without_lies(plan_of(name)) for name in LIES}
     controls = {plan: ran(plan) for plan in dict.fromkeys(plans.values())}
     for name, plan in plans.items():
         assert not controls[plan].violated, name
@@ -200,7 +200,7 @@ def test_a_stranger_gets_refusals() -> None:
     assert of_lie("flood").refused == {"wrong_signature"}
 
 
-# --- several liars in one run ---------------------------------------------------------------------
+# --- several lies in one run ---------------------------------------------------------------------
 
 SHORT = Shape(intervals=3)
 GATEWAYS = Shape(intervals=3, gateways=2)
@@ -228,7 +228,7 @@ REPEATED = {
 
 
 @pytest.mark.parametrize("plan", REPEATED.values(), ids=REPEATED)
-def test_a_seed_repeats_its_liars(plan: Plan) -> None:
+def test_a_seed_repeats_its_lies(plan: Plan) -> None:
     one, again = ran(plan), ran(plan)
     assert one == again
     assert all(one.told[lie.name] > 0 for lie in plan.lies)
@@ -270,9 +270,9 @@ def test_gateways_lie_in_the_name_of_their_homes() -> None:
 )
 def test_a_lie_that_a_node_cannot_tell_is_refused(lie: Lie, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        check_liars(together(lie, shape=SHORT), base_of(SHORT, False).configs)
+        check_lies(together(lie, shape=SHORT), base_of(SHORT, False).configs)
 
 
-def test_an_accomplice_is_a_liar_too() -> None:
-    assert liars_of(plan_of("accomplice")) == {"operator-0", "validator-3"}
-    assert liars_of(plan_of("late")) == {"operator-0"}
+def test_an_accomplice_is_byzantine_too() -> None:
+    assert byzantine_nodes(plan_of("accomplice")) == {"operator-0", "validator-3"}
+    assert byzantine_nodes(plan_of("late")) == {"operator-0"}

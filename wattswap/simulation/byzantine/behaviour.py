@@ -31,7 +31,7 @@ SOON_S: Final = (0.05, 0.8)
 """Moments after an opening in which all happens. [s]"""
 
 
-class Liar:
+class Behaviour:
     """Honest in all: a lie overrides what it lies in.
 
     Args:
@@ -138,78 +138,82 @@ class Liar:
         return blob, recomputed.args
 
 
-class LyingTransport:
+class ByzantineTransport:
     """An endpoint whose requests and answers pass the lies of a node."""
 
-    def __init__(self, honest: Transport, liars: Sequence[Liar]) -> None:
-        self._honest, self._liars = honest, liars
+    def __init__(self, honest: Transport, behaviours: Sequence[Behaviour]) -> None:
+        self._honest, self._behaviours = honest, behaviours
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._honest, name)
 
     def serve(self, protocol: str, handler: Handler) -> None:
         """See `Transport`."""
-        for liar in self._liars:
-            handler = liar.handler(protocol, handler)
+        for behaviour in self._behaviours:
+            handler = behaviour.handler(protocol, handler)
         self._honest.serve(protocol, handler)
 
     async def request(self, peer: str, protocol: str, frame: bytes) -> bytes:
         """See `Transport`."""
         # A node has one lie about its own requests, at most: each would send them elsewhere.
-        for liar in self._liars:
-            if type(liar).request is not Liar.request:
-                return await liar.request(self._honest, peer, protocol, frame)
+        for behaviour in self._behaviours:
+            if type(behaviour).request is not Behaviour.request:
+                return await behaviour.request(self._honest, peer, protocol, frame)
         return await self._honest.request(peer, protocol, frame)
 
 
 @dataclass(frozen=True)
-class LyingNode(Node):
+class ByzantineNode(Node):
     """A node whose parts pass its lies."""
 
-    liars: Sequence[Liar] = ()
+    behaviours: Sequence[Behaviour] = ()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         with Node.ledger(self) as ledger:
-            for liar in self.liars:
-                liar.ledger = ledger
+            for behaviour in self.behaviours:
+                behaviour.ledger = ledger
             yield ledger
 
     def blobs(self) -> FolderBlobs:
         blobs = Node.blobs(self)
-        for liar in self.liars:
-            liar.blobs = blobs
+        for behaviour in self.behaviours:
+            behaviour.blobs = blobs
         return blobs
 
     @contextmanager
     def collector(self) -> Iterator[Operator]:
         with Node.collector(self) as operator:
-            for liar in self.liars:
-                operator = liar.collector(operator)
+            for behaviour in self.behaviours:
+                operator = behaviour.collector(operator)
             yield operator
 
     def collector_loop(
         self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
     ) -> CollectorLoop:
-        for liar in self.liars:
-            chain = liar.chain(self, chain)
+        for behaviour in self.behaviours:
+            chain = behaviour.chain(self, chain)
         return Node.collector_loop(self, operator, chain, blobs, checker, first=first)
 
 
-async def run_liars(
-    liars: Sequence[Liar], config: NodeConfig, keys: Mapping[str, Identity], world: World, setup: Setup
+async def run_behaviours(
+    behaviours: Sequence[Behaviour],
+    config: NodeConfig,
+    keys: Mapping[str, Identity],
+    world: World,
+    setup: Setup,
 ) -> None:
     """Run a node with its lies; see `run_role`."""
 
     @asynccontextmanager
     async def open_transport(identity: Identity, port: int) -> AsyncIterator[Transport]:
         async with world.open_transport(identity, port) as honest, trio.open_nursery() as nursery:
-            for liar in liars:
-                nursery.start_soon(liar.speak, honest)
-            yield cast(Transport, LyingTransport(honest, liars))
+            for behaviour in behaviours:
+                nursery.start_soon(behaviour.speak, honest)
+            yield cast(Transport, ByzantineTransport(honest, behaviours))
             nursery.cancel_scope.cancel()
 
-    for liar in liars:
-        setup = liar.setup_of(setup)
-    lying = replace(world, open_transport=open_transport)
-    await run_role(config, keys, lying, setup, partial(LyingNode, liars=liars))
+    for behaviour in behaviours:
+        setup = behaviour.setup_of(setup)
+    byzantine = replace(world, open_transport=open_transport)
+    await run_role(config, keys, byzantine, setup, partial(ByzantineNode, behaviours=behaviours))

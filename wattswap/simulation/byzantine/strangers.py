@@ -27,7 +27,7 @@ from p2p.transports.base import RequestRefused, Transport, peer_id_of
 from p2p.wire.codec import encode
 from p2p.wire.identity import SEED_BYTES, Identity
 from p2p.wire.messages import VERSION, ReadingMessage, ResultMessage, sign_message
-from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.byzantine.behaviour import Behaviour
 from wattswap.simulation.plan import STRANGER
 
 EVERY_S: Final = 1.0
@@ -37,7 +37,7 @@ FRAMES: Final = 8
 GOSSIP_BYTES: Final = 4 * 1024
 
 
-class Stranger(Liar):
+class Stranger(Behaviour):
     """Asks for what is not its own, and floods collectors and gossip with junk."""
 
     def key_of(self, name: str) -> Identity:
@@ -110,4 +110,4 @@ class Stranger(Liar):
             self.told(len(self.spoken_homes(start_s)))
 
 
-OF_STRANGERS: Final[Mapping[str, Callable[..., Liar]]] = {"flood": Stranger}
+OF_STRANGERS: Final[Mapping[str, Callable[..., Behaviour]]] = {"flood": Stranger}

@@ -31,7 +31,7 @@ from p2p.wire.messages import (
 )
 from wattswap.nodes.collector import TX_LIFETIME
 from wattswap.runs.prepare import Setup
-from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.byzantine.behaviour import Behaviour
 
 JUNK_BYTES: Final = 1024 * 1024
 """Of a junk blob. [B]"""
@@ -45,7 +45,7 @@ FAR_HEIGHT: Final = 2**40
 """A height that no chain reaches."""
 
 
-class Proposes(Liar):
+class Proposes(Behaviour):
     """Submits batches of its own to the other validators, and serves their blobs from memory."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -213,7 +213,7 @@ class JunkBlobs(Proposes):
             await trio.sleep(JUNK_EVERY_S)
 
 
-class MakesUp(Liar):
+class MakesUp(Behaviour):
     """Gossips results that are none."""
 
     async def result(self, i: int) -> ResultMessage | None:
@@ -274,7 +274,7 @@ class CallsHomes(MakesUp):
         return replace(true, height=FAR_HEIGHT, next_collector=self.identity.public_key)
 
 
-OF_AUTHORITIES: Final[Mapping[str, Callable[..., Liar]]] = {
+OF_AUTHORITIES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "settle_last": partial(SettlesAhead, last=True),
     "skip_interval": partial(SettlesAhead, last=False),
     "settle_next": SettlesNext,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,18 +19,18 @@ from p2p.wire.identity import Identity
 from wattswap.nodes.chains import send_tx
 from wattswap.nodes.collector import TX_LIFETIME, Chain
 from wattswap.nodes.node import Node
-from wattswap.simulation.liars.liar import Liar
+from wattswap.simulation.byzantine.behaviour import Behaviour
 
 
-class OtherBook(Liar):
+class OtherBook(Behaviour, ABC):
     """Settles intervals without its victims, whatever was promised to them."""
 
     def chain(self, node: Node, chain: Chain) -> Chain:
         return _Submits(chain.ledger, node.transport, node.addresses("validator"), self)
 
+    @abstractmethod
     async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: BatchArgs) -> str:
         """Submit something in place of an honest batch; returns the refusal code, or ""."""
-        raise NotImplementedError
 
     def without_victims(self, args: BatchArgs) -> BatchArgs | None:
         """The batch of an interval without the victims, whose blob is served; None where they said nothing."""
@@ -54,14 +55,16 @@ class OtherBook(Liar):
 class _Submits:
     """The chain, to which a lie submits."""
 
-    def __init__(self, ledger: Ledger, transport: Transport, addresses: list[str], liar: OtherBook) -> None:
+    def __init__(
+        self, ledger: Ledger, transport: Transport, addresses: list[str], behaviour: OtherBook
+    ) -> None:
         self.ledger = ledger
-        self._transport, self._addresses, self._liar = transport, addresses, liar
+        self._transport, self._addresses, self._behaviour = transport, addresses, behaviour
 
     async def submit(self, tx: bytes) -> str:
         found = decode(Tx, tx)
         ((_, args),) = batches((found,))
-        return await self._liar.submit(self._transport, self._addresses, found, args)
+        return await self._behaviour.submit(self._transport, self._addresses, found, args)
 
 
 class TwoBooks(OtherBook):
@@ -103,8 +106,8 @@ class Accomplice(OtherBook):
 
 
 def accomplice_of(validators: int) -> str:
-    """Name of the validator that works with a lying operator, in a neighbourhood of so many."""
+    """Name of the validator that works with a dishonest operator, in a neighbourhood of so many."""
     return f"validator-{validators - 1}"
 
 
-OF_BOOKS: Final[Mapping[str, Callable[..., Liar]]] = {"two_books": TwoBooks, "accomplice": Accomplice}
+OF_BOOKS: Final[Mapping[str, Callable[..., Behaviour]]] = {"two_books": TwoBooks, "accomplice": Accomplice}
