@@ -52,8 +52,13 @@ class Collectors:
         self.keys = frozenset(one.key for one in (*operators, *authorities))
 
     def name(self, key: bytes, height: int) -> None:
-        """Note the collector that the result of block `height` names next."""
-        self._height = max(self._height, height)
+        """Follow the collector that the result of block `height` names next, unless a later block is known.
+
+        A home that catches up asks for old results, and they name one that may have failed since.
+        """
+        if height <= self._height:
+            return
+        self._height = height
         for one in (*self._operators, *self._authorities):
             if one.key == key and one != self.current:
                 self.current, self._failing_since = one, None

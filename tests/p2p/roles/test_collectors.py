@@ -322,6 +322,19 @@ def test_the_one_that_comes_back_is_asked_again_when_a_result_names_it() -> None
     on_line(body, away={"o0"})
 
 
+def test_an_old_result_does_not_lead_back_to_one_that_failed_after_it() -> None:
+    async def body(line: Line) -> None:
+        operators, authorities = named("o", 1), named("a", 4)
+        ways = collectors(line, operators, authorities)
+        ways.name(operators[0].key, 8)
+        assert await fail_over(ways) == "a1"
+        for old in (7, 8):
+            ways.name(operators[0].key, old)
+            assert ways.current.address == "a1"
+
+    on_line(body, away={"o0"})
+
+
 def test_the_one_that_comes_back_does_not_pay_for_its_old_failures() -> None:
     async def body(line: Line) -> None:
         operators = named("o", 2)

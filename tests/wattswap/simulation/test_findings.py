@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.household import Household
 from p2p.wire.messages import signer_of
 from wattswap.simulation.base import base_of
@@ -70,6 +71,27 @@ def test_a_failing_plan_is_shrunk_to_what_it_needs(monkeypatch: pytest.MonkeyPat
 
 def _fields(plan: Plan) -> dict[str, object]:
     return {name: getattr(plan, name) for name in plan.__struct_fields__}
+
+
+# --- an old result names a collector that has failed since -----------------------------------------------
+
+NAMED_AGAIN = read_plan(PLANS / "operator_named_again.json")
+
+
+def test_a_home_that_catches_up_does_not_go_back_to_whom_an_old_result_names() -> None:
+    assert violated(NAMED_AGAIN) == set()
+
+
+def test_a_home_was_late_that_followed_each_old_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Collectors.name
+
+    def wrong(ways: Collectors, key: bytes, height: int) -> None:
+        known = ways._height
+        right(ways, key, known + 1)  # as if each result were the newest
+        ways._height = max(known, height)
+
+    monkeypatch.setattr(Collectors, "name", wrong)
+    assert violated(NAMED_AGAIN) == {"takes_part"}
 
 
 # --- the operator gone for good, homes restarted before they have lived -------------------------------
