@@ -17,6 +17,7 @@ from p2p.transports.base import _Link
 from p2p.transports.memory import Fate, Faults, MemoryEndpoint, MemoryNetwork, drawn_fate
 from p2p.wire.frames import Frame, FrameKind, StreamLost, Unreachable
 from wattswap.simulation.disk import Crashed
+from wattswap.simulation.scheduler import sleep
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a node that does not answer is dialled. [s]"""
@@ -133,14 +134,12 @@ class SimulatedNetwork(MemoryNetwork):
 
     async def carry(self, sender: str, receiver: str, channel: str) -> int:
         """See `MemoryNetwork`; waits while the way is cut, as a connection that sends again does."""
-        copies = await MemoryNetwork.carry(self, sender, receiver, channel)
-        await self.passable(sender, receiver)
-        return copies
-
-    async def passable(self, sender: str, receiver: str) -> None:
-        """Wait until the way from one node to another is open."""
+        fate = self.fate(sender, receiver, channel)
+        if fate.delay_s:
+            await sleep(fate.delay_s)
         while self.is_barred(sender, receiver):
             await self._changed.wait()
+        return fate.copies
 
     def is_barred(self, sender: str, receiver: str) -> bool:
         """Whether nothing goes from one node to another now."""
