@@ -291,7 +291,8 @@ class Endpoint(ABC):
                 self._received(frame)
                 if frame.kind != FrameKind.REQUEST:
                     raise Malformed("a reply where a request was due")
-                await self._send(stream, await self._reply(peer, protocol, frame))
+                in_time = trio.move_on_after(HANDLER_TIMEOUT_S)
+                await self._send(stream, await self._reply(peer, protocol, frame, in_time))
         except RemoteError as error:  # where the next frame begins is unknown, so this stream is over
             self._stats.refused.add(peer, error.code, error.detail)
             await self._last_word(stream, error.code)
@@ -302,9 +303,10 @@ class Endpoint(ABC):
         finally:
             await _close(stream)
 
-    async def _reply(self, peer: str, protocol: str, frame: Frame) -> Frame:
+    async def _reply(self, peer: str, protocol: str, frame: Frame, scope: trio.CancelScope) -> Frame:
+        """Call the handler, in a scope that ends after HANDLER_TIMEOUT_S."""
         code, detail = "handler_timeout", f"no answer on {protocol} within {HANDLER_TIMEOUT_S:g} s"
-        with trio.move_on_after(HANDLER_TIMEOUT_S):
+        with scope:
             try:
                 payload = await self._handlers[protocol](peer, frame.payload)
                 if len(payload) <= FRAME_MAX_BYTES:
