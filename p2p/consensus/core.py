@@ -93,6 +93,11 @@ class Core(HeightState):
             self._out.insert(0, Persist(self.record()))
         return self._out
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing is due at this height."""
+        return self.step == Step.WAIT
+
     # --- events ---------------------------------------------------------------------------------------
 
     def _dispatch(self, event: Event) -> None:

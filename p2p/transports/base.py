@@ -145,6 +145,15 @@ class _Link:
     reader: FrameReader | None = None
     last_id: int = 0
 
+    async def __aenter__(self) -> None:
+        try:
+            self.lock.acquire_nowait()  # the other one lets all tasks run first, also where nobody holds it
+        except trio.WouldBlock:
+            await self.lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.lock.release()
+
 
 class Endpoint(ABC):
     """The common half of a transport. Subclasses open byte streams and spread gossip."""
@@ -218,7 +227,7 @@ class Endpoint(ABC):
         if len(frame) > FRAME_MAX_BYTES:
             raise FrameTooLarge("frame", len(frame), FRAME_MAX_BYTES)
         link = self._links.setdefault((peer, protocol), _Link())
-        async with link.lock:
+        async with link:
             with trio.move_on_after(REQUEST_TIMEOUT_S):
                 try:
                     reply = await self._exchange(link, peer, protocol, frame)
