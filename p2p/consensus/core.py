@@ -94,9 +94,9 @@ class Core(HeightState):
         return self._out
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether nothing is due at this height."""
-        return self.step == Step.WAIT
+    def is_idle(self) -> bool:
+        """Whether nothing is due at this height, and nobody is known to be ahead."""
+        return self.step == Step.WAIT and not self._asked
 
     # --- events ---------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from p2p.transports.base import HANDLER_TIMEOUT_S, _Link
 from p2p.transports.memory import Fate, Faults, MemoryEndpoint, MemoryNetwork, drawn_fate
 from p2p.wire.frames import Frame, FrameKind, StreamLost, Unreachable
 from wattswap.simulation.disk import Crashed
-from wattswap.simulation.scheduler import sleep
+from wattswap.simulation.scheduler import pause
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a node that does not answer is dialled. [s]"""
@@ -135,7 +135,7 @@ class SimulatedNetwork(MemoryNetwork):
         """See `MemoryNetwork`; waits while the way is cut, as a connection that sends again does."""
         fate = self.fate(sender, receiver, channel)
         if fate.delay_s:
-            await sleep(fate.delay_s)
+            await pause(fate.delay_s)
         while self.is_barred(sender, receiver):
             await self._changed.wait()
         return fate.copies

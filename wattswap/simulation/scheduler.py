@@ -52,7 +52,7 @@ class VirtualClock(trio.abc.Clock):
                 trio.lowlevel.reschedule(task)
         return 0.0
 
-    async def sleep(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Sleep as `trio.sleep` does, without a cancel scope of its own: messages do little else."""
         sleeper = [trio.lowlevel.current_task()]
         heappush(self._sleepers, (self._now_s + seconds, next(self._numbers), sleeper))
@@ -64,10 +64,10 @@ class VirtualClock(trio.abc.Clock):
         await trio.lowlevel.wait_task_rescheduled(abort)
 
 
-async def sleep(seconds: float) -> None:
-    """Sleep by the clock of the run. [s]"""
+async def pause(seconds: float) -> None:
+    """Sleep by the clock of the run; elsewhere as `trio.sleep` does."""
     clock = trio.lowlevel.current_clock()
-    await (clock.sleep(seconds) if isinstance(clock, VirtualClock) else trio.sleep(seconds))
+    await (clock.pause(seconds) if isinstance(clock, VirtualClock) else trio.sleep(seconds))
 
 
 def run_repeatably(main: Callable[[], Awaitable[T]], seed: str) -> T:

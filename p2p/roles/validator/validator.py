@@ -61,7 +61,7 @@ from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
 
 _INBOX = 256
-_WAITING_TICKS = 5
+_IDLE_TICKS = 5
 _RELAY_TICKS = 5
 _RELAY_TXS = 16
 
@@ -213,7 +213,7 @@ class Validator:
         for tick in count(1):
             await trio.sleep(self._config.resend_ms / 1_000)
             # Skip resend requests while making progress, and most of them while there is nothing to decide.
-            if self.ledger.height == height and (not self._core.is_waiting or tick % _WAITING_TICKS == 1):
+            if self.ledger.height == height and (not self._core.is_idle or tick % _IDLE_TICKS == 1):
                 await self._hand_in(ResendTick())
             height = self.ledger.height
             if tick % _RELAY_TICKS == 0:
