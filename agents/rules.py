@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -120,9 +121,15 @@ def tariff_rows(tariff: OutsidePrices, rows: IntArray, steps_per_day: int) -> In
     return found
 
 
+@lru_cache(maxsize=8)
 def local_minutes(start_s: int, minutes: int, rows: int, zone: str) -> IntArray:
-    """What the local clock shows at the start of each row. [min since 1970 on that clock]"""
-    return local_of_utc(start_s + np.arange(rows, dtype=np.int64) * minutes * 60, zone_named(zone)) // 60
+    """What the local clock shows at the start of each row, kept for all homes of a process, read-only.
+
+    [min since 1970 on that clock]
+    """
+    found = local_of_utc(start_s + np.arange(rows, dtype=np.int64) * minutes * 60, zone_named(zone)) // 60
+    found.flags.writeable = False
+    return found
 
 
 def slot_of_day(local_minute: IntArray, minutes: int) -> IntArray:

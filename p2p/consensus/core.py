@@ -93,6 +93,11 @@ class Core(HeightState):
             self._out.insert(0, Persist(self.record()))
         return self._out
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due at this height, and nobody is known to be ahead."""
+        return self.step == Step.WAIT and not self._asked
+
     # --- events ---------------------------------------------------------------------------------------
 
     def _dispatch(self, event: Event) -> None:

@@ -145,6 +145,15 @@ class _Link:
     reader: FrameReader | None = None
     last_id: int = 0
 
+    async def __aenter__(self) -> None:
+        try:
+            self.lock.acquire_nowait()  # the other one lets all tasks run first, also where nobody holds it
+        except trio.WouldBlock:
+            await self.lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.lock.release()
+
 
 class Endpoint(ABC):
     """The common half of a transport. Subclasses open byte streams and spread gossip."""
@@ -218,7 +227,7 @@ class Endpoint(ABC):
         if len(frame) > FRAME_MAX_BYTES:
             raise FrameTooLarge("frame", len(frame), FRAME_MAX_BYTES)
         link = self._links.setdefault((peer, protocol), _Link())
-        async with link.lock:
+        async with link:
             with trio.move_on_after(REQUEST_TIMEOUT_S):
                 try:
                     reply = await self._exchange(link, peer, protocol, frame)
@@ -291,7 +300,8 @@ class Endpoint(ABC):
                 self._received(frame)
                 if frame.kind != FrameKind.REQUEST:
                     raise Malformed("a reply where a request was due")
-                await self._send(stream, await self._reply(peer, protocol, frame))
+                in_time = trio.move_on_after(HANDLER_TIMEOUT_S)
+                await self._send(stream, await self._reply(peer, protocol, frame, in_time))
         except RemoteError as error:  # where the next frame begins is unknown, so this stream is over
             self._stats.refused.add(peer, error.code, error.detail)
             await self._last_word(stream, error.code)
@@ -302,9 +312,10 @@ class Endpoint(ABC):
         finally:
             await _close(stream)
 
-    async def _reply(self, peer: str, protocol: str, frame: Frame) -> Frame:
+    async def _reply(self, peer: str, protocol: str, frame: Frame, scope: trio.CancelScope) -> Frame:
+        """Call the handler, in a scope that ends after HANDLER_TIMEOUT_S."""
         code, detail = "handler_timeout", f"no answer on {protocol} within {HANDLER_TIMEOUT_S:g} s"
-        with trio.move_on_after(HANDLER_TIMEOUT_S):
+        with scope:
             try:
                 payload = await self._handlers[protocol](peer, frame.payload)
                 if len(payload) <= FRAME_MAX_BYTES:

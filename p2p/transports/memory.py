@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -54,8 +54,7 @@ class Faults:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in 0 <= {name} < 1")
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """What happens to one message on its way.
 
     Args:
@@ -69,7 +68,7 @@ class Fate:
 
 def drawn_fate(faults: Faults, random: Random) -> Fate:
     """Draw what happens to the next message; always three draws, so that no rate shifts another."""
-    delay, lost, twice = (random.random() for _ in range(3))
+    delay, lost, twice = random.random(), random.random(), random.random()
     span = faults.delay_max_s - faults.delay_min_s
     copies = 0 if lost < faults.loss else 1 + (twice < faults.duplication)
     return Fate(faults.delay_min_s + delay * span, copies)

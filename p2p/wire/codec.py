@@ -7,6 +7,7 @@ string. Structs have no defaults, so that a short array is refused as well.
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +28,8 @@ Wide = int | bytes
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
+_beyond_int64 = re.compile(rb"\xcf[\x80-\xff]").search
+"""Finds the only form of such an integer, or bytes that look like it: the fields of most messages need no look."""
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -67,12 +70,15 @@ def encode(value: object) -> bytes:
     Raises:
         Unencodable: An integer beyond int64 or a type that msgpack lacks.
     """
-    if not _fits_int64(value):
-        raise Unencodable(f"an integer of {type(value).__name__} does not fit into 64 bits")
     try:
-        return _encoder.encode(value)
-    except (OverflowError, TypeError, UnicodeEncodeError) as error:
+        data = _encoder.encode(value)
+    except OverflowError as error:
+        raise Unencodable(f"an integer of {type(value).__name__} does not fit into 64 bits") from error
+    except (TypeError, UnicodeEncodeError) as error:
         raise Unencodable(f"{type(value).__name__} cannot be encoded: {error}") from error
+    if _beyond_int64(data) and not _fits_int64(value):
+        raise Unencodable(f"an integer of {type(value).__name__} does not fit into 64 bits")
+    return data
 
 
 def decode(kind: type[T], data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> T:
@@ -95,7 +101,7 @@ def decode(kind: type[T], data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) ->
         value: T = _decoder(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise Malformed(f"not a {_name(kind)}: {error}") from None
-    if not _fits_int64(value):
+    if _beyond_int64(data) and not _fits_int64(value):
         raise OutOfRange(f"an integer of the {_name(kind)} does not fit into 64 bits")
     if _encoder.encode(value) != data:
         raise NonCanonical(f"a {_name(kind)} in other bytes than its only encoding")
@@ -117,7 +123,7 @@ def _name(kind: type[Any]) -> str:
 
 
 def _fits_int64(value: object) -> bool:
-    # A loop, not a generator: this runs over every field of every message and block.
+    # A loop, not a generator: this runs over every field of large blocks.
     if isinstance(value, msgspec.Struct):
         value = msgspec.structs.astuple(value)
     if not isinstance(value, tuple):

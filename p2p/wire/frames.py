@@ -105,19 +105,26 @@ class FrameReader:
         """
         if not self._buffer and not await self._more():
             return None
-        with trio.move_on_after(STALL_TIMEOUT_S):
-            return await self._rest()
-        raise Stalled(f"{len(self._buffer)} bytes of a frame and no more for {STALL_TIMEOUT_S:g} s")
+        if len(self._buffer) < self._end():  # mostly a frame comes whole
+            with trio.move_on_after(STALL_TIMEOUT_S) as scope:
+                await self._fill()
+            if scope.cancelled_caught:
+                raise Stalled(f"{len(self._buffer)} bytes of a frame and no more for {STALL_TIMEOUT_S:g} s")
+        return self._cut()
 
-    async def _rest(self) -> Frame:
-        await self._fill(_LENGTH_BYTES)
+    def _end(self) -> int:
+        """Where the first frame ends, or the length in front of it while that is not there."""
+        if len(self._buffer) < _LENGTH_BYTES:
+            return _LENGTH_BYTES
         length = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
         if length > FRAME_MAX_BYTES + _OVERHEAD:
             raise TooLarge(f"a frame of {length} bytes; the limit is {FRAME_MAX_BYTES + _OVERHEAD}")
         if length < _OVERHEAD:
             raise Malformed(f"a frame of {length} bytes; its head alone has {_OVERHEAD}")
-        end = _LENGTH_BYTES + length
-        await self._fill(end)
+        return _LENGTH_BYTES + length
+
+    def _cut(self) -> Frame:
+        end = self._end()
         _, request_id, kind = _HEAD.unpack_from(self._buffer)
         payload = bytes(self._buffer[_HEAD.size : end])
         del self._buffer[:end]
@@ -125,8 +132,8 @@ class FrameReader:
             raise Malformed(f"a frame of kind {kind}")
         return Frame(request_id, FrameKind(kind), payload)
 
-    async def _fill(self, size: int) -> None:
-        while len(self._buffer) < size:
+    async def _fill(self) -> None:
+        while len(self._buffer) < self._end():
             if not await self._more():
                 raise StreamLost("the stream ended inside a frame")
 

@@ -382,10 +382,11 @@ def _signers(
 
 def _problem(message: Message, limits: Limits) -> str | None:
     """Say which field is out of range, or None."""
+    bounds = _bounds(limits)
     for name, value in zip(message.__struct_fields__, msgspec.structs.astuple(message), strict=True):
         if name in _HASHES and len(value) != HASH_BYTES:
             return f"{name} has {len(value)} bytes; it must have {HASH_BYTES}"
-        bound = _bounds(limits).get(name)
+        bound = bounds.get(name)
         if bound is not None and not bound[0] <= value <= bound[1]:
             return f"{name} is {value}; it must lie in {bound[0]}..{bound[1]}"
     if not isinstance(message, ResultMessage) and not 0 < len(message.household.encode()) <= MAX_ID_BYTES:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -57,6 +58,7 @@ class SimulatedDisk(Disk):
         """By folder, how to take back each change of its names since they were last durable, oldest first."""
         self._durable_bytes: dict[Path, int] = {}
         """By file, how much of what was appended a loss of power leaves. [B]"""
+        self._names: dict[Path, str] = {}
 
     def kill(self) -> None:
         """End the node at once; what it wrote stays."""
@@ -175,14 +177,20 @@ class SimulatedDisk(Disk):
     def _step(self, what: str, path: Path) -> None:
         self._refuse_the_dead(path)
         self.writes += 1
-        name = Path(os.path.abspath(path)).relative_to(self.folder)
         try:
-            self.before_write(self.writes, f"{what} {name}")
+            self.before_write(self.writes, f"{what} {self._name(path)}")
         except Crashed:
             self.kill()
             raise
         if self.full and what in _TAKES_ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def _name(self, path: Path) -> str:
+        """A file's name in the folder; kept, because a few files are written again and again."""
+        name = self._names.get(path)
+        if name is None:
+            name = self._names[path] = str(Path(os.path.abspath(path)).relative_to(self.folder))
+        return name
 
     def _refuse_the_dead(self, path: Path) -> None:
         if not self.alive:
@@ -197,6 +205,8 @@ class _Watched(sqlite3.Connection):
 
     disk: SimulatedDisk
     path: Path
+    is_durable: bool = False
+    """Whether its commits are known to be durable."""
 
     def watch(self, disk: SimulatedDisk, path: Path) -> None:
         self.disk, self.path = disk, path
@@ -225,21 +235,32 @@ class _Watched(sqlite3.Connection):
         super().close()
 
     def _ask(self, sql: str) -> None:
-        word = sql.split(maxsplit=1)[0].strip(";").upper() if sql.strip() else "SELECT"
+        word = _first_word(sql)
+        if word == "PRAGMA":
+            self.is_durable = False  # until it is asked again
         if word in _READING:
             return
-        if not self.in_transaction:
-            (level,) = super().execute("PRAGMA synchronous").fetchone()
-            if level < _FULL:
-                raise RuntimeError(
-                    f"{self.path} is written with synchronous={level}, less than FULL: a loss of power could take"
-                    " back its commits, which this disk cannot do; open it with `databases.DURABLE`"
-                )
+        if not self.is_durable:
+            self._check_durability()
         self.disk._statement(self, word)
+
+    def _check_durability(self) -> None:
+        (level,) = super().execute("PRAGMA synchronous").fetchone()
+        if level < _FULL:
+            raise RuntimeError(
+                f"{self.path} is written with synchronous={level}, less than FULL: a loss of power could take"
+                " back its commits, which this disk cannot do; open it with `databases.DURABLE`"
+            )
+        self.is_durable = True
 
 
 _FULL: Final = 2
 """Of PRAGMA synchronous."""
+
+
+@lru_cache(maxsize=256)
+def _first_word(sql: str) -> str:
+    return sql.split(maxsplit=1)[0].strip(";").upper() if sql.strip() else "SELECT"
 
 
 def _put_back(path: Path, content: bytes) -> None:

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import trio
 
-from p2p.transports.base import _Link
+from p2p.transports.base import HANDLER_TIMEOUT_S, _Link
 from p2p.transports.memory import Fate, Faults, MemoryEndpoint, MemoryNetwork, drawn_fate
 from p2p.wire.frames import Frame, FrameKind, StreamLost, Unreachable
 from wattswap.simulation.disk import Crashed
+from wattswap.simulation.scheduler import pause
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a node that does not answer is dialled. [s]"""
@@ -116,8 +117,7 @@ class SimulatedNetwork(MemoryNetwork):
         endpoint = self._open.pop(peer, None)
         if isinstance(endpoint, SimulatedEndpoint):
             endpoint.gone = True
-            for scope in list(endpoint.serving):
-                scope.cancel()
+            endpoint.stop_serving()
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, trio.Event()
@@ -133,14 +133,12 @@ class SimulatedNetwork(MemoryNetwork):
 
     async def carry(self, sender: str, receiver: str, channel: str) -> int:
         """See `MemoryNetwork`; waits while the way is cut, as a connection that sends again does."""
-        copies = await MemoryNetwork.carry(self, sender, receiver, channel)
-        await self.passable(sender, receiver)
-        return copies
-
-    async def passable(self, sender: str, receiver: str) -> None:
-        """Wait until the way from one node to another is open."""
+        fate = self.fate(sender, receiver, channel)
+        if fate.delay_s:
+            await pause(fate.delay_s)
         while self.is_barred(sender, receiver):
             await self._changed.wait()
+        return fate.copies
 
     def is_barred(self, sender: str, receiver: str) -> bool:
         """Whether nothing goes from one node to another now."""
@@ -175,6 +173,12 @@ class SimulatedEndpoint(MemoryEndpoint):
             self._network.find(peer)
             return peer
         raise Unreachable(f"no answer at {address} within {CONNECT_TIMEOUT_S:g} s")
+
+    def stop_serving(self) -> None:
+        """End all handlers: those who ask lose their answer."""
+        scopes, self.serving = self.serving, {}
+        for scope in scopes:
+            scope.cancel()
 
     def _alive(self) -> None:
         if self.gone:
@@ -247,24 +251,23 @@ class DirectEndpoint(SimulatedEndpoint):
         Raises:
             StreamLost: This node stopped meanwhile.
         """
-        with trio.CancelScope() as scope:
-            self.serving[scope] = None
-            try:
-                self._received(request)
-                reply = await self._reply(peer, protocol, request)
-                if not self.gone:
-                    self._count_sent(reply)
-                    return reply
-            except Crashed:
-                pass
-            finally:
-                del self.serving[scope]
+        scope = trio.move_on_after(HANDLER_TIMEOUT_S)
+        self.serving[scope] = None
+        try:
+            self._received(request)
+            reply = await self._reply(peer, protocol, request, scope)
+            if scope in self.serving:
+                self._count_sent(reply)
+                return reply
+        except Crashed:
+            pass
+        finally:
+            self.serving.pop(scope, None)
         raise StreamLost(f"{self.peer_id} stopped")
 
     async def break_streams(self) -> None:
         """End every request from and to this endpoint."""
-        for scope in list(self.serving):
-            scope.cancel()
+        self.stop_serving()
         await super().break_streams()
 
     def _count_sent(self, frame: Frame) -> None:

@@ -15,7 +15,7 @@ class ValidatorConfig:
 
     Args:
         timeouts: Of a round.
-        resend_ms: Between two statuses. [ms]
+        resend_ms: Between two statuses; five times as long while there is nothing to decide. [ms]
         heartbeat_ms: A block after so long without one; 0 for none. [ms]
         early_ms: How far a fresh block's time may be ahead of our clock. [ms]
         late_ms: How far behind. [ms]

@@ -61,6 +61,7 @@ from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
 
 _INBOX = 256
+_IDLE_TICKS = 5
 _RELAY_TICKS = 5
 _RELAY_TXS = 16
 
@@ -211,7 +212,8 @@ class Validator:
         height = self.ledger.height
         for tick in count(1):
             await trio.sleep(self._config.resend_ms / 1_000)
-            if self.ledger.height == height:  # skip resend requests while making progress
+            # Skip resend requests while making progress, and most of them while there is nothing to decide.
+            if self.ledger.height == height and (not self._core.is_idle or tick % _IDLE_TICKS == 1):
                 await self._hand_in(ResendTick())
             height = self.ledger.height
             if tick % _RELAY_TICKS == 0:

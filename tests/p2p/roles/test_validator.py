@@ -15,9 +15,11 @@ from p2p.consensus.sign_state import FILE_NAME, ConsensusStore, SignStateError
 from p2p.consensus.types import SignState
 from p2p.consensus.votes import LastSigned, SignGuard
 from p2p.errors import LocalError, StoreError
+from p2p.roles.replica.peers import STATUS, ConsensusFrame
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.validator import Validator
 from p2p.transports.memory import Faults
+from p2p.wire.codec import decode
 from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import CONFIG, Town, in_town, make_tx
 
@@ -270,6 +272,19 @@ def test_blobs_older_than_the_intervals_kept_are_deleted(tmp_path: Path) -> None
 
     config = ValidatorConfig(timeouts=CONFIG.timeouts, resend_ms=200, kept_intervals=2)
     in_town(tmp_path, body, config=config)
+
+
+def test_validators_with_nothing_to_decide_ask_at_each_fifth_tick(tmp_path: Path) -> None:
+    async def body(town: Town) -> None:
+        heard = []
+        town.wire.hear = heard.append  # type: ignore[method-assign]
+        await time_passes(20 * CONFIG.resend_ms / 1_000)
+        messages = [one for data in heard for one in decode(ConsensusFrame, data).messages]
+        assert {one[0] for one in messages} == {STATUS}
+        validators = len(town.validators)
+        assert len(messages) == 4 * validators * (validators - 1)
+
+    in_town(tmp_path, body)
 
 
 def test_the_sign_state_on_disk_is_never_behind_the_wire(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def collector_opens_early(patch: Patch) -> None:
 
 def validator_repeats_itself(patch: Patch) -> None:
     """A validator sends its status 50 times a second."""
-    patch.setattr(roles, "ValidatorConfig", partial(ValidatorConfig, resend_ms=20))
+    patch.setattr(roles, "ValidatorConfig", partial(ValidatorConfig, resend_ms=4))
 
 
 def operator_ends(patch: Patch) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import pytest
 import trio
 
 from p2p.roles.exchange.wire import BID_PROTOCOL
+from p2p.roles.validator.config import ValidatorConfig
 from p2p.wire.messages import ReadingMessage
+from wattswap.nodes import roles
 from wattswap.nodes.stats import STATS
 from wattswap.simulation.acts import ACTS
 from wattswap.simulation.oracles import UNTIL_TURNS, judge
@@ -61,7 +63,10 @@ class Ran(NamedTuple):
 
 @cache
 def ran(*acts: Act) -> Ran:
-    """Run two intervals, of which the second opens with the calm; every message takes 50 ms."""
+    """Run two intervals, of which the second opens with the calm; every message takes 50 ms.
+
+    Validators send statuses five times as often as usual, so that one with nothing to decide speaks each second.
+    """
     weather = Weather(delay_min_s=0.05, delay_max_s=0.05)
     plan = Plan(seed=3, shape=Shape(intervals=2), weather=weather, calm_after=1, acts=acts)
     writes: list[tuple[float, str, str]] = []
@@ -73,6 +78,7 @@ def ran(*acts: Act) -> Ran:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Town, "before_write", before_write)
+        patch.setattr(roles, "ValidatorConfig", partial(ValidatorConfig, resend_ms=200))
         return _read(plan, writes)
 
 

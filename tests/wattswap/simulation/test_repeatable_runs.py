@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 from trio._core import _run as trio_runs
 
 from wattswap.simulation.base import base_of
 from wattswap.simulation.plan import Plan, Shape, Weather, draw_plan
 from wattswap.simulation.run import simulated
-from wattswap.simulation.scheduler import NotRepeatable, run_repeatably
+from wattswap.simulation.scheduler import NotRepeatable, pause, run_repeatably
 
 SHORT = Shape(intervals=3)
 PRINTS_TRACE = """
@@ -91,6 +93,45 @@ def test_trio_orders_tasks_by_the_seed_alone() -> None:
     assert one == again
     assert one != other
     assert sorted(one) == sorted(other)
+
+
+def test_sleepers_wake_in_time_with_deadlines_between_them() -> None:
+    woken = []
+
+    async def deadline(seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await trio.sleep_forever()
+
+    async def nap(seconds: float, how: Callable[[float], Awaitable[None]]) -> None:
+        await how(seconds)
+        woken.append((seconds, trio.current_time()))
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for seconds, how in ((0.3, pause), (0.2, deadline), (0.1, pause), (0.4, deadline)):
+                nursery.start_soon(nap, seconds, how)
+
+    run_repeatably(main, "1")
+    assert woken == [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]
+
+
+def test_time_does_not_wait_for_a_sleep_that_was_cancelled() -> None:
+    async def main() -> float:
+        with trio.move_on_after(0.5) as scope:
+            await pause(60.0)
+        assert scope.cancelled_caught
+        await pause(0.25)
+        return trio.current_time()
+
+    assert run_repeatably(main, "1") == 0.75
+
+
+def test_outside_of_a_repeatable_run_a_sleep_is_one_of_trio() -> None:
+    async def main() -> float:
+        await pause(3.0)
+        return trio.current_time()
+
+    assert trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0)) == 3.0
 
 
 def test_the_switch_of_trio_is_back_where_it_was() -> None:
