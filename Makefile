@@ -83,7 +83,8 @@ unit: install browser
 live-tests: install
 	$(BIN)/python -m pytest -m "live and not slow"
 
-# What `make test` has a sample of, without sockets.
+# What `make test` has a sample of, without sockets; EXAMPLES=all makes every property slow, with all of its examples.
+slow: export EXAMPLES = all
 slow: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not live"
 

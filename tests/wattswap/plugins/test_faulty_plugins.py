@@ -204,7 +204,7 @@ def test_a_command_that_a_plugin_ends_has_not_succeeded(
     assert "raises SystemExit" in done.out
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_metric_that_fails_in_a_comparison_leaves_nothing_behind(
     jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import wattswap as ws
 from data import samples
 from data.formats import load as load_meter
 from data.readings import MeterData
+from tests.kits.sample_kit import sample_of
 from tests.oracles.bills import BILLS, MONEY, Terms, bills, figures, settled, windows
 from wattswap.results import RunResult
 
@@ -136,19 +137,16 @@ def needs(place: str) -> None:
         pytest.skip("the shared data of the Fontana homes are not here")
 
 
-SAMPLE = {("village", "pooled/throughput"), ("california", "pooled/leave_one_out"), ("california", "metered")}
-"""What `make test` has beside all rules in the street."""
+SAMPLE = {
+    *(("street", rule) for rule in ("pooled/equal", "pooled/delivered", "middle", "retailer")),
+    *(("village", "pooled/throughput"), ("california", "pooled/leave_one_out"), ("california", "metered")),
+}
+"""Places and rules of `make test`, which has clearing_price by other mechanisms below."""
 
 
 @pytest.mark.parametrize(
     ("place", "rule"),
-    [
-        pytest.param(
-            place, rule, marks=[pytest.mark.slow] * ((place, rule) not in SAMPLE and place != "street")
-        )
-        for place in PLACES
-        for rule in RULES
-    ],
+    sample_of([(place, rule) for place in PLACES for rule in RULES], SAMPLE),
 )
 def test_hours_of_two_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
@@ -158,7 +156,7 @@ def test_hours_of_two_days_under_every_imbalance_rule(place: str, rule: str, tmp
     assert_equal(run, place, rule)
 
 
-@pytest.mark.parametrize(("mechanism", "rule"), MECHANISMS)
+@pytest.mark.parametrize(("mechanism", "rule"), sample_of(MECHANISMS, MECHANISMS[1:6:2]))
 def test_mechanisms_with_two_prices_charges_or_no_trade(mechanism: str, rule: str, tmp_path: Path) -> None:
     assert_equal(ran("street", rule, mechanism, 50, tmp_path), "street", rule)
 
