@@ -55,6 +55,9 @@ intervals = {intervals}
 
 [data]
 {data}
+[homes]
+strategy = "{strategy}"
+
 [tariff]
 import_per_kwh = {base}
 feed_in_per_kwh = {feed_in}
@@ -67,12 +70,14 @@ PEAK = '[[tariff.time_of_use]]\nfrom = "16:00"\nto = "21:00"\nimport_per_kwh = 0
 ZONES = {"street": "Europe/Berlin", "village": "Europe/Berlin", "california": "America/Los_Angeles"}
 
 
-def ran(place: str, rule: str, mechanism: str, intervals: int, folder: Path) -> RunResult:
-    """A run of a place from somewhere within a local day."""
+def ran(
+    place: str, rule: str, mechanism: str, intervals: int, folder: Path, strategy: str = "zi_c"
+) -> RunResult:
+    """A run of a place from somewhere within a local day, of homes whose limits are drawn unless said otherwise."""
     rich = place == "california"
     text = SCENARIO.format(
         place=place, start=START[place], intervals=intervals, zone=ZONES[place],
-        data=TABLE[place].format(path=HOMES.resolve()), base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
+        data=TABLE[place].format(path=HOMES.resolve()), strategy=strategy, base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
     )  # fmt: skip
     (folder / "scenario.toml").write_text(text + PEAK * rich, encoding="utf-8")
     name, _, parameter = mechanism.partition(":")
@@ -166,7 +171,8 @@ def test_mechanisms_with_two_prices_charges_or_no_trade(mechanism: str, rule: st
 @pytest.mark.parametrize("place", PLACES)
 def test_28_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
-    run = ran(place, rule, "uniform_price", 28 * 24 * (1 if place == "california" else 4), tmp_path)
+    intervals = 28 * 24 * (1 if place == "california" else 4)
+    run = ran(place, rule, "uniform_price", intervals, tmp_path, "staircase")
     assert_equal(run, place, rule)
 
 
