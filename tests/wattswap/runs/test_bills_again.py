@@ -77,7 +77,8 @@ def ran(
     rich = place == "california"
     text = SCENARIO.format(
         place=place, start=START[place], intervals=intervals, zone=ZONES[place],
-        data=TABLE[place].format(path=HOMES.resolve()), strategy=strategy, base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
+        data=TABLE[place].format(path=HOMES.resolve()), strategy=strategy,
+        base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
     )  # fmt: skip
     (folder / "scenario.toml").write_text(text + PEAK * rich, encoding="utf-8")
     name, _, parameter = mechanism.partition(":")
