@@ -1,5 +1,4 @@
-"""On which lfrom tests.kits.sample_kit import some
-ine each key of a TOML file is."""
+"""On which line each key of a TOML file is."""
 
 from __future__ import annotations
 
