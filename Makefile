@@ -10,7 +10,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests but the long ones"
-	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes under every rule"
+	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes, every example of every property"
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    neighbourhoods and the consensus core under seeded faults, 2,450 seeds"
