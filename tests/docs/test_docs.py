@@ -26,7 +26,6 @@ PAGES = (
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
-    "docs/how-to/own-rule.md",
     "docs/how-to/learning.md",
     "docs/how-to/report.md",
     "docs/how-to/forecasts.md",
@@ -35,6 +34,7 @@ PAGES = (
     "docs/reference/store.md",
 )
 SLOW = (
+    "docs/how-to/own-rule.md",
     "docs/tutorials/street-grid.md",
     "docs/how-to/check-mechanism.md",
     "docs/how-to/own-device.md",
