@@ -10,7 +10,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
 	@echo "make test   install, lint, all tests but the long ones"
-	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes under every rule"
+	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes, every example of every property"
 	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
 	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
 	@echo "make sim    neighbourhoods and the consensus core under seeded faults, 2,450 seeds"
@@ -83,7 +83,8 @@ unit: install browser
 live-tests: install
 	$(BIN)/python -m pytest -m "live and not slow"
 
-# What `make test` has a sample of, without sockets.
+# What `make test` has a sample of, without sockets; EXAMPLES=all makes every property slow, with all of its examples.
+slow: export EXAMPLES = all
 slow: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not live"
 

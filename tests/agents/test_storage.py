@@ -15,6 +15,7 @@ from agents.devices.battery import Batteries, Battery
 from agents.state import State
 from agents.storage import Stores, Value
 from market.units import PPM, FloatArray, IntArray
+from tests.kits.sample_kit import some
 
 STEPS = 24
 COLUMNS = [field.name for field in fields(Stores) if field.name != "gently_ppm"]
@@ -140,7 +141,7 @@ def test_the_value_of_every_content_is_that_of_a_dynamic_programme_on_a_grid(see
     assert ours == pytest.approx(expected - expected[0], abs=0.003 * np.ptp(expected))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_the_mean_of_values_is_the_mean_at_every_content(seed: int, scenarios: int) -> None:
     fleet, net_wh, bought, sold, _ = drawn(seed, homes=3)
@@ -165,7 +166,7 @@ def test_the_mean_of_values_is_the_mean_at_every_content(seed: int, scenarios: i
     assert alone.at(fleet.capacity_uwh[1:2]).tolist() == mean.at(fleet.capacity_uwh)[1:2].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.integers(0, 10**6))
 def test_homes_do_not_depend_on_each_other(seed: int) -> None:
     fleet, net_wh, bought, sold, stored = drawn(seed, homes=4)
@@ -180,7 +181,7 @@ def test_homes_do_not_depend_on_each_other(seed: int) -> None:
         assert alone.tolist() == together[rows].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.integers(0, 10**6), st.integers(-600, 600))
 def test_more_is_taken_at_a_lower_price_and_slopes_ascend(seed: int, price: int) -> None:
     """Negative prices too, at which a store cannot charge and give at once."""

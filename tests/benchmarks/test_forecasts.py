@@ -10,6 +10,7 @@ import pytest
 from agents.rules import AgentRules
 from benchmarks import forecasts as bench
 from data import formats, samples
+from tests.kits.sample_kit import sample_of
 
 HOMES = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_fontana_ca"
 NEW = (3, 4, 5)
@@ -39,6 +40,7 @@ def test_boosted_trees_have_the_least_error() -> None:
 
 
 @with_homes
+@pytest.mark.slow
 def test_production_is_forecast_better_than_by_persistence() -> None:
     found = bench.scores(california("pv"), bench.PV)
     for name in ("same_hour_median", "scaled_median"):
@@ -54,7 +56,7 @@ def test_a_home_with_three_days_of_readings_gains_from_the_others() -> None:
 
 
 @with_homes
-@pytest.mark.parametrize("attack", sorted(bench.ATTACKS))
+@pytest.mark.parametrize("attack", sample_of(sorted(bench.ATTACKS), ("doubled",)))
 def test_false_sums_of_three_homes_hardly_harm_the_others_behind_the_gate(attack: str) -> None:
     """In California not at all: the gate lets nobody use what all learn, true or false."""
     own, shared = bench.poisoned(california("load"), bench.ATTACKS[attack])
@@ -72,6 +74,7 @@ def of_new_homes_among_true_ones() -> float:
 
 
 @with_homes
+@pytest.mark.slow
 def test_what_a_new_home_gains_by_the_others_is_lost_where_their_readings_are_shuffled() -> None:
     load, shuffle = california("load"), bench.ATTACKS["shuffled"]
     others = {home: [one for one in range(10) if one != home] for home in NEW}
@@ -80,7 +83,7 @@ def test_what_a_new_home_gains_by_the_others_is_lost_where_their_readings_are_sh
 
 
 @with_homes
-@pytest.mark.parametrize("attack", sorted(bench.ATTACKS))
+@pytest.mark.parametrize("attack", sample_of(sorted(bench.ATTACKS), ("noise",)))
 def test_false_sums_of_three_homes_hardly_harm_a_new_home_that_no_gate_protects(attack: str) -> None:
     false = bench.falsified(california("load"), bench.ATTACKS[attack], range(3))
     assert of_new_homes(false) <= 1.01 * of_new_homes_among_true_ones()

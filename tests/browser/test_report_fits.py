@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.chromium import Chromium
 from tests.kits.report_kit import SAVINGS, outcome, story
+from tests.kits.sample_kit import sample_of
 from wattswap.report.write import write_report
 
 WIDTHS = (390, 768, 1280)
@@ -69,7 +70,7 @@ def measure(browser: Chromium, pages: dict[str, Path], tmp_path_factory: pytest.
     return look
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", sample_of(WIDTHS, (390, 1280)))
 @pytest.mark.parametrize("which", ["run", "comparison", "sweep", "idle", "many"])
 def test_nothing_is_cut_and_only_what_says_so_scrolls_sideways(
     measure: Measure, which: str, width: int

@@ -21,16 +21,11 @@ PAGES = (
     "docs/explanation/agents.md",
     "docs/explanation/three-designs.md",
     "docs/reference/mechanisms/bilateral.md",
-    "docs/tutorials/street-grid.md",
-    "docs/how-to/check-mechanism.md",
-    "docs/how-to/check-market.md",
-    "docs/how-to/own-device.md",
     "docs/how-to/own-recipe.md",
     "docs/tutorials/three-vendors.md",
     "docs/tutorials/your-own-meter-data.md",
     "docs/how-to/run-nodes.md",
     "docs/how-to/cooperative.md",
-    "docs/how-to/own-rule.md",
     "docs/how-to/learning.md",
     "docs/how-to/report.md",
     "docs/how-to/forecasts.md",
@@ -39,6 +34,11 @@ PAGES = (
     "docs/reference/store.md",
 )
 SLOW = (
+    "docs/how-to/own-rule.md",
+    "docs/tutorials/street-grid.md",
+    "docs/how-to/check-mechanism.md",
+    "docs/how-to/own-device.md",
+    "docs/how-to/check-market.md",
     "docs/explanation/price-and-rationing.md",
     "docs/how-to/own-strategy.md",
     "docs/how-to/plan.md",
@@ -47,7 +47,7 @@ SLOW = (
     "docs/reference/python.md",
     "docs/tutorials/your-own-mechanism.md",
 )
-"""Pages that take weeks of homes through many rules, or plan for days: 10 to 40 s each; the others are the sample."""
+"""Pages that take weeks of homes through many rules, or plan for days: 4 to 40 s each; the others are the sample."""
 every_page = pytest.mark.parametrize(
     "page",
     [

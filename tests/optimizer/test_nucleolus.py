@@ -18,6 +18,7 @@ from market.errors import InvalidGame
 from market.units import IntArray
 from optimizer.cooperative import core_nonempty, nucleolus, prenucleolus
 from optimizer.errors import Infeasible
+from tests.kits.sample_kit import some
 
 UNIT = 2**4 * 3**3 * 5**2 * 7 * 11
 """A multiple of every denominator that the shares of a game of at most five players have, so they are whole."""
@@ -87,7 +88,7 @@ def test_the_three_widows_of_the_talmud(estate: int, expected: list[float]) -> N
     assert found.tolist() == pytest.approx([x * UNIT for x in expected], abs=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some(60, 20))
 @given(claims=st.lists(st.integers(1, 60), min_size=2, max_size=5), percent=st.integers(0, 100))
 def test_the_nucleolus_of_a_bankruptcy_is_the_talmud_rule(claims: list[int], percent: int) -> None:
     estate = Fraction(sum(claims) * percent, 100)
@@ -171,13 +172,13 @@ def games(draw: st.DrawFn, most: int = 4) -> IntArray:
     return value
 
 
-@settings(max_examples=150)
+@settings(max_examples=some(150, 50))
 @given(value=games(), seed=st.integers(0, 2**32))
 def test_no_other_imputation_complains_less(value: IntArray, seed: int) -> None:
     assert_no_better(value, nucleolus(value), np.random.Generator(np.random.PCG64(seed)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=some(60, 20))
 @given(value=games(most=3))
 def test_no_point_of_a_grid_complains_less(value: IntArray) -> None:
     """Every imputation in steps of half a unit, all over the simplex."""
@@ -190,7 +191,7 @@ def test_no_point_of_a_grid_complains_less(value: IntArray) -> None:
             assert complaints(value, other) >= own
 
 
-@settings(max_examples=60)
+@settings(max_examples=some(60, 20))
 @given(value=games(most=5), data=st.data())
 def test_shares_follow_the_players_the_unit_and_a_shift(value: IntArray, data: st.DataObject) -> None:
     """Anonymous, and covariant: a v + b(S) has the shares a x + b."""
@@ -205,7 +206,7 @@ def test_shares_follow_the_players_the_unit_and_a_shift(value: IntArray, data: s
     assert np.abs(nucleolus(3 * value + subset_sums(shift)) - (3 * share + shift)).max() <= 3
 
 
-@settings(max_examples=100)
+@settings(max_examples=some(100, 33))
 @given(value=games(most=5))
 def test_the_nucleolus_lies_in_the_core_exactly_where_there_is_one(value: IntArray) -> None:
     """Schmeidler 1969. The two programs, the least core and the balanced weights, must agree."""
@@ -293,7 +294,7 @@ def complaints_by_programs(value: IntArray) -> list[float]:
     return best([0.0] * (n + 1), 0.0)[:n]
 
 
-@settings(max_examples=60)
+@settings(max_examples=some(60, 20))
 @given(players=st.integers(2, 4), data=st.data())
 def test_the_prenucleolus_is_that_of_programs_one_after_the_other(players: int, data: st.DataObject) -> None:
     count = 2**players - 1
@@ -303,7 +304,7 @@ def test_the_prenucleolus_is_that_of_programs_one_after_the_other(players: int, 
     assert (share / UNIT).tolist() == pytest.approx(complaints_by_programs(value), abs=1e-5)
 
 
-@settings(max_examples=100)
+@settings(max_examples=some(100, 33))
 @given(value=games(most=5))
 def test_with_a_core_the_prenucleolus_is_the_nucleolus(value: IntArray) -> None:
     if core_nonempty(value):

@@ -16,6 +16,7 @@ from optimizer.errors import SolverFailed, Unproven
 from optimizer.mechanisms import uniform_price
 from optimizer.solver.compile import FloatArray
 from optimizer.solver.session import Session
+from tests.kits.sample_kit import some
 
 
 @st.composite
@@ -54,7 +55,7 @@ def test_highs_gives_the_closed_form(book: OrderBook, rationing: str, k_ppm: int
     assert_same(clear(book, "highs", **rules), clear(book, "exact", **rules))
 
 
-@settings(max_examples=40)
+@settings(max_examples=some(40, 13))
 @given(books())
 def test_pyomo_gives_the_closed_form(book: OrderBook) -> None:
     assert_same(clear(book, "pyomo"), clear(book, "exact"))

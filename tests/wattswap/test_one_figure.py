@@ -12,6 +12,7 @@ import pytest
 import wattswap as ws
 from tests.kits.drawn_kit import drawn
 from tests.kits.run_kit import call
+from tests.kits.sample_kit import sample_of, sampled, some
 from wattswap.cli._comparisons import print_comparison
 from wattswap.comparison.result import ComparisonFolder
 from wattswap.report.sections.bills import bills as bills_section
@@ -62,7 +63,7 @@ def _widest(lines: list[str]) -> str:
     return "".join("x" if any(line[i : i + 1].strip() for line in block) else " " for i in range(width))
 
 
-@pytest.fixture(scope="module", params=SCENARIOS)
+@pytest.fixture(scope="module", params=sample_of(SCENARIOS, (1, 4, 6)))
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[RunResult, Comparison]:
@@ -140,12 +141,13 @@ def test_why_says_the_numbers_of_the_bills_under_their_words(
             assert cents(rows[home][f"of which {name} charge"]) == charge
 
 
+@sampled
 def test_means_over_seeds_add_up_in_every_row(
     street: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = ws.compare(street, ["uniform_price", "vcg"], seeds=[1, 2], out=tmp_path)
     exact, rng = compared.summary(), np.random.default_rng(7)
-    for _ in range(40):
+    for _ in range(some(40, 8)):
         frame = _random_money(exact, rng)
         monkeypatch.setattr(ComparisonFolder, "summary", lambda *_, frame=frame: frame)
         print_comparison(compared, "wide")

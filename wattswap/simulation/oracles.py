@@ -307,7 +307,8 @@ def _behind(history: History) -> Found:
     """Nodes that follow the chain, or vote, and did not do so at the last interval but one, in the calm."""
     plan = history.plan
     i = plan.shape.intervals - 2
-    heights = history.settlements.get(history.setup.start_of(i)) if i > plan.calm_after else None
+    at_rest = plan.opens_s(i) >= _at_rest_s(plan)
+    heights = history.settlements.get(history.setup.start_of(i)) if at_rest else None
     if not heights:
         return
     for name in sorted(set(history.base.of_role("operator", "validator")) - history.byzantine - history.gone):

@@ -23,6 +23,7 @@ from market.units import IntArray
 from optimizer.solver.builder import ModelBuilder
 from optimizer.solver.session import Session
 from tests.kits.device_kit import NIGHTS, SPECS, column, moments_from, walk
+from tests.kits.sample_kit import some
 
 KINDS = sorted(SPECS)
 WEATHER = {"temp_c": 3.5}
@@ -142,7 +143,7 @@ def test_a_step_executes_the_first_interval_of_a_plan(kind: str, data: st.DataOb
 
 
 @pytest.mark.parametrize("kind", ["ev", "heat_pump", "hot_water"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=some(40, 13), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_a_device_that_only_takes_executes_a_whole_plan(kind: str, data: st.DataObject) -> None:
     """To the Wh in every interval, where the program leaves nothing short and none of it has been lost as heat."""
@@ -181,7 +182,7 @@ def most_refused(fleet: Fleet, plan: list[float], moments: list[Moment], keep: f
     return most
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=some(40, 13), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_a_planned_run_is_whole_and_starts_as_planned(data: st.DataObject) -> None:
     """The relaxed start is whole where a run only has a price, so the step executes the plan exactly."""

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from agents.devices.appliance import Appliance, Appliances
 from tests.kits.device_kit import BERLIN, NIGHTS, appliances, column, moments_from, walk
+from tests.kits.sample_kit import some
 
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+many = settings(max_examples=some(60, 20), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 DISHES = Appliance(1_001, 120, 20 * 60, 6 * 60)
 
 

@@ -17,9 +17,10 @@ from agents.devices.ev import Car, Cars
 from agents.state import State
 from market.units import PPM, IntArray
 from tests.kits.device_kit import BERLIN, NIGHTS, cars, column, moments_from, possible, walk
+from tests.kits.sample_kit import some
 
 COMMUTER = Car(50_000, 7_400, 8_000, 450, 1_050, charge_efficiency_ppm=900_000)
-many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+many = settings(max_examples=some(40, 13), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def commands(seed: int, steps: int) -> list[IntArray]:

@@ -23,11 +23,12 @@ from market.settlement.tariff import OutsidePrices
 from market.units import IntArray
 from optimizer.solver.builder import ModelBuilder
 from tests.kits.device_kit import BERLIN, NIGHTS, flexible_loads, moments_from, walk
+from tests.kits.sample_kit import some
 
 DAY = 24
 MONDAY = "2016-06-06T00:00"
 BY_HOUR = np.array([200] * 7 + [300] * 10 + [600] * 5 + [300] * 2) * 1_000
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+many = settings(max_examples=some(60, 20), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def priced(moments: list[Moment], bought: IntArray, sold: int = 50_000, fee: int = 0) -> list[Moment]:

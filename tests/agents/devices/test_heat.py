@@ -16,8 +16,9 @@ from agents.devices.hot_water import Tank, Tanks
 from agents.heat import UDEG
 from market.units import IntArray
 from tests.kits.device_kit import NIGHTS, column, heat_pumps, moments_from, tanks, walk
+from tests.kits.sample_kit import some
 
-many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+many = settings(max_examples=some(40, 13), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 outdoors = st.lists(st.floats(-25, 38), min_size=72, max_size=72)
 NOTHING = np.zeros(1, dtype=np.int64)
 

@@ -16,6 +16,7 @@ from data.errors import InvalidMeterFile, MissingFile, UnrecognisedFile
 from data.formats import check, plain
 from data.readings import MeterData, Source
 from tests.kits.meter_kit import HEADER, START, TEN, bad, found, rows, stamp, write
+from tests.kits.sample_kit import some
 
 
 def test_ten_good_rows_load_without_a_finding(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def meter_data(draw: st.DrawFn) -> MeterData:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=some(20, 6))
 @given(meter_data())
 def test_what_is_written_is_read_back(data: MeterData) -> None:
     for suffix in (".csv", ".parquet"):  # both of each example: drawing takes longer than writing and reading

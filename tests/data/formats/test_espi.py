@@ -14,6 +14,7 @@ from data.formats import FORMATS, FileReading, read
 from data.intake.raw import Hints
 from data.readings import MEASURED, MISSING
 from tests.kits.espi_kit import Meter, entries, feed, second_reading
+from tests.kits.sample_kit import some
 
 START_S = 1_767_258_000
 
@@ -53,7 +54,7 @@ def expected(found: list[Meter]) -> dict[tuple[int, str], list[int | None]]:
     return {(m.home, m.channel): [*m.wh, *[None] * (longest - len(m.wh))] for m in found}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(meters(), st.integers(1, 7), st.sampled_from(["", "espi", "ns0"]))
 def test_readings_come_back_to_the_integer(
     tmp_path_factory: pytest.TempPathFactory, found: list[Meter], block: int, prefix: str
@@ -70,7 +71,7 @@ def test_readings_come_back_to_the_integer(
         assert data.quality[:, h].tolist() == flags.tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(meters(), st.integers(1, 7), st.randoms(use_true_random=False))
 def test_the_order_of_entries_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, found: list[Meter], block: int, rng: random.Random
@@ -87,7 +88,7 @@ def test_the_order_of_entries_changes_nothing(
     assert (one.start_s, one.minutes, one.households) == (other.start_s, other.minutes, other.households)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(meters())
 def test_a_second_reader_agrees(tmp_path_factory: pytest.TempPathFactory, found: list[Meter]) -> None:
     folder = tmp_path_factory.mktemp("espi")

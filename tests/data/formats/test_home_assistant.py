@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from data.formats import FORMATS, FileReading, read, recognise
 from data.intake.raw import Hints
+from tests.kits.sample_kit import some
 
 START_S = 1_767_258_000
 IMPORT, EXPORT = "sensor.p1_meter_energy_import", "sensor.p1_meter_energy_export"
@@ -95,7 +96,7 @@ def test_the_energy_of_an_hour_is_the_difference_of_sums(tmp_path: Path, schema:
     assert counts(path) == [path.name]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 9_000), st.integers(0, 9_000)), min_size=2, max_size=24),
     st.sampled_from(sorted(SCHEMAS)),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data.formats import FORMATS, read
 from data.intake.raw import Hints
+from tests.kits.sample_kit import some
 
 START = datetime(2026, 1, 5, 10, tzinfo=UTC)
 READ = {"grid_consumption": "import", "grid_return": "export", "solar_production": "pv"}
@@ -35,7 +36,7 @@ def write(path: Path, rows: list[tuple[str, list[int]]]) -> None:
     path.write_text("\n".join([f"entity_id,type,unit,{','.join(times)}", *lines, ""]), encoding="utf-8")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.lists(row, max_size=6), st.lists(st.integers(0, 9_000), min_size=5, max_size=5))
 def test_statistics_of_one_type_are_summed(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, list[int]]], grid: list[int]

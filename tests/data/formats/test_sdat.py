@@ -16,6 +16,7 @@ from data.formats import FORMATS, read
 from data.intake.raw import Hints
 from data.readings import ESTIMATED, MEASURED, MISSING
 from tests.kits.fixture_kit import METERS
+from tests.kits.sample_kit import some
 
 RSM = "{http://www.strom.ch}"
 START = datetime(2026, 5, 21, 22, tzinfo=UTC)
@@ -47,7 +48,7 @@ def message(curves: list[list[tuple[int, str] | None]], minutes: int, rng: rando
     return text + "</rsm:ValidatedMeteredData_16>\n"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.integers(2, 30), st.data(), st.sampled_from([15, 30, 60]), st.randoms(use_true_random=False))
 def test_readings_come_back_and_a_second_reader_agrees(
     tmp_path_factory: pytest.TempPathFactory,

@@ -17,6 +17,7 @@ from data.intake.file import MeterFile
 from data.intake.raw import Hints, IntakeLog, RawReadings
 from data.readings import MISSING
 from tests.kits.fixture_kit import METERS
+from tests.kits.sample_kit import some
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "meter_exports" / "solaredge"
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -33,7 +34,7 @@ ANSWERS = [
 values = st.lists(st.one_of(st.none(), st.integers(0, 10_000)), min_size=6, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(
     st.dictionaries(st.sampled_from(sorted(TYPES)), values, min_size=4, max_size=4),
     st.sampled_from([("HOUR", 60), ("QUARTER_OF_AN_HOUR", 15)]),
@@ -106,7 +107,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key in keys for place in places(value[key], (*path, key)))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300, 60), deadline=None)
 @given(st.sampled_from(ANSWERS), st.data())
 def test_no_value_in_any_place_is_a_crash(
     tmp_path_factory: pytest.TempPathFactory, answer: Path, data: st.DataObject

@@ -19,6 +19,7 @@ from data.readings import ESTIMATED, MEASURED, MISSING
 from market.units import IntArray
 from tests.kits.intake_kit import IMPORT, codes, intake, table
 from tests.kits.meter_kit import HEADER, START, found, rows, write
+from tests.kits.sample_kit import some
 
 HOUR = 3600
 COUNTER = Channel("import", "kWh", "counter")
@@ -90,7 +91,7 @@ def test_no_home_at_hand_is_taken_for_a_counter() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 3), st.sampled_from((5, 15, 30, 60)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 def test_differences_are_the_energy_that_went_through(seed: int, zeros: int, minutes: int) -> None:
     """Whatever the counter showed first; gaps are missing, or zero where nothing went through."""
     random = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from data.intake.raw import Channel, Labels, Numbers, RawReadings, exact_stamps
 from data.readings import MISSING, MeterData
 from tests.kits.intake_kit import EXPORT, IMPORT, codes, intake, table
 from tests.kits.meter_kit import START
+from tests.kits.sample_kit import some
 
 WEEK_S = 7 * 86_400
 STEPS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
@@ -65,7 +66,7 @@ def files(draw: st.DrawFn) -> tuple[RawReadings, dict[str, tuple[int, int]]]:
 
 
 @given(files(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 def test_order_chunks_and_repeats_change_nothing(
     file: tuple[RawReadings, dict[str, tuple[int, int]]], seed: int
 ) -> None:
@@ -90,7 +91,7 @@ def test_order_chunks_and_repeats_change_nothing(
 
 
 @given(files(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 def test_rows_that_are_lost_make_their_interval_missing_and_change_no_other(
     file: tuple[RawReadings, dict[str, tuple[int, int]]], seed: int
 ) -> None:
@@ -113,7 +114,7 @@ def test_rows_that_are_lost_make_their_interval_missing_and_change_no_other(
 
 
 @given(st.sampled_from(STEPS), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 def test_short_intervals_are_summed_to_the_shortest_that_a_market_has(minutes: int, seed: int) -> None:
     wh = np.random.default_rng(seed).integers(0, 100, 240 // minutes)
     energy = intake(table({IMPORT: (wh / 1000).tolist()}, minutes)).data
@@ -130,7 +131,7 @@ def test_short_intervals_are_summed_to_the_shortest_that_a_market_has(minutes: i
 @given(
     st.lists(st.sampled_from((5, 10, 15, 20, 30, 60)), min_size=2, max_size=4), st.booleans(), st.booleans()
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80, 26), deadline=None)
 def test_a_step_that_changes_keeps_the_energy(eras: list[int], stated: bool, ends: bool) -> None:
     """Each era has eight whole hours; the file states its lengths, or its stamps show them."""
     lengths = np.concatenate([np.full(480 // m, m) for m in eras])

@@ -12,6 +12,7 @@ from data.intake.raw import Channel
 from data.readings import MISSING, Known
 from tests.kits.intake_kit import intake, table
 from tests.kits.meter_kit import START
+from tests.kits.sample_kit import some
 
 IMPORT, EXPORT = Channel("import", "Wh", "counter"), Channel("export", "Wh", "counter")
 DAY, NIGHT = (Channel("import", "Wh", "counter", part=part) for part in ("day", "night"))
@@ -23,7 +24,7 @@ def known(first: int, last: int, wh: int, channel: str = "import", minutes: int 
 
 
 @given(st.integers(0, 2**32), st.sampled_from((5, 10, 15, 60)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=some(80, 26), deadline=None)
 def test_what_is_known_and_what_was_read_is_what_went_through(seed: int, minutes: int) -> None:
     """Of both tariffs of an import and of an export, whatever rows of them are missing together or apart."""
     random = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from data.clock import local_of_utc
 from data.intake.passes import ALONE, FIRST, SECOND, UNDECIDED, passes_of
 from data.intake.times import Unknown
 from market.units import IntArray
+from tests.kits.sample_kit import some
 
 CHANGES = {
     "Europe/Berlin": (datetime(2023, 10, 29, 1), datetime(2023, 3, 26, 1)),
@@ -72,7 +73,7 @@ def test_each_row_may_be_written_twice_in_a_row(how: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some(150, 50), deadline=None)
 def test_no_row_is_ever_put_into_the_wrong_pass(data: st.DataObject) -> None:
     """A file may begin and end anywhere, and hold several homes."""
     zone = data.draw(st.sampled_from(ZONES))
@@ -91,7 +92,7 @@ def test_no_row_is_ever_put_into_the_wrong_pass(data: st.DataObject) -> None:
 
 
 @given(zone=st.sampled_from(ZONES), seed=st.integers(0, 10**6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some(100, 33), deadline=None)
 def test_rows_in_no_order_are_never_guessed(zone: str, seed: int) -> None:
     utc = instants(zone, True, 15, 30, 30)
     order = np.random.default_rng(seed).permutation(60)

@@ -12,6 +12,7 @@ from data.intake.resets import may_begin_again
 from data.readings import MEASURED, MISSING
 from tests.kits.intake_kit import codes, intake, table
 from tests.kits.meter_kit import START
+from tests.kits.sample_kit import some
 
 HOUR, DAY = 3600, 24
 COUNTER = Channel("import", "kWh", "counter")
@@ -61,7 +62,7 @@ def test_a_gap_of_a_counter_that_begins_again_at_any_time_is_not_known() -> None
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 def test_energy_that_is_known_of_a_counter_of_the_day_is_true(seed: int) -> None:
     """Whatever readings are lost, what is measured and known is never more or less than what went through there."""
     random = np.random.default_rng(seed)

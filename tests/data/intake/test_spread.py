@@ -17,6 +17,7 @@ from data.intake.raw import Hints, SaidKind
 from data.intake.spread import shared
 from data.readings import ESTIMATED, MISSING
 from data.sniffing import sniff
+from tests.kits.sample_kit import some
 
 FLAT = Profile()
 HOURS = Profile.of(tuple(str(1 + (17 <= hour < 22)) for hour in range(24)))
@@ -40,7 +41,7 @@ def codes(reading: FileReading) -> list[str]:
     return [finding.code for finding in reading.findings if finding.severity == "error"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(
     first=st.sampled_from(["2024-03-28", "2024-10-25", "2023-12-30"]),
     wh=st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 40_000)), min_size=2, max_size=6),

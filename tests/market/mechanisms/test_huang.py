@@ -12,6 +12,7 @@ import market.mechanisms  # noqa: F401  (registers them)
 from market.mechanism import MECHANISMS
 from market.mechanisms.huang import curtail_equally
 from market.rules import MarketRules
+from tests.kits.sample_kit import some
 from tests.kits.unit_books import Row, best_lie, cleared, efficient, rows_of, units
 
 RULES = MarketRules()
@@ -63,7 +64,7 @@ def test_it_is_the_text(rows: list[Row]) -> None:
     assert clearing.operator_surplus_nano == min(energy) * (bid - offer)
 
 
-@settings(max_examples=300)
+@settings(max_examples=some(300, 100))
 @given(rows_of(7, energy=(0, 4), alone=True).filter(bool), st.integers(0, 6))
 def test_nobody_with_one_order_gains_by_any_other_limit(rows: list[Row], who: int) -> None:
     truth, lie = best_lie(lambda book: HUANG.clear(book, RULES), rows, who % len(rows), range(-3, 8))

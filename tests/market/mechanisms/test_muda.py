@@ -15,6 +15,7 @@ from market.book import Order, OrderBook, Side
 from market.errors import InvalidRules
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules, Value
+from tests.kits.sample_kit import some
 from tests.kits.unit_books import Row, best_lie, book_of, cleared, efficient, rows_of, units
 
 BUY, SELL = 1, -1
@@ -75,7 +76,7 @@ def slow(
 
 
 @BOTH
-@settings(max_examples=200)
+@settings(max_examples=some(200, 66))
 @given(
     rows=rows_of(10),
     seed=st.integers(0, 40),
@@ -97,7 +98,7 @@ def test_it_is_the_rule_unit_by_unit(name: str, rows: list[Row], seed: int, rule
 
 
 @BOTH
-@settings(max_examples=150)
+@settings(max_examples=some(150, 50))
 @given(
     rows=rows_of(7, limits=(0, 4)).filter(bool),
     index=st.integers(0, 6),

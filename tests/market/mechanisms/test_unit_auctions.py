@@ -18,6 +18,7 @@ from market.book import OrderBook
 from market.clearing import PriceInterval
 from market.mechanism import MECHANISMS
 from market.rules import MarketRules, Rationing
+from tests.kits.sample_kit import some
 from tests.kits.unit_books import (
     ONE_WH,
     Row,
@@ -195,7 +196,7 @@ def test_units_are_counted_as_if_they_were_listed(
 
 
 @pytest.mark.parametrize("name", ["mcafee", "trade_reduction", "sbba"])
-@settings(max_examples=150)
+@settings(max_examples=some(150, 50))
 @given(
     rows=rows_of(6, energy=(0, 2), alone=True).filter(bool),
     who=st.integers(0, 5),

@@ -24,6 +24,7 @@ from market.settlement.charges import (
 )
 from market.settlement.tariff import OutsidePrices, flat
 from market.units import IntArray
+from tests.kits.sample_kit import some
 
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu", "America/Santiago", "Africa/Cairo", "UTC")
 
@@ -72,7 +73,7 @@ def calendar(start_s: int, minutes: int, intervals: int, zone: str) -> list[tupl
     return [date(i) for i in range(intervals)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(
     st.sampled_from(ZONES),
     st.integers(0, 4 * 366 * 24),

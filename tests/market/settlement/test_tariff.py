@@ -23,6 +23,7 @@ from market.settlement.tariff import (
     time_of_use,
     week_table,
 )
+from tests.kits.sample_kit import some
 
 CHEAP, DEAR, NIGHT = 200_000, 400_000, 100_000
 EVENING = Window(parse_days("mon-fri"), parse_clock("17:00"), parse_clock("21:00"), DEAR)
@@ -128,7 +129,7 @@ ZONES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
     day=st.integers(0, 20_000),
@@ -207,7 +208,7 @@ def test_the_first_instant_without_price_is_named(start_hour: int, intervals: in
         series(start_s, 60, HOURLY, start_s + start_hour * 3600, 60, intervals)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50, 16), deadline=None)
 @given(
     minutes=st.sampled_from([15, 30, 60, 120]),
     run_minutes=st.sampled_from([5, 15]),

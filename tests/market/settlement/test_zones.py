@@ -19,6 +19,7 @@ from market.settlement.tariff import IntervalPrices
 from market.settlement.zones import GridTerms, Rent
 from optimizer.mechanisms.nodal_price import NODAL_PRICE
 from tests.kits.grid_kit import grid_of, whole
+from tests.kits.sample_kit import sampled, some
 from tests.oracles import zones as oracle
 
 PRICES = IntervalPrices(300_000, 80_000, 10_000, 30_000)
@@ -49,11 +50,12 @@ def drawn(seed: int) -> tuple[Network, np.ndarray, OrderBook, Clearing]:
     return Network(grid), node_of_home, book, clearing
 
 
+@sampled
 @pytest.mark.parametrize("rent", list(Rent))
 @pytest.mark.parametrize("rule", [Imbalance.RETAILER, Imbalance.MIDDLE, Imbalance.CLEARING_PRICE])
 def test_postings_are_those_of_data_frames_to_the_nano(rule: Imbalance, rent: Rent) -> None:
     several_zones = returned = 0
-    for seed in range(60):
+    for seed in range(some(60, 20)):
         network, node_of_home, book, clearing = drawn(seed)
         random = np.random.default_rng(seed + 1_000)
         imported, exported = random.integers(0, 900, (2, HOMES)) * (random.random((2, HOMES)) < 0.6)
@@ -83,8 +85,8 @@ def test_postings_are_those_of_data_frames_to_the_nano(rule: Imbalance, rent: Re
         assert int(lines[:, 8:].sum() + found.lines[HOMES:, 8:].sum()) == 0
         several_zones += members.zone.nunique() > 1
         returned += int(members.back.sum()) > 0
-    assert several_zones > 20
-    assert returned > 20
+    assert several_zones > some(20, 5)
+    assert returned > some(20, 5)
 
 
 def _by_frames(

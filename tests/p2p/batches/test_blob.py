@@ -36,6 +36,7 @@ from p2p.wire.messages import (
     sign_message,
 )
 from tests.kits.chain_kit import START, STEP, flip
+from tests.kits.sample_kit import some
 from tests.kits.signed_kit import homes, key_of, keyed_genesis, names, nothing, order, reading, signed
 
 MEMBERS = 6
@@ -126,7 +127,7 @@ def refusal(data: bytes, genesis: Genesis = GENESIS) -> str:
 # --- round trip -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(books)
 def test_a_blob_reads_back_as_what_was_said(book: tuple[list[Said], list[Said]]) -> None:
     said = [*book[0], *book[1]]
@@ -137,7 +138,7 @@ def test_a_blob_reads_back_as_what_was_said(book: tuple[list[Said], list[Said]])
     assert list(content.readings) == by_roster(said, ReadingMessage)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(books, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_change_the_blob(
     book: tuple[list[Said], list[Said]], random: object
@@ -208,7 +209,7 @@ def test_a_flipped_bit_is_refused_or_gives_another_hash(at: int) -> None:
         refusal(changed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some(150, 50), deadline=None)
 @given(st.integers(0, 8 * len(SAMPLE) - 1))
 def test_a_flipped_bit_never_changes_what_a_household_said(bit: int) -> None:
     try:

@@ -24,6 +24,7 @@ from p2p.wire.codec import decode
 from p2p.wire.messages import NothingMessage, OrderMessage, ReceiptCode, ReceiptMessage, Signed, household_of
 from tests.kits.chain_kit import MASTER, OPERATOR, START, identity, make_postings
 from tests.kits.gateway_kit import run
+from tests.kits.sample_kit import some
 from tests.kits.signed_kit import MINUTES, homes, keyed_genesis, names, nothing, order, signed
 
 MEMBERS = 4
@@ -115,7 +116,7 @@ said_once = st.builds(
 histories = st.lists(st.lists(said_once, max_size=5), min_size=2, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(histories)
 def test_the_batch_of_a_collector_keeps_every_promise_it_gave(lives: list[list[Spoken]]) -> None:
     """Kills in the open interval, and one after the gate closed: both batches hold what any process promised."""
@@ -131,7 +132,7 @@ def test_the_batch_of_a_collector_keeps_every_promise_it_gave(lives: list[list[S
     run(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(histories, st.data())
 def test_a_collector_that_drops_a_promised_household_is_convicted(
     lives: list[list[Spoken]], data: st.DataObject
@@ -148,7 +149,7 @@ def test_a_collector_that_drops_a_promised_household_is_convicted(
     run(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(histories)
 def test_a_restart_after_the_gate_closed_leads_to_the_same_batch(lives: list[list[Spoken]]) -> None:
     """Two different batches of one interval under one signature would be worse than none."""

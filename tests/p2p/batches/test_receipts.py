@@ -32,6 +32,7 @@ from p2p.wire.messages import (
     sign_message,
 )
 from tests.kits.chain_kit import OPERATOR, START, STEP, flip
+from tests.kits.sample_kit import some
 from tests.kits.signed_kit import (
     RIVAL,
     batch_of,
@@ -198,7 +199,7 @@ def honest_intervals(draw: st.DrawFn) -> tuple[list[tuple[Spoken, ReceiptCode]],
     return given_receipts, list(holds.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(honest_intervals(), st.data())
 def test_an_honest_collector_is_never_convicted(
     interval: tuple[list[tuple[Spoken, ReceiptCode]], list[Spoken]], data: st.DataObject
@@ -362,7 +363,7 @@ def test_a_batch_whose_signature_is_of_another_batch_is_refused() -> None:
 
 
 @pytest.mark.parametrize("field", ["receipt", "message", "salt", "leaf_id", "path"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_of_any_part_is_refused(field: str, data: st.DataObject) -> None:
     part: bytes = getattr(decode(Omission, DROPPED), field)
@@ -370,7 +371,7 @@ def test_a_flipped_bit_of_any_part_is_refused(field: str, data: st.DataObject) -
     refusal(changed(**{field: flip(part, bit)}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200, 66), deadline=None)
 @given(st.integers(0, 8 * len(DROPPED) - 1))
 def test_a_flipped_bit_of_the_proof_is_refused(bit: int) -> None:
     refusal(flip(DROPPED, bit))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from p2p.blocks.tree import EMPTY, EMPTY_TREE, TreeProof, check_tree_proof, position
 from p2p.errors import BadProof
+from tests.kits.sample_kit import some
 
 # Ten keys of one bucket, so that buckets with several entries are met at all.
 CROWD = [key for key in (b"k%d" % i for i in range(200_000)) if position(key) == position(b"k0")][:3]
@@ -41,7 +42,7 @@ def test_several_keys_share_a_bucket() -> None:
     assert len(CROWD) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(contents, st.lists(changes, max_size=4))
 def test_updates_step_by_step_give_the_root_of_the_definition(
     content: dict[bytes, bytes], steps: list[dict[bytes, bytes | None]]

@@ -28,6 +28,7 @@ from p2p.ledger.modules.guarantees import (
 from p2p.ledger.state import check_invariants
 from p2p.wire.codec import Record
 from tests.kits.modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis
+from tests.kits.sample_kit import some
 
 MADE_MWH = [7_400, 700, 5_900]
 """Small numbers, so that parts that happen to add up are met often."""
@@ -135,7 +136,7 @@ calls = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some(150, 50), deadline=None)
 @given(st.lists(calls, max_size=25))
 def test_every_wh_is_where_the_model_says(steps: list[tuple[object, ...]]) -> None:
     chain, made, used, roof, house = new_chain()

@@ -16,6 +16,7 @@ from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.transports.base import RequestRefused
 from p2p.wire.frames import LinkError, NoReply, StreamLost, Unreachable
 from tests.kits.gateway_kit import run
+from tests.kits.sample_kit import some
 from tests.kits.time_kit import time_passes
 
 FAILOVER_S = 3.0
@@ -94,7 +95,7 @@ def everybody(operators: int, authorities: int) -> set[str]:
 # --- the order --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(st.integers(1, 3), st.integers(1, 7), st.integers(0, 40))
 def test_operators_come_first_and_then_the_authorities_from_the_proposer_of_the_next_block(
     operators: int, authorities: int, height: int

@@ -38,6 +38,7 @@ from p2p.wire.messages import (
 )
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
 from tests.kits.gateway_kit import collect, receipt_in, run, send_batch
+from tests.kits.sample_kit import some
 from tests.kits.signed_kit import (
     MINUTES,
     homes,
@@ -98,7 +99,7 @@ messages = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40, 13), deadline=None)
 @given(st.lists(st.lists(messages, max_size=6), max_size=3))
 def test_a_batch_gets_the_receipts_that_its_messages_would_get_one_by_one(
     batches: list[list[HandedIn]],

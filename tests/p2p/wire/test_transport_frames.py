@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from p2p.errors import Malformed, RemoteError, TooLarge
 from p2p.wire.frames import FRAME_MAX_BYTES, Frame, FrameKind, FrameReader, StreamLost
+from tests.kits.sample_kit import some
 
 
 class Pieces:
@@ -51,7 +52,7 @@ FRAMES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(FRAMES, st.lists(st.integers(0, 10_000), max_size=8))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(frames: list[Frame], places: list[int]) -> None:
     data = b"".join(frame.pack() for frame in frames)
@@ -59,7 +60,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(frames: list[Frame
     assert read_all(cut(data, places)) == frames
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60, 20), deadline=None)
 @given(st.binary(min_size=1, max_size=200))
 def test_any_bytes_are_frames_or_a_named_fault(data: bytes) -> None:
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kits.plugin_kit import own_registries
+from tests.kits.run_kit import remember
 from wattswap.cases.contract import clear_case
 from wattswap.cli import main
 
@@ -218,6 +219,14 @@ def test_what_was_looked_at_on_no_book_is_not_ok(
     assert re.match(rf"{rule}: 1 broken, \d+ not checked\. 20 random books", out)
 
 
+@pytest.fixture
+def cleared_elsewhere_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process is started once for a check that is printed in several forms."""
+    asked = "wattswap.check.other_process.same_elsewhere"
+    remember(monkeypatch, asked, {}, lambda choice, *how: (choice.label, *map(str, how)))
+
+
+@pytest.mark.usefixtures("cleared_elsewhere_once")
 def test_a_few_books_say_how_many_were_tried_for_truthfulness(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "check", "mechanism", "uniform_price", "--books", "9")
     assert "\n-       truthful                not checked: too few books " in out
@@ -235,6 +244,7 @@ def test_a_few_books_say_how_many_were_tried_for_truthfulness(capsys: pytest.Cap
     )
 
 
+@pytest.mark.usefixtures("cleared_elsewhere_once")
 def test_what_others_gain_beyond_the_promise_is_said_and_its_book_shows_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kits.run_kit import call, files_below, one_object, refused, start, write_street
+from tests.kits.sample_kit import sample_of
 from wattswap.results import Comparison
 
 Capture = pytest.CaptureFixture[str]
@@ -73,16 +74,19 @@ def test_quiet_is_quiet(street: Path, tmp_path: Path, capsys: Capture) -> None:
     assert (first.code, first.err) == (0, "")
 
 
-def test_a_run_and_a_comparison_settle_imbalance_alike(street: Path, tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    "rule", sample_of(["", "pooled", "middle", "clearing_price", "retailer"], ("", "clearing_price"))
+)
+def test_a_run_and_a_comparison_settle_imbalance_alike(
+    rule: str, street: Path, tmp_path: Path, capsys: Capture
+) -> None:
     """One default of market.imbalance, and the same figures of both commands under every value."""
-    for rule in ("", "pooled", "middle", "clearing_price", "retailer"):
-        settings = ["--set", f"market.imbalance={rule}"] if rule else []
-        options = [*settings, "--out", tmp_path, "--json", "-q"]
-        run = one_object(call(capsys, "run", street, "-m", "mcafee", *options))
-        cell = one_object(call(capsys, "compare", street, "-m", "mcafee", *options))["points"]["base"][
-            "mcafee"
-        ]
-        assert {name: run[name] for name in cell} == cell | {n: run[n] for n in ("qoe_saving", "clear_ms")}
+    settings = ["--set", f"market.imbalance={rule}"] if rule else []
+    options = [*settings, "--out", tmp_path, "--json", "-q"]
+    run = one_object(call(capsys, "run", street, "-m", "mcafee", *options))
+    compared = one_object(call(capsys, "compare", street, "-m", "mcafee", *options))
+    cell = compared["points"]["base"]["mcafee"]
+    assert {name: run[name] for name in cell} == cell | {n: run[n] for n in ("qoe_saving", "clear_ms")}
 
 
 def test_sharing_in_the_scenario_stays(tmp_path: Path, capsys: Capture) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import call, checked_once, markets_checked, remember, write_street
+from tests.kits.sample_kit import sample_of
 from wattswap.cli._summary import print_bills
 from wattswap.cli.live import _print_equal, _print_network
 from wattswap.cli.output import Form
@@ -21,7 +22,7 @@ from wattswap.results import Comparison, RunResult
 __all__ = ["checked_once", "markets_checked"]
 Capture = pytest.CaptureFixture[str]
 WIDTHS = [60, 80, 100, 140]
-every_width = pytest.mark.parametrize("width", WIDTHS)
+every_width = pytest.mark.parametrize("width", sample_of(WIDTHS, (60, 100)))
 NUMBER = re.compile(r"-?\d+\.\d+")
 RUN_VIEWS = ("summary", "bills", "prices", "book", "why", "shares")
 

@@ -13,7 +13,12 @@ from wattswap.errors import InvalidScenario, UsageError
 from wattswap.results import Comparison
 
 Capture = pytest.CaptureFixture[str]
-SHORT = ["--set", "time.intervals=4", "--set", "homes.forecast=same_hour_mean"]
+SHORT = [
+    word
+    for setting in ("time.intervals=4", "homes.forecast=same_hour_mean", "homes.strategy=truthful")
+    for word in ("--set", setting)
+]
+"""Homes that forecast in a moment: without quantiles, for which four weeks are forecast first."""
 
 
 @pytest.mark.parametrize(

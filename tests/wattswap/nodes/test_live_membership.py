@@ -12,6 +12,7 @@ from p2p.blocks.genesis import read_genesis
 from p2p.blocks.members import ALWAYS, read_member_file
 from tests.kits.plugin_kit import own_registries, written
 from tests.kits.run_kit import FIRST, write_street
+from tests.kits.sample_kit import sample_of
 from tests.kits.town_kit import playing
 from wattswap.nodes.live import Topology, compare_runs, run_live
 from wattswap.results import RunResult
@@ -73,7 +74,7 @@ def lived(street: Path, out: Path, topology: Topology, *settings: str, **options
     )
 
 
-@pytest.mark.parametrize("gateways", [0, 2])
+@pytest.mark.parametrize("gateways", sample_of([0, 2], [2]))
 def test_homes_that_join_and_leave_give_the_roots_of_a_run_in_process(
     gateways: int, street: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from p2p.roles.exchange.tape import TapePage, make_pages
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, call, write_street
+from tests.kits.sample_kit import sample_of
 from tests.kits.time_kit import eventually_trio
 from tests.kits.town_kit import MemoryTown, Stage, assert_as_in_process, lived_in_memory, settled
 from wattswap.errors import VerificationFailed
@@ -63,7 +64,7 @@ def lived(scenario: ws.Scenario, out: Path, topology: Topology = QUICK, **option
     return lived_in_memory(scenario, out, INTERVALS, DAYLIGHT_S, topology, **options)
 
 
-@pytest.mark.parametrize("gateways", [0, 2])
+@pytest.mark.parametrize("gateways", sample_of([0, 2], [2]))
 def test_homes_that_order_in_rounds_give_the_roots_of_a_run_in_process(
     gateways: int, street: Path, tmp_path: Path
 ) -> None:
@@ -104,7 +105,8 @@ class Moment:
 
 
 @pytest.mark.parametrize(
-    ("victim", "gateways", "number"), [("home-2", 0, 0), ("home-2", 0, 2), ("gateway-0", 1, 1)]
+    ("victim", "gateways", "number"),
+    sample_of([("home-2", 0, 0), ("home-2", 0, 2), ("gateway-0", 1, 1)], [("gateway-0", 1, 1)]),
 )
 def test_a_home_that_is_killed_between_rounds_says_the_same_bytes_again(
     victim: str,
@@ -139,7 +141,7 @@ def test_a_home_that_is_killed_between_rounds_says_the_same_bytes_again(
     assert_as_in_process(result, tmp_path, INTERVALS)
 
 
-@pytest.mark.parametrize(("number", "gateways"), [(0, 0), (1, 2)])
+@pytest.mark.parametrize(("number", "gateways"), sample_of([(0, 0), (1, 2)], [(1, 2)]))
 def test_a_collector_that_dies_between_rounds_is_replaced_and_the_roots_stay(
     number: int, gateways: int, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +180,10 @@ def of_another_round(chain_id: bytes, start_s: int, number: int, tape: Tape) -> 
     return make_pages(chain_id, start_s, number + 1, tape)
 
 
-@pytest.mark.parametrize(("forged", "gateways"), [(nonsense, 0), (much, 0), (of_another_round, 1)])
+@pytest.mark.parametrize(
+    ("forged", "gateways"),
+    sample_of([(nonsense, 0), (much, 0), (of_another_round, 1)], [(of_another_round, 1)]),
+)
 def test_homes_stay_out_of_the_rounds_of_a_collector_with_a_false_tape_and_the_chain_goes_on(
     forged: Callable[..., tuple[bytes, ...]],
     gateways: int,

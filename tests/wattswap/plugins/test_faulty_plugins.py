@@ -13,6 +13,8 @@ from tests.kits.run_kit import call, files_below, refused
 
 __all__ = ["clean_registries"]
 pytestmark = pytest.mark.usefixtures("clean_registries")
+QUICK = ["--set", "time.intervals=2", "--set", "homes.strategy=truthful"]
+"""Of the demo, without quantiles of forecasts."""
 
 MECHANISM = """
 from dataclasses import replace
@@ -135,7 +137,7 @@ def test_a_rule_of_ones_own_that_ends_the_program_is_a_plugin_that_fails(
     rule = f"{head}{build}MECHANISMS.register(own_rule('faulty', build, 'a test'))\n"
     done = call(
         capsys, "run", "demo", "--module", written(tmp_path, "faulty.py", rule), "--mechanism", "faulty",
-        "--set", "time.intervals=2", "--quiet", "--out", tmp_path / "runs",
+        *QUICK, "--quiet", "--out", tmp_path / "runs",
     )  # fmt: skip
     refused(done, 3, "mechanism 'faulty' fails in line 4 of faulty: systemexit: 0")
 
@@ -204,13 +206,13 @@ def test_a_command_that_a_plugin_ends_has_not_succeeded(
     assert "raises SystemExit" in done.out
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_metric_that_fails_in_a_comparison_leaves_nothing_behind(
     jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = written(tmp_path, "faulty.py", METRIC.format(body="return 1 / 0"))
     done = call(
-        capsys, "compare", "demo", "--module", module, "-m", "pay_as_bid", "--set", "time.intervals=2",
+        capsys, "compare", "demo", "--module", module, "-m", "pay_as_bid", *QUICK,
         "--jobs", jobs, "--quiet", "--out", tmp_path / "compared",
     )  # fmt: skip
     refused(done, 3, "metric 'faulty' fails in line 6 of faulty: zerodivisionerror")
@@ -222,7 +224,7 @@ def test_a_worker_that_ends_by_itself_is_told_in_one_sentence(
 ) -> None:
     module = written(tmp_path, "faulty.py", MECHANISM.format(body="import os; os._exit(0)"))
     done = call(
-        capsys, "compare", "demo", "--module", module, "-m", "faulty", "--set", "time.intervals=2",
+        capsys, "compare", "demo", "--module", module, "-m", "faulty", *QUICK,
         "--jobs", 2, "--quiet", "--out", tmp_path / "compared",
     )  # fmt: skip
     refused(done, 3, "one of the processes has ended by itself", "--jobs 1")
@@ -230,9 +232,7 @@ def test_a_worker_that_ends_by_itself_is_told_in_one_sentence(
 
 def test_a_number_of_numpy_is_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = written(tmp_path, "faulty.py", METRIC.format(body="return np.int64(3)"))
-    done = call(
-        capsys, "run", "demo", "--module", module, "--set", "time.intervals=2", "--json", "--out", tmp_path
-    )
+    done = call(capsys, "run", "demo", "--module", module, *QUICK, "--json", "--out", tmp_path)
     assert done.code == 0, done.err
     assert '"faulty": 3' in done.out
 

@@ -76,7 +76,7 @@ def test_a_run_goes_on_with_the_very_file_it_began_with(
     assert hashes[0] == hashes[1]
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_comparison_goes_on_with_the_same_command(jobs: int, given: list[object], tmp_path: Path) -> None:
     """To the figures of one process that nothing interrupted."""
     words = ["compare", *given, "-m", "pay_as_bid", "--jobs", jobs, "--out"]

@@ -43,8 +43,9 @@ def wattswap(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_metric_and_a_section_of_ones_own_are_seen_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def later(*arguments: object) -> Outcome:
         """A command that finds nothing registered yet and leaves nothing registered."""
@@ -64,7 +65,18 @@ def test_a_metric_and_a_section_of_ones_own_are_seen_everywhere(
     stored = json.loads((Path(figures["run"]) / "metrics.json").read_text())
     assert stored["largest_trade_kwh"] == largest
 
-    compare = ["compare", street, "-m", "uniform_price", *own, "--out", tmp_path / "cells", "-q", "--jobs", 2]
+    compare = [
+        "compare",
+        street,
+        "-m",
+        "uniform_price",
+        *own,
+        "--out",
+        tmp_path / "cells",
+        "-q",
+        "--jobs",
+        jobs,
+    ]
     compared = wattswap(*compare, "--json", "--fail-if", "uniform_price.largest_trade_kwh > 0")
     assert compared.returncode == 6, compared.stderr
     facts = json.loads(compared.stdout)

@@ -13,6 +13,7 @@ import wattswap as ws
 from data import samples
 from data.formats import load as load_meter
 from data.readings import MeterData
+from tests.kits.sample_kit import sample_of
 from tests.oracles.bills import BILLS, MONEY, Terms, bills, figures, settled, windows
 from wattswap.results import RunResult
 
@@ -54,6 +55,9 @@ intervals = {intervals}
 
 [data]
 {data}
+[homes]
+strategy = "{strategy}"
+
 [tariff]
 import_per_kwh = {base}
 feed_in_per_kwh = {feed_in}
@@ -66,12 +70,15 @@ PEAK = '[[tariff.time_of_use]]\nfrom = "16:00"\nto = "21:00"\nimport_per_kwh = 0
 ZONES = {"street": "Europe/Berlin", "village": "Europe/Berlin", "california": "America/Los_Angeles"}
 
 
-def ran(place: str, rule: str, mechanism: str, intervals: int, folder: Path) -> RunResult:
-    """A run of a place from somewhere within a local day."""
+def ran(
+    place: str, rule: str, mechanism: str, intervals: int, folder: Path, strategy: str = "zi_c"
+) -> RunResult:
+    """A run of a place from somewhere within a local day, of homes whose limits are drawn unless said otherwise."""
     rich = place == "california"
     text = SCENARIO.format(
         place=place, start=START[place], intervals=intervals, zone=ZONES[place],
-        data=TABLE[place].format(path=HOMES.resolve()), base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
+        data=TABLE[place].format(path=HOMES.resolve()), strategy=strategy,
+        base=0.22 if rich else 0.32, feed_in=0.05 if rich else 0.08,
     )  # fmt: skip
     (folder / "scenario.toml").write_text(text + PEAK * rich, encoding="utf-8")
     name, _, parameter = mechanism.partition(":")
@@ -136,19 +143,16 @@ def needs(place: str) -> None:
         pytest.skip("the shared data of the Fontana homes are not here")
 
 
-SAMPLE = {("village", "pooled/throughput"), ("california", "pooled/leave_one_out"), ("california", "metered")}
-"""What `make test` has beside all rules in the street."""
+SAMPLE = {
+    *(("street", rule) for rule in ("pooled/equal", "pooled/delivered", "middle", "retailer")),
+    *(("village", "pooled/throughput"), ("california", "pooled/leave_one_out"), ("california", "metered")),
+}
+"""Places and rules of `make test`, which has clearing_price by other mechanisms below."""
 
 
 @pytest.mark.parametrize(
     ("place", "rule"),
-    [
-        pytest.param(
-            place, rule, marks=[pytest.mark.slow] * ((place, rule) not in SAMPLE and place != "street")
-        )
-        for place in PLACES
-        for rule in RULES
-    ],
+    sample_of([(place, rule) for place in PLACES for rule in RULES], SAMPLE),
 )
 def test_hours_of_two_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
@@ -158,7 +162,7 @@ def test_hours_of_two_days_under_every_imbalance_rule(place: str, rule: str, tmp
     assert_equal(run, place, rule)
 
 
-@pytest.mark.parametrize(("mechanism", "rule"), MECHANISMS)
+@pytest.mark.parametrize(("mechanism", "rule"), sample_of(MECHANISMS, MECHANISMS[1:6:2]))
 def test_mechanisms_with_two_prices_charges_or_no_trade(mechanism: str, rule: str, tmp_path: Path) -> None:
     assert_equal(ran("street", rule, mechanism, 50, tmp_path), "street", rule)
 
@@ -168,7 +172,8 @@ def test_mechanisms_with_two_prices_charges_or_no_trade(mechanism: str, rule: st
 @pytest.mark.parametrize("place", PLACES)
 def test_28_days_under_every_imbalance_rule(place: str, rule: str, tmp_path: Path) -> None:
     needs(place)
-    run = ran(place, rule, "uniform_price", 28 * 24 * (1 if place == "california" else 4), tmp_path)
+    intervals = 28 * 24 * (1 if place == "california" else 4)
+    run = ran(place, rule, "uniform_price", intervals, tmp_path, "staircase")
     assert_equal(run, place, rule)
 
 

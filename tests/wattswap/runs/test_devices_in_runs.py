@@ -11,6 +11,7 @@ import pytest
 import wattswap as ws
 from tests.kits.resume_kit import killed, same_files
 from tests.kits.run_kit import FIRST, table_rows, write_street
+from tests.kits.sample_kit import sample_of
 from tests.kits.scenario_kit import MINIMAL, read
 from wattswap.runs import engine
 
@@ -58,7 +59,7 @@ def a_checkpoint_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
 
 
-@pytest.mark.parametrize("control", ["self_consumption", "plan"])
+@pytest.mark.parametrize("control", sample_of(["self_consumption", "plan"], ["self_consumption"]))
 def test_every_device_goes_on_after_an_interruption_as_if_there_were_none(
     control: str, tmp_path: Path
 ) -> None:

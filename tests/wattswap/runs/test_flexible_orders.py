@@ -100,7 +100,15 @@ def cost_nano(setup: Setup, net_wh: IntArray) -> int:
     return int((np.maximum(net_wh, 0) * bought - np.maximum(-net_wh, 0) * sold).sum())
 
 
-@pytest.mark.parametrize("more", [(), (METERED,), (METERED, PERFECT), ("market.horizon_hours=5",)])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        (METERED,),
+        (METERED, PERFECT),
+        pytest.param(("market.horizon_hours=5",), marks=pytest.mark.slow),
+    ],
+)
 def test_bills_add_up_to_what_meters_and_devices_say(street: Path, more: tuple[str, ...]) -> None:
     setup, found = lived(street, *NO_FEES, *more)
     net_wh, rows = net_of(found), slice(setup.first_row, setup.first_row + setup.intervals)
@@ -206,6 +214,7 @@ def test_homes_of_another_controller_run_their_devices_themselves(street: Path) 
     assert (net_of(records(ahead)) == net_of(records(single))).all()
 
 
+@pytest.mark.slow  # batteries in a horizon are the sample: test_rolling_horizon.py
 def test_the_order_of_homes_in_the_data_plays_no_part(street: Path) -> None:
     names = ", ".join(f'"home-{home}"' for home in (3, 1, 4, 2))
     asked = (), (f"data.households=[{names}]",)
@@ -218,6 +227,7 @@ def test_the_order_of_homes_in_the_data_plays_no_part(street: Path) -> None:
     assert net_wh[0] == net_wh[1]
 
 
+@pytest.mark.slow  # two seeds are tried against all starts above
 def test_with_perfect_foresight_a_seed_decides_ties_alone(street: Path) -> None:
     paid = []
     for seed in (1, 2, 3):

@@ -1,6 +1,6 @@
 """The ten homes of Fontana, California: bills against no market, sums, and a second run.
 
-Two weeks in `make test`, the whole year in `make slow`.
+A week in `make test`, the whole year in `make slow`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module", params=[14 * 24, pytest.param(8_760, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[7 * 24, pytest.param(8_760, marks=pytest.mark.slow)])
 def hours(request: pytest.FixtureRequest) -> int:
     """Length of the runs; the year is all that the data hold."""
     return int(request.param)

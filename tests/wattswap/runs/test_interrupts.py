@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kits.run_kit import files_below, python
+from tests.kits.sample_kit import sample_of
 
 PROGRAM = """\
 import os, signal
@@ -28,6 +29,9 @@ MOMENTS = {
     "before the first interval": ("runs.engine", "Run", ["run", "{street}", "--out", "{out}"]),
     "in a command without a run": ("catalogue", "catalogue", ["list", "mechanisms"]),
 }
+TEXT = ("while the data are read", "in a command without a run")
+JSON = ("before the first interval",)
+"""The samples of `make test`."""
 
 
 def outcome(moment: str, street: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +40,7 @@ def outcome(moment: str, street: Path, out: Path, *more: str) -> subprocess.Comp
     return python(PROGRAM.format(module=module, name=name, arguments=arguments))
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", sample_of(MOMENTS, TEXT))
 def test_ctrl_c_outside_the_loop_prints_one_word_and_exits_with_130(
     moment: str, street: Path, tmp_path: Path
 ) -> None:
@@ -47,7 +51,7 @@ def test_ctrl_c_outside_the_loop_prints_one_word_and_exits_with_130(
     assert files_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", sample_of(MOMENTS, JSON))
 def test_ctrl_c_outside_the_loop_prints_one_object_with_json(
     moment: str, street: Path, tmp_path: Path
 ) -> None:

@@ -196,7 +196,7 @@ def test_a_summary_says_with_whom_imbalance_was_settled(
     ],
 )
 def test_a_report_knows_the_imbalance_rules_of_every_version(
-    street: Path, tmp_path: Path, market: dict[str, str], nets: bool
+    finished: ws.RunResult, market: dict[str, str], nets: bool
 ) -> None:
-    told = story_of(ws.run(street, out=tmp_path).path)
+    told = story_of(finished.path)
     assert replace(told, scenario={"market": market}).nets_imbalance is nets

@@ -13,6 +13,7 @@ import wattswap as ws
 from data import samples
 from p2p.blocks.members import ALWAYS
 from tests.kits.run_kit import FIRST, call, one_object, refused, write_street
+from tests.kits.sample_kit import sample_of
 from tests.oracles.bills import BILLS, Terms, bills, settled
 from tests.wattswap.runs.test_alone import TEMPLATE
 from tests.wattswap.runs.test_bills_again import flow_of, meter_of
@@ -152,7 +153,7 @@ def test_the_last_local_day_of_a_home_may_have_23_or_25_hours(tmp_path: Path) ->
 # ---- readings
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", sample_of(RULES, ("equal",)))
 def test_a_file_that_begins_later_and_ends_earlier_is_taken_for_a_membership(
     rule: str, street: Path, tmp_path: Path
 ) -> None:
@@ -243,7 +244,7 @@ def assert_balanced(run: RunResult) -> None:
         assert saved == intervals["bound_nano"].sum()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", sample_of(RULES, ("leave_one_out",)))
 def test_a_pool_is_shared_among_members_alone(rule: str, tmp_path: Path) -> None:
     """Bills are those of the second implementation, which knows terms, readings, orders and tariff alone."""
     file = tmp_path / "scenario.toml"

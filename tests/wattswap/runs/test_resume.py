@@ -30,7 +30,7 @@ from wattswap.runs.engine import resume
 from wattswap.runs.layout import CHECKPOINT, PARTIAL, TABLE_FILES
 from wattswap.runs.tables import Tables
 
-LONG_DAYS = 10
+LONG_DAYS = 5
 """Days of the street that is killed as a process: long enough that the kill always comes in time."""
 
 

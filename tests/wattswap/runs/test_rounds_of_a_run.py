@@ -29,7 +29,7 @@ OF_MIXED = (ROUNDS, "market.mechanism=continuous", "homes.strategy=zi_c", MIXED)
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_street(tmp_path_factory.mktemp("street"), homes=6, days=3)
+    return write_street(tmp_path_factory.mktemp("street"), homes=6, days=2)
 
 
 def setup_of(street: Path, *overrides: str) -> Setup:
@@ -82,7 +82,7 @@ def test_a_run_with_rounds_is_resumed_to_the_same_hashes(
     monkeypatch.setattr(engine, "CHECKPOINT_S", 0.0)
     scenario = ws.load(street, overrides=list(OF_MIXED))
     whole = ws.run(scenario, out=tmp_path / "whole")
-    resumed = ws.resume(killed(scenario, tmp_path / "killed", 55))
+    resumed = ws.resume(killed(scenario, tmp_path / "killed", 31))
     for name in ("replay_sha256", "chain"):
         assert resumed.manifest[name] == whole.manifest[name]
     shutil.rmtree(resumed.path)

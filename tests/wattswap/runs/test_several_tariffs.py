@@ -15,6 +15,7 @@ from market.settlement.baseline import bound_nano
 from market.settlement.tariff import HomePrices, IntervalPrices
 from tests.kits.resume_kit import interrupted, same_files
 from tests.kits.run_kit import FIRST, call, refused, write_street
+from tests.kits.sample_kit import sample_of
 from tests.kits.town_kit import playing
 from tests.wattswap.runs.test_devices_in_runs import DEVICES
 from wattswap.errors import InvalidScenario, UsageError
@@ -79,7 +80,7 @@ def test_every_home_is_billed_by_its_own_prices(mechanism: str, tmp_path: Path) 
     assert ws.verify(run.path)["ok"]
 
 
-@pytest.mark.parametrize("control", ["self_consumption", "plan"])
+@pytest.mark.parametrize("control", sample_of(["self_consumption", "plan"], ["self_consumption"]))
 def test_without_a_market_a_home_lives_as_where_all_have_its_retailer(control: str, tmp_path: Path) -> None:
     given = (f"homes.control={control}", "market.mechanism=retailer_only", "time.intervals=30")
     mixed = ws.run(street(tmp_path / "mixed", *given, devices=DEVICES), out=tmp_path / "runs")

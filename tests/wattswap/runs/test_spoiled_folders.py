@@ -17,6 +17,7 @@ import pytest
 
 import wattswap as ws
 from tests.kits.run_kit import Outcome, call, refused, start, wait_for_file
+from tests.kits.sample_kit import sampled, some
 from wattswap.results import Comparison, RunResult
 from wattswap.runs.manifest import file_sha256
 
@@ -187,14 +188,16 @@ def nothing(file: Path) -> None:
     """Leave it as it is spoiled."""
 
 
+@sampled
 def test_a_spoiled_run_gives_a_result_or_a_sentence(
     finished: RunResult, tmp_path: Path, capsys: Capture
 ) -> None:
-    seen = try_folder(finished.path, "run", 4, tmp_path, capsys, nothing)
-    assert seen["damaged"] > 10
-    assert seen["result"] > 5
+    seen = try_folder(finished.path, "run", some(4, 2), tmp_path, capsys, nothing)
+    assert seen["damaged"] > some(10, 5)
+    assert seen["result"] > some(5, 2)
 
 
+@sampled
 def test_a_spoiled_comparison_gives_a_result_or_a_sentence(
     compared: Comparison, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -204,24 +207,25 @@ def test_a_spoiled_comparison_gives_a_result_or_a_sentence(
     shutil.copytree(compared.path, tmp_path / "c")
     about = tmp_path / "c" / "comparison.json"
     rng, whole = random.Random(3), about.read_bytes()
-    for _ in range(30):
+    for _ in range(some(30, 8)):
         about.write_bytes(whole)
         what = spoil_json(rng, about)
         view = rng.choice(VIEWS["comparison"]).split()
         sound(call(capsys, "show", tmp_path / "c", *view), f"{what}, show {view}")
-    for _ in range(15):
+    for _ in range(some(15, 4)):
         about.write_bytes(whole)
         what = spoil_json(rng, about)
         sound(call(capsys, "resume", tmp_path / "c"), what)
 
 
+@sampled
 def test_a_spoiled_manifest_gives_a_result_or_a_sentence(
     finished: RunResult, tmp_path: Path, capsys: Capture
 ) -> None:
     copy = Path(shutil.copytree(finished.path, tmp_path / "copy"))
     manifest = copy / "manifest.json"
     rng, whole = random.Random(4), manifest.read_bytes()
-    for number in range(40):
+    for number in range(some(40, 12)):
         manifest.write_bytes(whole)
         what = spoil_json(rng, manifest)
         view = rng.choice(VIEWS["run"]).split()
@@ -317,6 +321,7 @@ def test_an_older_folder_that_reads_well_is_shown(
     refused(call(capsys, "show", run), 5, f"{bills}: was written by wattswap 0.0.9", "it is damaged")
 
 
+@sampled
 def test_a_spoiled_checkpoint_gives_a_result_or_a_sentence(
     street: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -329,7 +334,7 @@ def test_a_spoiled_checkpoint_gives_a_result_or_a_sentence(
     (partial,) = (tmp_path / "out").iterdir()
     rng = random.Random(5)
     for name in ("checkpoint.json", "scenario.json", "genesis.bin", "chain.db"):
-        for _ in range(6):
+        for _ in range(some(6, 2)):
             place = tmp_path / "again"
             copy = Path(shutil.copytree(partial, place / partial.name))
             what = spoil(rng, copy / name)

@@ -60,7 +60,7 @@ def gappy(meter: MeterData) -> MeterData:
     )
 
 
-SAMPLE = {("baseline", True), ("several forecasters", False)}
+SAMPLE = {("hours", True), ("several forecasters", False)}
 """In `make test`; the others are in `make slow`."""
 
 

@@ -24,6 +24,7 @@ from p2p.ledger.execution import genesis_tip
 from p2p.ledger.store import ChainStore
 from p2p.wire.codec import encode
 from tests.kits.run_kit import call, files_below, write_street
+from tests.kits.sample_kit import sample_of
 from wattswap.errors import InvalidScenario, VerificationFailed
 from wattswap.results import RunResult
 from wattswap.runs.chain_reader import genesis_of, verified_chain
@@ -87,7 +88,7 @@ def test_a_finished_run_verifies_and_is_not_changed_by_it(finished: RunResult) -
     assert {name: (finished.path / name).read_bytes() for name in files_below(finished.path)} == before
 
 
-@pytest.mark.parametrize("at", [0.0, 0.37, 1.0])
+@pytest.mark.parametrize("at", sample_of([0.0, 0.37, 1.0], [0.37]))
 @pytest.mark.parametrize("name", HASHED_FILES)
 def test_one_changed_bit_of_any_file_is_found_and_the_file_named(
     name: str, at: float, copy: Path, capsys: pytest.CaptureFixture[str]
@@ -105,10 +106,8 @@ def test_a_missing_file_is_named(name: str, copy: Path) -> None:
     assert f"{copy / name}: is missing" in found_wrong(copy)
 
 
-# Both ends and the middle are in `make test`, all seven places in `make slow`.
-@pytest.mark.parametrize(
-    "at", [pytest.param(step / 6, marks=[pytest.mark.slow] * (step % 3 != 0)) for step in range(7)]
-)
+# The middle is in `make test`, all seven places in `make slow`.
+@pytest.mark.parametrize("at", sample_of([step / 6 for step in range(7)], [0.5]))
 @pytest.mark.parametrize("name", HASHED_FILES)
 def test_a_changed_bit_is_also_found_when_the_manifest_is_changed_to_match(
     name: str, at: float, copy: Path, finished: RunResult
@@ -197,7 +196,7 @@ def test_another_currency_in_the_metadata_is_found(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["block", "cert"])
-@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("at", sample_of([0.0, 0.5, 1.0], [0.5]))
 def test_a_changed_byte_of_a_block_is_named_by_its_height(column: str, at: float, copy: Path) -> None:
     connection = sqlite3.connect(copy / "chain.db")
     with connection:

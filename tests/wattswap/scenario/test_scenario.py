@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.devices import DEVICES
+from tests.kits.sample_kit import some
 from tests.kits.scenario_kit import DATA, HEAD, MINIMAL, read, refused
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import Span, from_resolved
@@ -35,7 +36,9 @@ def test_decimals_are_read_from_the_text_and_not_through_binary_fractions(tmp_pa
     assert (scenario.tariff.feed_in_micro_per_kwh or 0) + fee == 300_000
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=some(80, 26), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(micro=st.integers(-(10**12), 10**12))
 def test_every_price_of_whole_micros_is_kept_exactly(tmp_path: Path, micro: int) -> None:
     text = format(Decimal(micro).scaleb(-6), "f")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kits.sample_kit import some
 from tests.kits.scenario_kit import DATA, HEAD, KNOWN, MINIMAL, TARIFF, read, refused
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import load
@@ -484,7 +485,7 @@ def typos(draw: st.DrawFn) -> tuple[str, str]:
     return path, wrong
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=some(300, 100), deadline=None)
 @given(typos())
 def test_a_typo_of_any_key_suggests_the_key(typo: tuple[str, str]) -> None:
     path, wrong = typo

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kits.sample_kit import some
 from wattswap.scenario.lines import KeyPath, line_numbers
 
 
@@ -61,7 +62,7 @@ def paths_of(content: Any, prefix: KeyPath = ()) -> set[KeyPath]:
     return found.union(*(paths_of(value, (*prefix, key)) for key, value in items))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200, 66), deadline=None)
 @given(toml_documents())
 def test_every_key_that_tomllib_finds_has_a_line_that_shows_it(text: str) -> None:
     try:
