@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from wattswap.cli.output import note
+from wattswap.cli.tables import wrapped
 from wattswap.errors import ExitCode, UsageError, WattswapError
 from wattswap.simulation.base import base_of
 from wattswap.simulation.byzantine import LIES, check_lies
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _run_plan(read_plan(options.plan), options)
         return _run_seeds(options)
     except WattswapError as error:
-        print(error, file=sys.stderr)
+        note(str(error))
         return int(error.exit_code)
 
 
@@ -92,6 +95,8 @@ def _check_options(options: argparse.Namespace) -> None:
         path = getattr(options, name)
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError.of(f"--{name}", f"there is no folder {path.parent}", "make it, or name another")
+        if path is not None and path.is_dir():
+            raise UsageError.of(f"--{name}", f"{path} is a folder", "name a file")
 
 
 def _seeds(text: str) -> range:
@@ -110,9 +115,10 @@ def _lies(options: argparse.Namespace) -> tuple[Lie, ...]:
     for text in options.lie:
         name, _, rest = text.partition(":")
         who, _, victim = rest.partition(":")
-        if not who:
+        if not (name and who):
+            missing = "node" if name else "lie"
             raise UsageError.of(
-                "--lie", f"{text!r} names no node", "write NAME:WHO, as late:operator-0:home-01"
+                "--lie", f"{text!r} names no {missing}", "write NAME:WHO, as late:operator-0:home-01"
             )
         found.append(Lie(name, who, victim))
     return tuple(found)
@@ -181,9 +187,8 @@ def _report(
         _tell(plan, strict)
         print(f"again: python -m wattswap.simulation --seeds {result.seed}{_same(options)} --again")
     if failing:
-        print(
-            f"violated in {len(failing)} of {len(results)} seeds: {', '.join(str(one.seed) for one in failing[:20])}"
-        )
+        first = ", ".join(str(one.seed) for one in failing[:20])
+        _show([f"violated in {len(failing)} of {len(results)} seeds: {first}"])
         return int(ExitCode.CHECK_FAILED)
     print("nothing else is violated" if counts else "nothing is violated")
     return int(ExitCode.OK)
@@ -212,7 +217,7 @@ def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
         if options.trace is not None:
             options.trace.write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
         if violations:
-            print("\n".join(story(outcome.history, violations)))
+            _show(story(outcome.history, violations))
             return int(ExitCode.CHECK_FAILED)
     print("nothing is violated")
     return int(ExitCode.OK)
@@ -241,10 +246,17 @@ def _save(plan: Plan, options: argparse.Namespace) -> None:
         print(f"its plan is in {options.save}")
 
 
+def _show(lines: Sequence[str]) -> None:
+    """Print lines: on a terminal as wide as that, elsewhere one each."""
+    if sys.stdout.isatty():
+        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
+    print("\n".join(lines))
+
+
 def _tell(plan: Plan, strict: set[str]) -> None:
     with simulated(plan) as outcome:
         violations = [one for one in judge(outcome.history) if one.oracle in strict]
-        print("\n".join(story(outcome.history, violations)))
+        _show(story(outcome.history, violations))
 
 
 if __name__ == "__main__":

@@ -145,7 +145,8 @@ def read_plan(path: Path) -> Plan:
     """Read a plan from a JSON file.
 
     Raises:
-        InvalidData: It cannot be read, is no plan, or one of another version.
+        InvalidData: It cannot be read, or is no plan.
+        UsageError: It is a plan of another version.
     """
     try:
         data = path.read_bytes()
@@ -157,7 +158,7 @@ def read_plan(path: Path) -> Plan:
         version = msgspec.json.decode(data, type=_Head).version
         if version != VERSION:
             cure = f"this program reads version {VERSION}: repeat the run from its seed, or use the commit of the plan"
-            raise InvalidData.of(str(path), f"is a plan of version {version}", cure)
+            raise UsageError.of("--plan", f"{path} is a plan of version {version}", cure)
         return msgspec.json.decode(data, type=Plan)
     except msgspec.DecodeError as error:
         cure = "write plans with `python -m wattswap.simulation --seeds N --save FILE`"
@@ -216,20 +217,33 @@ def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
         lies: Names of all lies.
 
     Raises:
-        UsageError: An act or lie names no node, or no lie.
+        UsageError: An act or lie names no node, or no lie; or a number is out of range.
     """
+    if not 0 <= plan.seed < SEEDS_MAX:
+        raise UsageError.of("seed", f"{plan.seed} is out of range", f"use 0 to {SEEDS_MAX - 1}")
+    _refuse_negative("plan", plan, "calm_after", "compute_s")
+    _refuse_negative("weather", plan.weather, "delay_min_s", "delay_max_s", "loss", "duplication")
     for act in plan.acts:
+        _refuse_negative(f"acts: {act.kind}", act, "number", "after_s", "for_s")
         if not act.who:
             raise UsageError.of("acts", f"{act.kind} names no node", "name at least one")
         for name in act.who:
             if name not in nodes:
                 raise UsageError.of("acts", f"{act.kind} names no node: {name!r}", suggest(name, nodes))
     for lie in plan.lies:
+        _refuse_negative(f"lies: {lie.name}", lie, "first", "after_s")
         for name in (lie.who, *([lie.victim] if lie.victim else [])):
             if name not in (*nodes, STRANGER):
                 raise UsageError.of("lies", f"{lie.name} names no node: {name!r}", suggest(name, nodes))
         if lie.name not in lies:
             raise UsageError.of("lies", f"no lie {lie.name!r}", suggest(lie.name, lies))
+
+
+def _refuse_negative(where: str, struct: msgspec.Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(struct, name)
+        if value < 0:
+            raise UsageError.of(where, f"{name} of {value:g} is negative", "use 0 or more")
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------

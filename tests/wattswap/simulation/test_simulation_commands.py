@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from wattswap.simulation import __main__ as command
-from wattswap.simulation.plan import SEEDS_MAX, Act, Lie, Plan, Shape, draw_plan, plan_json, read_plan
+from wattswap.simulation.plan import (
+    SEEDS_MAX,
+    Act,
+    Lie,
+    Plan,
+    Shape,
+    Weather,
+    draw_plan,
+    plan_json,
+    read_plan,
+)
 
 LATE = (
     "--seeds",
@@ -67,20 +77,22 @@ def test_a_plan_is_written_and_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "sentence", "code"),
     [
-        ('{"version": 7}', "is a plan of version 7"),
-        ("[]", "is not a plan"),
-        ('{"version": 1, "acts": [{"kind": "explode", "who": []}]}', "is not a plan"),
+        ('{"version": 7}', "is a plan of version 7", 2),
+        ("[]", "is not a plan", 3),
+        ('{"version": 1, "acts": [{"kind": "explode", "who": []}]}', "is not a plan", 3),
     ],
 )
 def test_a_plan_that_cannot_be_read_is_refused(
-    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, sentence: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text, encoding="utf-8")
-    assert command.main(["--plan", str(path)]) == 3
-    assert sentence in capsys.readouterr().err
+    assert command.main(["--plan", str(path)]) == code
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
     assert command.main(["--plan", str(tmp_path / "none.json")]) == 3
 
 
@@ -91,9 +103,14 @@ def test_a_plan_that_cannot_be_read_is_refused(
         (Plan(acts=(Act("crash", ()),)), "names no node"),
         (Plan(lies=(Lie("laet", "operator-0"),)), "no lie 'laet'; did you mean 'late'"),
         (Plan(lies=(Lie("late", "operator-9"),)), "names no node: 'operator-9'"),
+        (Plan(seed=-1), "seed: -1 is out of range; use 0 to 4294967295"),
+        (Plan(calm_after=-1), "plan: calm_after of -1 is negative; use 0 or more"),
+        (Plan(weather=Weather(loss=-0.5)), "weather: loss of -0.5 is negative"),
+        (Plan(acts=(Act("crash", ("home-01",), after_s=-1.0),)), "acts: crash: after_s of -1 is negative"),
+        (Plan(lies=(Lie("late", "operator-0", first=-1),)), "lies: late: first of -1 is negative"),
     ],
 )
-def test_a_plan_that_names_nobody_is_refused(
+def test_a_plan_that_names_nobody_or_a_negative_number_is_refused(
     plan: Plan, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "plan.json"
@@ -130,6 +147,9 @@ def test_a_seed_that_cannot_be_simulated_is_a_failure(
         (("--workers", "0"), "--workers: 0 is out of range; use 1 or more"),
         (("--trace", "lines.txt"), "--trace: needs a plan"),
         (("--save", "none/plan.json"), "--save: there is no folder none"),
+        (("--save", "."), "--save: . is a folder; name a file"),
+        (("--lie", "late"), "--lie: 'late' names no node; write NAME:WHO"),
+        (("--lie", ":operator-0"), "--lie: ':operator-0' names no lie; write NAME:WHO"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_a_sentence(
@@ -139,3 +159,20 @@ def test_options_that_cannot_be_are_refused_in_a_sentence(
     err = capsys.readouterr().err
     assert err.startswith(sentence)
     assert err.count("\n") == 1
+
+
+def test_on_a_terminal_no_line_is_wider_than_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for stream in (command.sys.stdout, command.sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert command.main(["--lie", "late:zebra"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") > 1
+    assert max(map(len, err.splitlines())) <= 80
+    assert " ".join(err.split()).endswith("home-12, home-13")
+    assert command.main([*LATE, "--every-oracle"]) == 6
+    story = capsys.readouterr().out.partition("again:")[0]
+    assert "violated: shut_out" in story
+    assert max(map(len, story.splitlines())) <= 80
