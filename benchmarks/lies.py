@@ -1,6 +1,6 @@
-"""In how many drawn seeds each lie is told to somebody it can hurt: `python -m benchmarks.lies --seeds 12`.
+"""In how many drawn seeds each lie reaches somebody it can hurt: `python -m benchmarks.lies --seeds 12`.
 
-A lie that is told in few seeds tests little, however many are run. Each lie is of one node, for one home where it has
+A lie that seldom reaches anybody tests little, however many seeds are run. Each lie is of one node, for one home where it has
 a victim, beside the drawn faults of a seed. [95 % interval of Wilson, J. Am. Stat. Assoc. 22 (1927) 209]
 """
 
@@ -19,7 +19,7 @@ from wattswap.simulation.plan import STRANGER, Lie, Shape
 from wattswap.simulation.sweep import run_seeds
 
 TARGET = 0.3
-"""Least share of seeds in which a lie is told."""
+"""Least share of seeds in which a lie reaches somebody."""
 Z = 1.959964
 """Quantile of the normal distribution of a 95 % interval."""
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error(f"--seeds: {options.seeds} is out of range: use 1 or more")
-    print(f"| lie | told in | 95 % interval | at least {TARGET:.0%} | times in such a seed | CPU s |")
+    print(f"| lie | seeds | 95 % interval | at least {TARGET:.0%} | times in such a seed | CPU s |")
     print("|---|---|---|---|---|---|")
     for name in options.lie or LIES:
         print(row_of(name, range(options.seeds)), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -213,11 +214,12 @@ def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
         _save(plan, options)
     with simulated(plan, with_lines=options.trace is not None) as outcome:
         violations = judge(outcome.history)  # of every oracle: a plan is kept for what it shows
-        print(f"trace {outcome.trace}, {outcome.events} messages")
+        _show([f"trace {outcome.trace}, {outcome.events} messages"])
         if options.trace is not None:
             options.trace.write_text("\n".join(outcome.lines) + "\n", encoding="utf-8")
         if violations:
             _show(story(outcome.history, violations))
+            print(f"again: python -m wattswap.simulation --plan {shlex.quote(str(options.plan))}")
             return int(ExitCode.CHECK_FAILED)
     print("nothing is violated")
     return int(ExitCode.OK)

@@ -13,6 +13,7 @@ from agents.meters import Meters
 from p2p.blocks.genesis import read_genesis
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
+from p2p.wire.messages import NothingMessage, OrderMessage
 from wattswap.nodes.config import Clock, NodeConfig
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.provision import GATES_SHARE, TAKEOVER_SHARE, KeyPlan, NetworkSpec, init_nodes
@@ -39,6 +40,7 @@ class Base:
         keys: Of the nodes, by name.
         names: Names of the nodes by peer id.
         metered: What the meters of all homes count in each interval.
+        ordered: What each home says in the first round of each interval.
     """
 
     setup: Setup
@@ -46,6 +48,7 @@ class Base:
     keys: Mapping[str, Mapping[str, Identity]]
     names: Mapping[str, str]
     metered: tuple[Meters, ...]
+    ordered: tuple[Mapping[str, OrderMessage | NothingMessage], ...]
 
     def of_role(self, *roles: str) -> list[str]:
         """Names of the nodes of some roles."""
@@ -82,16 +85,19 @@ def base_of(shape: Shape, signatures: bool) -> Base:
     clock = _clock(shape, setup.rounds)
     by_name = {config.name: in_memory(config).model_copy(update={"clock": clock}) for config in configs}
     names = {peer_id_of(own[by_name[name].key_names[0]].public_key): name for name, own in keys.items()}
-    return Base(setup, by_name, keys, names, _metered(setup))
+    return Base(setup, by_name, keys, names, *_lived(setup))
 
 
-def _metered(setup: Setup) -> tuple[Meters, ...]:
-    """Let all homes live through the intervals, without messages: none of them reacts to the market."""
-    homes, found = setup.community(), []
+def _lived(
+    setup: Setup,
+) -> tuple[tuple[Meters, ...], tuple[Mapping[str, OrderMessage | NothingMessage], ...]]:
+    """Meters and orders of all homes as they live through the intervals; none of them reacts to the market."""
+    homes, metered, ordered = setup.community(), [], []
     for i in range(setup.intervals):
-        sent_orders(setup, homes, i)
-        found.append(read_meters(setup, homes, i))
-    return tuple(found)
+        orders, start_s = sent_orders(setup, homes, i), setup.start_of(i)
+        ordered.append({name: setup.message(home, start_s, orders) for home, name in enumerate(setup.roster)})
+        metered.append(read_meters(setup, homes, i))
+    return tuple(metered), tuple(ordered)
 
 
 def _clock(shape: Shape, rounds: int) -> Clock:

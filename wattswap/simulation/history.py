@@ -14,6 +14,7 @@ from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
 from wattswap.nodes.node import OMISSION
+from wattswap.nodes.stats import read_stats
 from wattswap.runs.layout import CHAIN
 from wattswap.runs.prepare import Setup
 from wattswap.simulation.base import Base
@@ -144,6 +145,16 @@ class History:
             for name, folder in self.folders.items()
             for path in sorted(folder.glob(f"{OMISSION}*.bin"))
         ]
+
+    @cached_property
+    def proofs(self) -> dict[tuple[str, int], int]:
+        """How many homes of a node have checked the proof of their line of an interval, by node and its start."""
+        return {
+            (name, line["interval_start"]): line["proofs"]
+            for name, folder in self.folders.items()
+            for line in read_stats([folder])
+            if line.get("what") == "lived"
+        }
 
     @cached_property
     def settlements(self) -> dict[int, list[int]]:

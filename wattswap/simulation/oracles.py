@@ -200,14 +200,29 @@ def _left_out(history: History) -> Found:
                 yield f"{home} never spoke for it, not even late", start_s, home
 
 
+def _unproven(history: History) -> Found:
+    """Intervals well after the calm of which a home has not checked its own line."""
+    at_rest_s, excepted = _at_rest_s(history.plan), history.byzantine | history.gone
+    for i, start_s in enumerate(history.starts()):
+        if history.plan.opens_s(i) < at_rest_s or start_s not in history.settled:
+            continue  # `liveness` looks at what is not settled, and at homes that do not finish
+        for name in history.base.of_role("household", "gateway"):
+            homes = len(history.base.configs[name].households)
+            proofs = history.proofs.get((name, start_s), homes)
+            if name not in excepted and proofs < homes:
+                text = f"{name} has checked the lines of {proofs} of its {homes} homes, in the calm"
+                yield text, start_s, name
+
+
 def takes_part(history: History) -> Found:
-    """In each interval that opens well after the calm, order and reading of each home are settled.
+    """In each interval that opens well after the calm, order and reading of each home are settled, and proven to it.
 
     Nothing is wrong then any more, so it holds whatever was wrong before. A home that is gone for good is excepted,
     and one whose own proof convicts somebody. Whatever is wrong, no home leaves out an interval.
     """
     convicted = {_convicted(history, proof)[1:] for _, proof in history.omissions}
     yield from _left_out(history)
+    yield from _unproven(history)
     for i, start_s in enumerate(history.starts()):
         settled = history.settled.get(start_s)
         if history.plan.opens_s(i) < _at_rest_s(history.plan) or settled is None or settled.content is None:
@@ -250,7 +265,8 @@ def dates(history: History) -> Found:
             yield f"settled {opens_s - settled.made_s:.1f} s before it opened", start_s, ""
         if settled.content is None:
             continue
-        messages: tuple[HandedIn, ...] = (*settled.content.orders, *settled.content.readings)
+        content = settled.content
+        messages: tuple[HandedIn, ...] = (*content.orders, *content.nothings, *content.readings)
         for message in messages:
             spoken = history.truth.spoken.get(message_id(message))
             if spoken is None:
@@ -352,7 +368,7 @@ def money(history: History) -> Found:
 
 
 def meters(history: History) -> Found:
-    """Each settled reading is what the meter counted."""
+    """Each settled reading is what the meter counted, and each order what its home has to trade."""
     setup = history.setup
     for start_s, settled in history.settled.items():
         true = history.base.metered[setup.index_of(start_s)]
@@ -366,6 +382,11 @@ def meters(history: History) -> Found:
                     start_s,
                     reading.household,
                 )
+        wanted = history.base.ordered[setup.index_of(start_s)]
+        for name in setup.roster:
+            order = settled.message_of(name, object)
+            if order is not None and order != wanted[name]:
+                yield f"{name} is settled with other orders than its own", start_s, name
 
 
 def bounded(history: History) -> Found:

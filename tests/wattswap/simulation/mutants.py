@@ -20,6 +20,7 @@ from p2p.batches.batch import batches
 from p2p.consensus.core import Core
 from p2p.consensus.sign_state import ConsensusStore
 from p2p.consensus.types import Start
+from p2p.errors import OutOfRange
 from p2p.ledger.modules import settlement
 from p2p.roles.collector.intake import Intake, Pending
 from p2p.roles.collector.operator import Operator
@@ -192,6 +193,15 @@ def validator_repeats_itself(patch: Patch) -> None:
     patch.setattr(roles, "ValidatorConfig", partial(ValidatorConfig, resend_ms=4))
 
 
+def operator_gives_no_lines(patch: Patch) -> None:
+    """Whoever asks for the proof of a line is refused, as if it were long forgotten."""
+
+    async def give_line(*_: object) -> bytes:
+        raise OutOfRange("no line")
+
+    patch.setattr(Operator, "_give_line", give_line)
+
+
 def operator_ends(patch: Patch) -> None:
     """The operator's loop ends with the second interval, and its program with it."""
 
@@ -300,6 +310,20 @@ def home_reports_a_wrong_register(patch: Patch) -> None:
     patch.setattr(Home, "_reading", reading)
 
 
+def home_orders_twice_as_much(patch: Patch) -> None:
+    """A home doubles the energy of its orders."""
+    right = Home._opens_with
+
+    def opens_with(self: Home, i: int, community: Any) -> Any:
+        orders, message = right(self, i, community)
+        if self.index == 3 and isinstance(message, OrderMessage):
+            lines = (msgspec.structs.replace(one, energy_wh=2 * one.energy_wh) for one in message.orders)
+            message = msgspec.structs.replace(message, orders=tuple(lines))
+        return orders, message
+
+    patch.setattr(Home, "_opens_with", opens_with)
+
+
 def home_skips_an_interval_after_a_restart(patch: Patch) -> None:
     """A home that goes on begins with the interval after the next."""
     right = roles._first
@@ -359,6 +383,7 @@ MUTANTS = [
     ),
     Mutant("collector_opens_early", collector_opens_early, quiet, "dates", 20, (0, 1, 2, 3, 4, 5)),
     Mutant("validator_repeats_itself", validator_repeats_itself, quiet, "bounded", 20, (0, 1, 2, 3, 4, 5)),
+    Mutant("operator_gives_no_lines", operator_gives_no_lines, quiet, "takes_part", 20, (0, 1, 2, 3, 4, 5)),
     Mutant("operator_ends", operator_ends, quiet, "no_node_ends", 20, (0, 1, 2, 3, 4, 5)),
     Mutant(
         "wrong_clearing_is_voted_for", wrong_clearing_is_voted_for, quiet, "money", 20, (0, 1, 2, 3, 4, 5)
@@ -392,6 +417,14 @@ MUTANTS = [
     Mutant(
         "home_reports_a_wrong_register",
         home_reports_a_wrong_register,
+        quiet,
+        "meters",
+        20,
+        (0, 1, 2, 3, 4, 5),
+    ),
+    Mutant(
+        "home_orders_twice_as_much",
+        home_orders_twice_as_much,
         quiet,
         "meters",
         20,

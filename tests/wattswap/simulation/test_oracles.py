@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from p2p.wire.messages import NothingMessage
 from wattswap.simulation.history import History
 from wattswap.simulation.oracles import DISK_MAX_BYTES, MESSAGES_MAX_PER_S, ORACLES, judge
 from wattswap.simulation.plan import Act, Plan, Shape, read_plan
@@ -144,6 +145,29 @@ def test_a_reading_that_no_meter_counted(history: History) -> None:
     assert {"meters", "accepted"} <= violated(history)
 
 
+def test_an_order_that_is_not_what_its_home_has_to_trade(history: History) -> None:
+    start_s = history.starts()[0]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    first, *rest = settled.content.orders
+    lines = tuple(msgspec.structs.replace(line, energy_wh=line.energy_wh + 1) for line in first.orders)
+    other = msgspec.structs.replace(first, orders=lines)
+    history.settled[start_s] = replace(settled, content=replace(settled.content, orders=(other, *rest)))
+    assert violated(history) == {"accepted", "dates", "meters"}
+
+
+def test_a_home_that_is_settled_as_if_it_had_nothing_to_trade(history: History) -> None:
+    start_s = history.starts()[0]
+    settled = history.settled[start_s]
+    assert settled.content is not None
+    first, *rest = settled.content.orders
+    head = {name: getattr(first, name) for name in NothingMessage.__struct_fields__}
+    never_said = NothingMessage(**head)
+    content = replace(settled.content, orders=tuple(rest), nothings=(never_said, *settled.content.nothings))
+    history.settled[start_s] = replace(settled, content=content)
+    assert violated(history) == {"accepted", "dates", "meters"}
+
+
 def test_a_full_store(history: History) -> None:
     history.truth.held["validator-0", "bytes on disk"] = DISK_MAX_BYTES + 1
     assert violated(history) == {"bounded"}
@@ -181,6 +205,14 @@ def test_a_home_that_is_missing_in_the_calm(history: History) -> None:
     without = replace(settled.content, readings=settled.content.readings[1:])
     history.settled[start_s] = replace(settled, content=without)
     assert violated(history) == {"accepted", "takes_part"}
+
+
+def test_a_home_that_gets_no_proof_of_its_line_in_the_calm(history: History) -> None:
+    start_s = history.starts()[4]
+    history.proofs = {**history.proofs, ("home-05", start_s): 0}
+    assert violated(history) == {"takes_part"}
+    history.proofs = {**history.proofs, ("home-05", start_s): 1, ("home-05", history.starts()[1]): 0}
+    assert violated(history) == set()
 
 
 def test_a_home_that_leaves_out_an_interval(history: History) -> None:

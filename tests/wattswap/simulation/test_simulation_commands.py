@@ -48,7 +48,9 @@ def test_a_violation_ends_with_6_the_story_and_the_command_that_repeats_it(
     assert "LATE" in out
     assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie late:operator-0:home-01" in out
     assert command.main(["--plan", str(plan)]) == 6
-    assert "violated: shut_out" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "violated: shut_out" in out
+    assert f"again: python -m wattswap.simulation --plan {plan}" in out
 
 
 def test_what_is_open_is_counted_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
