@@ -1,7 +1,7 @@
 """In how many drawn seeds each lie reaches somebody it can hurt: `python -m benchmarks.lies --seeds 12`.
 
-A lie that seldom reaches anybody tests little, however many seeds are run. Each lie is of one node, for one home where it has
-a victim, beside the drawn faults of a seed. [95 % interval of Wilson, J. Am. Stat. Assoc. 22 (1927) 209]
+A lie that seldom reaches anybody tests little, however many seeds are run. Each lie is of one node, for one home where
+it has a victim, beside the drawn faults of a seed. [95 % interval of Wilson, J. Am. Stat. Assoc. 22 (1927) 209]
 """
 
 from __future__ import annotations
