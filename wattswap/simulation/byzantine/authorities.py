@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, cast
 
@@ -221,12 +222,13 @@ class MakesUp(Behaviour):
         return None
 
     async def speak(self, transport: Transport) -> None:
-        async for i in self.moments():
-            result = await self.result(i)
-            if result is not None:
-                hearers = self.spoken_homes(self.setup.start_of(i))
-                await transport.publish(result_topic(self.chain_id), sign_message(self.identity, result))
-                self.told(len(hearers))
+        async with aclosing(self.moments()) as moments:  # it may be cancelled while it waits for a result
+            async for i in moments:
+                result = await self.result(i)
+                if result is not None:
+                    hearers = self.spoken_homes(self.setup.start_of(i))
+                    await transport.publish(result_topic(self.chain_id), sign_message(self.identity, result))
+                    self.told(len(hearers))
 
     def made_up(self, start_s: int, height: int) -> ResultMessage:
         """A result of an interval with other roots and another block than any."""
@@ -251,7 +253,10 @@ class DatedAhead(MakesUp):
 
 
 class CallsHomes(MakesUp):
-    """Repeats the true result of the interval, but at a height far ahead, and with itself as the next collector."""
+    """Repeats the true result of the interval, but at a height far ahead, and with itself as the next collector.
+
+    As the next interval opens: homes that have spoken for it do not follow an older result, and all others do.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -271,6 +276,8 @@ class CallsHomes(MakesUp):
             await trio.sleep(AGAIN_S)
             own = await self._own(peer, question)
         true = decode(ResultMessage, decode(Signed, own).body)
+        plan = self.town.plan
+        await trio.sleep_until(plan.opens_s(i + 1) - plan.weather.delay_max_s / 2)
         return replace(true, height=FAR_HEIGHT, next_collector=self.identity.public_key)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -106,7 +106,7 @@ class Behaviour:
         """Wait for the moment of the lie in its first interval."""
         await trio.sleep_until(self._moment_s(self.lie.first))
 
-    async def moments(self) -> AsyncIterator[int]:
+    async def moments(self) -> AsyncGenerator[int, None]:
         """Wait for the moment of the lie in each interval from its first on."""
         for i in range(self.lie.first, self.setup.intervals):
             at_s = self._moment_s(i)
