@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from p2p.ledger.light import validators_in
 from p2p.transports.base import peer_id_of
 from p2p.transports.door import Places, Rank
 from wattswap.nodes.config import Listen, NodeConfig
@@ -17,11 +18,13 @@ class Known:
     """The peers that a node knows.
 
     Attributes:
-        authorities: Public keys of the present ones; those of the genesis where the node follows no chain.
+        authorities: Public keys of the present ones. A node that follows no chain knows those of the genesis, and
+            later ones from the proofs it has checked.
     """
 
     def __init__(self, config: NodeConfig, setup: Setup) -> None:
-        self._operators = setup.genesis.operators
+        self._genesis, self._operators = setup.genesis, setup.genesis.operators
+        self._proven_height = 0
         self.authorities: Callable[[], Sequence[bytes]] = lambda: setup.genesis.authorities
         homes = setup.member_list.by_id.values()
         self._members = frozenset(peer_id_of(key) for key in (*homes, *(peer.key for peer in config.peers)))
@@ -37,6 +40,13 @@ class Known:
         if keys != self._peer_ids[0]:
             self._peer_ids = keys, frozenset(map(peer_id_of, keys))
         return peer in self._peer_ids[1]
+
+    def learn(self, proof: bytes) -> None:
+        """Take over the validators of a proof that was checked, unless a later one is known."""
+        height, validators = validators_in(proof, self._genesis)
+        if height > self._proven_height:
+            self._proven_height = height
+            self.authorities = lambda: validators
 
     def rank(self, peer: str) -> Rank:
         """See `p2p.transports.door.Rank`."""

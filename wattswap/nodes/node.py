@@ -194,4 +194,10 @@ class Node:
             [Collector(key, peers[key]) for key in keys if key in peers]
             for keys in (genesis.operators, genesis.authorities)
         )
-        return Collectors(self.transport, operators, authorities, failover_s=self.config.clock.takeover_s)
+        return Collectors(
+            self.transport,
+            operators,
+            authorities,
+            failover_s=self.config.clock.takeover_s,
+            keys=self.known.collectors,
+        )

@@ -251,7 +251,8 @@ def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     path, chain_id = node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex()
     learned = Learned(path, chain_id, name, node.world.disk)
     pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
-    return Home(node.setup, index, client, listener, pace, node.keep_omission, learned, offload)
+    keep, learn = node.keep_omission, node.known.learn
+    return Home(node.setup, index, client, listener, pace, keep, learned, offload, learn)
 
 
 COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")

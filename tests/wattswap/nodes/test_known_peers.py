@@ -97,6 +97,20 @@ def test_nor_does_its_result_pass(nodes: dict[str, NodeConfig]) -> None:
         check(peer(config), signed)
 
 
+def test_a_home_takes_the_validators_of_the_latest_proof_for_those_of_now(
+    nodes: dict[str, NodeConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = known(nodes["gateway-0"])
+    first = who.authorities()
+    proven = {b"old": (3, first), b"new": (9, (*first[1:], STRANGER.public_key)), b"older": (8, first)}
+    monkeypatch.setattr("wattswap.nodes.known.validators_in", lambda proof, genesis: proven[proof])
+    for proof, keys in ((b"old", first), (b"new", proven[b"new"][1]), (b"older", proven[b"new"][1])):
+        who.learn(proof)
+        assert who.authorities() == keys
+    assert STRANGER.public_key in who.collectors()
+    assert first[0] not in who.collectors()
+
+
 def edited(config: NodeConfig, tmp_path: Path, line: str) -> Path:
     """A copy of a configuration with another line in [listen]."""
     key = line.partition(" ")[0]
