@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 import wattswap as ws
 from p2p.errors import Malformed, WrongSignature
 from p2p.roles.exchange.gossip import results_check
-from p2p.transports.base import peer_id_of
-from p2p.transports.door import Places, Rank
+from p2p.roles.exchange.wire import result_topic
+from p2p.roles.validator.batch_check import inline
+from p2p.transports.base import Transport, peer_id_of
+from p2p.transports.door import Places, Rank, RankOf
+from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION, ResultMessage, sign_message
 from wattswap.errors import WattswapError
@@ -18,7 +25,9 @@ from wattswap.nodes.config import CONFIG, NodeConfig, load_config
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.known import Known, places_of
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
-from wattswap.nodes.roles import prepared
+from wattswap.nodes.roles import prepared, run_node
+from wattswap.nodes.world import World
+from wattswap.simulation.base import in_memory
 
 STRANGER = Identity.from_seed(b"s" * 32)
 
@@ -109,6 +118,32 @@ def test_a_home_takes_the_validators_of_the_latest_proof_for_those_of_now(
         assert who.authorities() == keys
     assert STRANGER.public_key in who.collectors()
     assert first[0] not in who.collectors()
+
+
+@pytest.mark.parametrize("name", ["validator-0", "operator-0", "observer-0", "gateway-0"])
+def test_a_node_that_runs_admits_by_rank_and_checks_gossip(name: str, nodes: dict[str, NodeConfig]) -> None:
+    config, network = nodes[name], MemoryNetwork()
+    admitted: list[tuple[Places, RankOf]] = []
+    topics: list[str] = []
+
+    @asynccontextmanager
+    async def opened(identity: Identity, _port: int) -> AsyncIterator[Transport]:
+        async with network.endpoint(identity) as endpoint:
+            endpoint.admit = lambda places, rank_of: admitted.append((places, rank_of))  # type: ignore[method-assign]
+            endpoint.check_gossip = lambda topic, check: topics.append(topic)  # type: ignore[method-assign]
+            yield endpoint
+
+    async def main() -> None:
+        keys = open_keys(config, {}, prepared(config).genesis)
+        with trio.move_on_after(1):
+            await run_node(in_memory(config), keys, World(opened, inline, shares_process=True))
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    ((places, rank_of),) = admitted
+    assert places == Places()
+    assert rank_of(peer(nodes["validator-1"])) == Rank.COLLECTOR
+    assert rank_of(peer_id_of(STRANGER.public_key)) == Rank.STRANGER
+    assert topics == [result_topic(prepared(config).genesis.chain_id)]
 
 
 def edited(config: NodeConfig, tmp_path: Path, line: str) -> Path:
