@@ -102,6 +102,11 @@ class PendingCheck:
         self.problem = problem
         self._done.set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is under way."""
+        return not self._done.is_set()
+
     async def wait(self) -> None:
         """Wait for the end.
 
@@ -114,10 +119,15 @@ class PendingCheck:
 
 
 class _Lane:
-    """What one sender of batches, or one proposer of blocks, has under way: one blob at a time."""
+    """What one sender of batches, or one proposer of blocks, has under way: one blob at a time.
+
+    Attributes:
+        open: Number of checks under way.
+    """
 
     def __init__(self) -> None:
         self.lock = trio.Lock()
+        self.open = 0
         self._names: OrderedDict[int, set[bytes]] = OrderedDict()
 
     def take(self, name: bytes, interval_start: int) -> None:
@@ -184,8 +194,15 @@ class BatchChecks:
             return refused
         return self._checked(args, lane, first)
 
-    def of_block(self, args: BatchArgs, proposer: str) -> PendingCheck:
-        """Return the check of a batch in a proposed block; rounds limit how many there are of a proposer."""
+    def of_block(self, args: BatchArgs, sender: bytes, proposer: str) -> PendingCheck:
+        """Return the check of a batch in a proposed block; rounds limit how many there are of a proposer.
+
+        It is that of its sender where nothing else of the sender could delay it.
+        """
+        lane = f"sender {sender.hex()}"
+        known = self._pending.get((lane, _name_of(args)))
+        if known is not None and known.is_open and self._lane(lane).open == 1:
+            return known
         return self._checked(args, f"proposer {proposer}", None)
 
     def _lane(self, name: str) -> _Lane:
@@ -193,7 +210,7 @@ class BatchChecks:
 
     def _checked(self, args: BatchArgs, lane: str, first: str | None) -> PendingCheck:
         """The check in a lane, started when it is new or its blob was not available before."""
-        name = sha256(encode(args)).digest()
+        name = _name_of(args)
         if name in self._right:
             found = PendingCheck()
             found.close(None)
@@ -205,7 +222,9 @@ class BatchChecks:
         found = self._pending[key] = PendingCheck()
         self._pending.move_to_end(key)
         _drop_oldest(self._pending)
-        self._start(self._run, found, args, name, self._lane(lane), first)
+        its_lane = self._lane(lane)
+        its_lane.open += 1
+        self._start(self._run, found, args, name, its_lane, first)
         return found
 
     async def _run(
@@ -219,6 +238,8 @@ class BatchChecks:
             self._right[name] = None
             _drop_oldest(self._right)
             pending.close(None)
+        finally:
+            lane.open -= 1
 
     async def _find_and_check(self, args: BatchArgs, lane: _Lane, first: str | None) -> None:
         if not any(args.blob_hash):
@@ -245,6 +266,10 @@ class BatchChecks:
                 self._transport, self._chain_id, name, [first, *peers] if first else peers
             )
         return blob
+
+
+def _name_of(args: BatchArgs) -> bytes:
+    return sha256(encode(args)).digest()
 
 
 def _drop_oldest(known: OrderedDict[K, V]) -> None:

@@ -302,8 +302,9 @@ class Validator:
                 block = decode_block(action.block, self._chain_id)
                 self.ledger.execute(block, action.block_hash)
                 self._check_turn(block.txs)
-                for _, args in batches(block.txs):
-                    await self._batch_checks.of_block(args, self._proposer(height, action)).wait()
+                proposer = self._proposer(height, action)
+                for index, args in batches(block.txs):
+                    await self._batch_checks.of_block(args, block.txs[index].sender, proposer).wait()
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
