@@ -197,6 +197,13 @@ def check_proof(data: bytes, genesis: Genesis) -> Line:
     return _check_entry(bundle, args, block_hash, sender, genesis)
 
 
+def validators_in(data: bytes, genesis: Genesis) -> tuple[int, tuple[bytes, ...]]:
+    """Return the height of a proven block and its validators; `check_proof` has checked the proof."""
+    bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
+    validators = bundle.changes[-1].validators if bundle.changes else genesis.authorities
+    return bundle.header.height, validators
+
+
 def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
     """Return the batch of a proof that `check_proof` has checked, and its arguments."""
     tx = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES).tx

@@ -17,6 +17,7 @@ import trio
 
 from p2p.errors import LocalError, Malformed, P2PError, RemoteError, TooLarge
 from p2p.transports.counters import TransportStats
+from p2p.transports.door import Places, RankOf
 from p2p.wire.frames import (
     FRAME_MAX_BYTES,
     ByteStream,
@@ -45,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[str, bytes], Awaitable[bytes]]
 """Answers a frame: (peer id, payload) -> payload. A RemoteError it raises goes back as its code."""
+GossipCheck = Callable[[str, bytes], None]
+"""Raises a RemoteError for gossip that is neither delivered nor passed on: (author, data)."""
 
 
 class FrameTooLarge(LocalError, ValueError):
@@ -107,6 +110,10 @@ class Transport(Protocol):
 
     async def wait_for_subscribers(self, topic: str, peers: int) -> None: ...
 
+    def admit(self, places: Places, rank_of: RankOf) -> None: ...
+
+    def check_gossip(self, topic: str, check: GossipCheck) -> None: ...
+
 
 class Subscription:
     """A bounded queue of one topic; iterate it, or `receive`. What does not fit is dropped and counted."""
@@ -165,6 +172,7 @@ class Endpoint(ABC):
         self._handlers: dict[str, Handler] = {}
         self._links: dict[tuple[str, str], _Link] = {}
         self._subscriptions: dict[str, list[Subscription]] = {}
+        self._gossip_checks: dict[str, GossipCheck] = {}
 
     @property
     def peer_id(self) -> str:
@@ -185,6 +193,10 @@ class Endpoint(ABC):
     @abstractmethod
     def peers(self) -> int:
         """Nodes that are connected now."""
+
+    @abstractmethod
+    def admit(self, places: Places, rank_of: RankOf) -> None:
+        """Say how many connections from others this node has, and who is who; before, everybody is a member."""
 
     @abstractmethod
     async def connect(self, address: str) -> str:
@@ -278,13 +290,21 @@ class Endpoint(ABC):
         await self._join(topic)
         return subscription
 
-    def _admits(self, author: str, data: bytes) -> bool:
-        """Whether gossip is within its limit; what is not is counted and goes no further."""
-        if len(data) <= GOSSIP_MAX_BYTES:
-            return True
-        detail = f"{len(data)} bytes of gossip; the limit is {GOSSIP_MAX_BYTES}"
-        self._stats.refused.add(author, TooLarge.code, detail)
-        return False
+    def check_gossip(self, topic: str, check: GossipCheck) -> None:
+        """Check the gossip of a topic before it is delivered here or passed on."""
+        self._gossip_checks[topic] = check
+
+    def _admits(self, topic: str, author: str, data: bytes) -> bool:
+        """Whether gossip is within its limit and right; what is not is counted and goes no further."""
+        try:
+            if len(data) > GOSSIP_MAX_BYTES:
+                raise TooLarge(f"{len(data)} bytes of gossip; the limit is {GOSSIP_MAX_BYTES}")
+            if topic in self._gossip_checks:
+                self._gossip_checks[topic](author, data)
+        except RemoteError as error:
+            self._stats.refused.add(author, error.code, error.detail)
+            return False
+        return True
 
     def _deliver(self, topic: str, author: str, data: bytes) -> None:
         self._stats.gossip_received += 1

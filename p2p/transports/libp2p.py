@@ -12,37 +12,45 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import trio
 
 from p2p.transports.base import Endpoint, Handler, UnknownAddress, peer_id_of
+from p2p.transports.counters import TransportStats
+from p2p.transports.door import HANDSHAKE_S, Door, Places, RankOf
 from p2p.wire.frames import ByteStream, LinkError, StreamLost, Unreachable
 from p2p.wire.identity import Identity
 
 GOSSIP_PROTOCOL: Final = "/meshsub/1.1.0"
 """1.2 and later send an extra signed RPC for every message."""
-MAX_CONNECTIONS: Final = 64
+MAX_SOCKETS: Final = 2_048
+"""Connections at which the library itself refuses; the limits of a node are its `Places`."""
 PUBLISH_GAP_S: Final = 0.005
 """Pause after each publish: libp2p keeps 32 RPCs per peer and drops the rest without a word. [s]"""
 HEARTBEAT_S: Final = 1
 CLOSE_TIMEOUT_S: Final = 5.0
 DEGREE: Final = 6
 DEGREE_LOW: Final = 4
+INVALID_MAX: Final = 32.0
+"""Gossip that a peer may pass on though it is refused here; of one with more, none is read for a while."""
+INVALID_DECAY: Final = 0.9
+"""Share of it that is remembered after a heartbeat."""
 
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def open_libp2p(
-    identity: Identity, *, port: int = 0, max_connections: int = MAX_CONNECTIONS
+    identity: Identity, *, port: int = 0, places: Places | None = None
 ) -> AsyncIterator[Libp2pEndpoint]:
     """Run a node on 127.0.0.1 while the block runs.
 
     Args:
         identity: Its key; the peer id follows from it.
         port: TCP port, 0 for a free one. Give the old one to a node that returns, so that its peers find it.
-        max_connections: Further dials are refused.
+        places: For connections from others, who all are members of equal rank until `Endpoint.admit`.
 
     The services are outside `host.run`, and the host is closed inside it: otherwise a frame in flight at
     shutdown kills the host, and its sockets stay open.
@@ -51,8 +59,10 @@ async def open_libp2p(
     from libp2p.tools.anyio_service import background_trio_service
     from multiaddr import Multiaddr
 
-    host = _new_host(identity, max_connections)
-    router = _new_router(max_connections)
+    stats = TransportStats()
+    door = Door(stats.refused, places or Places())
+    host = _new_host(identity, door)
+    router = _new_router()
     pubsub = Pubsub(host, router)
     # The default counts from the second of the start: peers would take a restarted node's messages for old.
     pubsub.counter = time.time_ns()
@@ -66,7 +76,7 @@ async def open_libp2p(
         ):
             await pubsub.wait_until_ready()
             async with trio.open_nursery() as nursery:
-                endpoint = Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery)
+                endpoint = Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery, stats, door)
                 try:
                     yield endpoint
                 except (Exception, KeyboardInterrupt) as error:  # raised again outside the nurseries' groups
@@ -89,35 +99,56 @@ async def open_libp2p(
         raise failure
 
 
-def _new_host(identity: Identity, max_connections: int) -> Any:
+def _new_host(identity: Identity, door: Door) -> Any:
     from libp2p import new_host
     from libp2p.crypto import ed25519, x25519
     from libp2p.network.config import ConnectionConfig
-    from libp2p.security.noise.transport import PROTOCOL_ID, Transport
+    from libp2p.rcmgr import ResourceLimits, new_resource_manager
+    from libp2p.rcmgr.connection_limits import ConnectionLimits
+    from libp2p.security.noise.transport import PROTOCOL_ID
+
+    from p2p.transports.guard import GuardedNoise, GuardedTcp
 
     key_pair = ed25519.create_new_key_pair(identity.seed)
-    noise = Transport(key_pair, noise_privkey=x25519.create_new_key_pair().private_key)
+    noise = GuardedNoise(key_pair, noise_privkey=x25519.create_new_key_pair().private_key)
     # Without watermarks at 0 the host dials whoever it knows until it has 100 connections.
     connections = ConnectionConfig(
-        min_connections=0, low_watermark=0, high_watermark=max_connections, max_connections=max_connections
+        min_connections=0,
+        low_watermark=0,
+        high_watermark=MAX_SOCKETS,
+        max_connections=MAX_SOCKETS,
+        inbound_upgrade_timeout=HANDSHAKE_S,
     )
-    # The default would also accept plain text.
-    return new_host(key_pair=key_pair, sec_opt={PROTOCOL_ID: noise}, connection_config=connections)
+    # The default accepts 256 connections, whoever they are from.
+    resources = new_resource_manager(
+        limits=ResourceLimits(max_connections=MAX_SOCKETS), connection_limits=ConnectionLimits()
+    )
+    return new_host(
+        key_pair=key_pair,
+        sec_opt={PROTOCOL_ID: noise},  # the default would also accept plain text
+        connection_config=connections,
+        resource_manager=resources,
+        transports=[GuardedTcp(door)],
+    )
 
 
-def _new_router(max_connections: int) -> Any:
+def _new_router() -> Any:
     from libp2p.pubsub.gossipsub import GossipSub
+    from libp2p.pubsub.score import ScoreParams, TopicScoreParams
+
+    invalid = TopicScoreParams(weight=1.0, cap=2 * INVALID_MAX, decay=INVALID_DECAY)
 
     return GossipSub(
         [GOSSIP_PROTOCOL],
         degree=DEGREE,
         degree_low=DEGREE_LOW,
         # A mesh above this is pruned, and a pruned node may receive nothing for a minute: never reach it.
-        degree_high=max(2 * DEGREE, max_connections),
+        degree_high=MAX_SOCKETS,
         heartbeat_interval=HEARTBEAT_S,
         spam_protection_enabled=False,  # drops what a forwarder passes on above 10 messages/s
         adaptive_gossip_enabled=False,  # sets the heartbeat to 30 or 60 s when it feels unwell
         eclipse_protection_enabled=False,
+        score_params=ScoreParams(p4_invalid_messages=invalid, publish_threshold=-INVALID_MAX),
     )
 
 
@@ -171,8 +202,12 @@ class _Libp2pStream:
 class Libp2pEndpoint(Endpoint):
     """A running libp2p node; `open_libp2p` makes it."""
 
-    def __init__(self, peer_id: str, host: Any, pubsub: Any, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, peer_id: str, host: Any, pubsub: Any, nursery: trio.Nursery, stats: TransportStats, door: Door
+    ) -> None:
         super().__init__(peer_id, _address_of(host, peer_id))
+        self._stats = stats
+        self._door = door
         self._host = host
         self._pubsub = pubsub
         self._nursery = nursery
@@ -214,6 +249,9 @@ class Libp2pEndpoint(Endpoint):
     def peers(self) -> int:
         return len(self._host.get_connected_peers())
 
+    def admit(self, places: Places, rank_of: RankOf) -> None:
+        self._door.places, self._door.rank_of = places, rank_of
+
     def mesh_size(self, topic: str) -> int:
         """How many peers get our messages of a topic directly; 0 for long means that we receive nothing."""
         mesh = self._pubsub.router.mesh.get(topic, ())
@@ -243,11 +281,11 @@ class Libp2pEndpoint(Endpoint):
         async with self._joining:
             if topic in self._pubsub.topic_ids:
                 return
-            self._pubsub.set_topic_validator(topic, never_raising(self._hears), False)
+            self._pubsub.set_topic_validator(topic, never_raising(partial(self._hears, topic)), False)
             self._nursery.start_soon(self._drain, topic, await self._pubsub.subscribe(topic))
 
-    def _hears(self, author: str, data: bytes) -> bool:
-        return not self.deaf and self._admits(author, data)
+    def _hears(self, topic: str, author: str, data: bytes) -> bool:
+        return not self.deaf and self._admits(topic, author, data)
 
     async def _drain(self, topic: str, source: Any) -> None:
         """Move messages to our own queues at once: libp2p's holds 32 and then drops the new ones."""

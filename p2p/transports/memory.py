@@ -17,6 +17,7 @@ import trio
 
 from p2p.errors import LocalError
 from p2p.transports.base import Endpoint, UnknownAddress, peer_id_of
+from p2p.transports.door import Places, RankOf
 from p2p.wire.frames import ByteStream, StreamLost, Unreachable
 from p2p.wire.identity import Identity
 
@@ -206,6 +207,9 @@ class MemoryEndpoint(Endpoint):
         while sum(topic in other.topics for other in self._network.endpoints() if other is not self) < peers:
             await trio.sleep(0.01)
 
+    def admit(self, places: Places, rank_of: RankOf) -> None:
+        """See `Endpoint`; without connections there are no places to take."""
+
     @property
     def topics(self) -> set[str]:
         """Topics with a local subscription."""
@@ -254,5 +258,5 @@ class MemoryEndpoint(Endpoint):
         self._arrive(topic, author, data)
 
     def _arrive(self, topic: str, author: str, data: bytes) -> None:
-        if self._admits(author, data):
+        if self._admits(topic, author, data):
             self._deliver(topic, author, data)

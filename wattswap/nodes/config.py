@@ -75,6 +75,24 @@ class Listen(Table):
 
     host: str = Field(default=LOOPBACK, description="Address to listen on; 127.0.0.1.")
     port: int = Field(ge=1, le=MAX_PORT, description="TCP port to listen on.")
+    connections: int = Field(
+        default=512,
+        ge=8,
+        le=1_024,
+        description="Most connections of others; an eighth is kept for collectors.",
+    )
+    per_address: int = Field(
+        default=512,
+        ge=1,
+        le=1_024,
+        description="Most of one IP address; 127.0.0.1 is that of all nodes here.",
+    )
+    strangers: int = Field(
+        default=32,
+        ge=0,
+        le=1_024,
+        description="Most of nodes that are no homes, no collectors and no [[peers]].",
+    )
 
     @field_validator("host")
     @classmethod

@@ -154,6 +154,7 @@ class Home:
         on_omission: See `OnOmission`.
         learned: What its strategy has learned.
         offload: Where that is written.
+        on_proof: Called with each proof that it has checked.
     """
 
     setup: Setup
@@ -164,6 +165,7 @@ class Home:
     on_omission: OnOmission
     learned: Learned
     offload: Offload
+    on_proof: Callable[[bytes], None] = lambda proof: None
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Take part in the network from interval `first` of the scenario on.
@@ -244,6 +246,7 @@ class Home:
             # Who settled may be another collector than the one that took the reading, or the order.
             counts = not takes_part or tx.sender in self.client.reading_taken_by(start_s)
             line = self._check(i, proof, result, registers if counts else None)
+            self.on_proof(proof)
             if community.learns:
                 postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
                 community.learn_own(own_results(start_s, postings, args.price))

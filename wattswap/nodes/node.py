@@ -26,6 +26,7 @@ from wattswap.nodes.ahead import check_orders
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.known import Known
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
 from wattswap.nodes.world import World
@@ -53,6 +54,7 @@ class Node:
     transport: Transport
     stats: Stats
     world: World
+    known: Known
 
     @property
     def data(self) -> Path:
@@ -63,10 +65,9 @@ class Node:
         """Addresses of the nodes of a role."""
         return [peer.address for peer in self.config.peers if peer.role == role]
 
-    def readers(self) -> list[str]:
-        """Peers that may read blobs: operators and validators."""
-        genesis = self.setup.genesis
-        return [peer_id_of(key) for key in (*genesis.operators, *genesis.authorities)]
+    def operators(self) -> list[str]:
+        """Peer ids of the operators."""
+        return [peer_id_of(key) for key in self.setup.genesis.operators]
 
     def salts(self) -> bytes:
         """Master secret of the salts of this node's batches: the scenario's own where the keys are the scenario's."""
@@ -84,7 +85,9 @@ class Node:
         else:
             opened = ChainStore.create(path, genesis, disk=disk)
         with opened as store:
-            yield Ledger(store, genesis, CHECKPOINT_EVERY)
+            ledger = Ledger(store, genesis, CHECKPOINT_EVERY)
+            self.known.authorities = lambda: ledger.validators
+            yield ledger
 
     async def begin_at_snapshot(self) -> None:
         """If configured, and if there is no chain yet, start one from a validator's snapshot."""
@@ -191,4 +194,10 @@ class Node:
             [Collector(key, peers[key]) for key in keys if key in peers]
             for keys in (genesis.operators, genesis.authorities)
         )
-        return Collectors(self.transport, operators, authorities, failover_s=self.config.clock.takeover_s)
+        return Collectors(
+            self.transport,
+            operators,
+            authorities,
+            failover_s=self.config.clock.takeover_s,
+            keys=self.known.collectors,
+        )

@@ -47,6 +47,8 @@ from wattswap.scenario.fields import Wrong
 from wattswap.scenario.load import Scenario
 
 BUNDLE = "scenario"
+DIALLERS = ("household", "gateway")
+"""Roles whose nodes nobody dials."""
 GATES_SHARE, TAKEOVER_SHARE = 0.8, 0.4
 """Share of an interval for all its gates: that of the readings and one for the orders of each round; share of the time
 of a gate to wait for an absent collector."""
@@ -340,11 +342,11 @@ def _configs(
         raise UsageError.of("--first-port", f"leaves no {count} ports below {MAX_PORT}", "use a lower one")
     first = spec.first_port
     chosen = ports(count) if first is None else list(range(first, first + count))
-    # Homes and gateways only dial: their addresses are not needed.
+    # Homes only dial, and are known by the list of homes; gateways only dial, and those that they dial must know them.
     listed = [
         Peer(name=slot.name, role=slot.role, public_key=key.hex(), address=_address(port, key))
         for slot, port in zip(everybody, chosen, strict=True)
-        if slot.role in ("validator", "operator", "observer")
+        if slot.role != "household"
         for key in [public[slot][key_names(slot.role, ())[0]]]
     ]
     pace_s = float(setup.minutes * 60 if spec.pace_s is None else spec.pace_s)
@@ -369,7 +371,11 @@ def _configs(
                 takeover_s=round(gate_s * TAKEOVER_SHARE, 3),
                 heartbeat_minutes=spec.heartbeat_minutes,
             ),
-            peers=tuple(peer for peer in listed if peer.name != slot.name),
+            peers=tuple(
+                peer
+                for peer in listed
+                if peer.name != slot.name and (peer.role != "gateway" or slot.role not in DIALLERS)
+            ),
         )
         for slot, port in zip(everybody, chosen, strict=True)
     ]

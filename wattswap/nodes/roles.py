@@ -15,6 +15,8 @@ import trio
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.collector.gateway import Gateway
+from p2p.roles.exchange.gossip import results_check
+from p2p.roles.exchange.wire import result_topic
 from p2p.roles.household import Household
 from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
@@ -30,6 +32,7 @@ from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
 from wattswap.nodes.home import Client, Done, Home, Listener
+from wattswap.nodes.known import Known, places_of
 from wattswap.nodes.learned import LEARNED, Learned
 from wattswap.nodes.node import JOIN_S, TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
@@ -65,7 +68,9 @@ def prepared(config: NodeConfig) -> Setup:
     return replace(setup, given_members=members_beside(config, setup))
 
 
-MakeNode = Callable[[NodeConfig, Mapping[str, Identity], Setup, Identity, Transport, Stats, World], Node]
+MakeNode = Callable[
+    [NodeConfig, Mapping[str, Identity], Setup, Identity, Transport, Stats, World, Known], Node
+]
 
 
 async def run_role(
@@ -81,7 +86,11 @@ async def run_role(
         stats = Stats(config.data_path / STATS, config.name, [transport], world.now_ms, disk=world.disk)
         if world.shares_process:
             stats.cpu_s = None
-        node = make_node(config, keys, setup, identity, transport, stats, world)
+        known, genesis = Known(config, setup), setup.genesis
+        transport.admit(places_of(config.listen), known.rank)
+        check = results_check(genesis.chain_id, known.collectors, genesis.params.limits)
+        transport.check_gossip(result_topic(genesis.chain_id), check)
+        node = make_node(config, keys, setup, identity, transport, stats, world, known)
         await ROLES[config.role](node)
 
 
@@ -108,7 +117,7 @@ async def run_validator(node: Node) -> None:
             checker,
             node.addresses("validator"),
             following=setup.after,
-            readers=node.readers(),
+            readers=node.operators(),
             config=ValidatorConfig(
                 timeouts=TIMEOUTS[config.consensus.timeouts],
                 heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
@@ -132,8 +141,7 @@ async def run_operator(node: Node) -> None:
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
         checker, blobs = node.world.checker(setup), node.blobs()
-        readers = frozenset(node.readers())
-        serve_blobs(node.transport, setup.genesis.chain_id, blobs, readers.__contains__)
+        serve_blobs(node.transport, setup.genesis.chain_id, blobs, node.known.is_collector)
         chain = RemoteChain(node.transport, ledger, validators)
         _serve_chain(node, ledger)
         with node.collector() as collector:
@@ -243,7 +251,8 @@ def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
     path, chain_id = node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex()
     learned = Learned(path, chain_id, name, node.world.disk)
     pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
-    return Home(node.setup, index, client, listener, pace, node.keep_omission, learned, offload)
+    keep, learn = node.keep_omission, node.known.learn
+    return Home(node.setup, index, client, listener, pace, keep, learned, offload, learn)
 
 
 COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
 
 import trio
 
@@ -20,8 +19,6 @@ from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.runs.prepare import Setup
-
-MAX_CONNECTIONS: Final = 512
 
 OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]]
 """(identity, port) -> an open endpoint."""
@@ -54,4 +51,4 @@ def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Tr
 
     # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    return open_libp2p(identity, port=port, max_connections=MAX_CONNECTIONS)
+    return open_libp2p(identity, port=port)

@@ -6,7 +6,7 @@ order of the genesis, then the validators in the order in which they would propo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -32,6 +32,7 @@ class Collectors:
         operators: In the order of the genesis; the first collects at the beginning.
         authorities: In the order of the genesis.
         failover_s: How long the current one may fail before the next is asked. [s]
+        keys: Public keys of those whose receipts and results count now; those of all of them where not given.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Collectors:
         authorities: Sequence[Collector] = (),
         *,
         failover_s: float = FAILOVER_S,
+        keys: Callable[[], frozenset[bytes]] | None = None,
     ) -> None:
         self._transport = transport
         self._operators, self._authorities = tuple(operators), tuple(authorities)
@@ -49,7 +51,13 @@ class Collectors:
         self._peers: dict[bytes, str] = {}
         self._failing_since: float | None = None
         self.current = self._operators[0]
-        self.keys = frozenset(one.key for one in (*operators, *authorities))
+        everybody = frozenset(one.key for one in (*operators, *authorities))
+        self._keys = keys or (lambda: everybody)
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """Public keys of those whose receipts and results count now."""
+        return self._keys()
 
     def name(self, key: bytes, height: int) -> None:
         """Follow the collector that the result of block `height` names next, unless a later block is known.

@@ -25,6 +25,9 @@ MAX_BLOB_BYTES = 16 * 1024 * 1024
 PIECE_TIMEOUT_S = 3.0
 """A peer that takes longer for a piece is left for the next. [s]"""
 
+SLOWEST_BYTES_PER_S = 1024 * 1024
+"""A peer that sends fewer for longer than PIECE_TIMEOUT_S is left, too."""
+
 _HASH_BYTES = 32
 _SUFFIX = ".blob"
 
@@ -184,8 +187,12 @@ async def fetch_blob(
 
 async def _fetch_from(transport: Transport, chain_id: bytes, name: bytes, peer: str) -> bytes | None:
     data = bytearray()
+    begun = trio.current_time()
     while True:
         with trio.move_on_after(PIECE_TIMEOUT_S) as patience:
+            patience.deadline = min(
+                patience.deadline, begun + PIECE_TIMEOUT_S + len(data) / SLOWEST_BYTES_PER_S
+            )
             query = encode(BlobQuery(VERSION, chain_id, name, len(data)))
             reply = await transport.request(peer, BLOB_PROTOCOL, query)
         if patience.cancelled_caught:

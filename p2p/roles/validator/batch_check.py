@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -25,10 +25,16 @@ Offload = Callable[..., Awaitable[Any]]
 """Runs a function elsewhere: `trio.to_thread.run_sync`."""
 
 MAX_PENDING = 256
+BLOBS_PER_INTERVAL = 8
+"""Blobs that are fetched for the batches of one sender in an interval; an honest one has a single one."""
 PATIENCE_S = 60.0
 """How long peers are asked for a blob. [s]"""
 _RETRY_S = 0.25
 _RETRY_MAX_S = 4.0
+_INTERVALS_KEPT = 4
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class NoBlob(RemoteError):
@@ -41,6 +47,12 @@ class UnnamedBlob(RemoteError):
     """A batch that names no blob."""
 
     code = "blob_unnamed"
+
+
+class BlobQuota(RemoteError):
+    """A batch of a sender that has sent too many others for the interval; its blob is not fetched."""
+
+    code = "blob_quota"
 
 
 class NotInTurn(RemoteError):
@@ -90,6 +102,11 @@ class PendingCheck:
         self.problem = problem
         self._done.set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is under way."""
+        return not self._done.is_set()
+
     async def wait(self) -> None:
         """Wait for the end.
 
@@ -101,8 +118,37 @@ class PendingCheck:
             raise self.problem
 
 
+class _Lane:
+    """What one sender of batches, or one proposer of blocks, has under way: one blob at a time.
+
+    Attributes:
+        open: Number of checks under way.
+    """
+
+    def __init__(self) -> None:
+        self.lock = trio.Lock()
+        self.open = 0
+        self._names: OrderedDict[int, set[bytes]] = OrderedDict()
+
+    def take(self, name: bytes, interval_start: int) -> None:
+        """Count a blob towards the quota of its interval.
+
+        Raises:
+            BlobQuota: There have been as many others.
+        """
+        names = self._names.setdefault(interval_start, set())
+        if name not in names and len(names) >= BLOBS_PER_INTERVAL:
+            raise BlobQuota(f"{len(names)} other blobs of this sender for interval {interval_start} already")
+        names.add(name)
+        while len(self._names) > _INTERVALS_KEPT:
+            self._names.popitem(last=False)
+
+
 class BatchChecks:
     """Fetches and checks the blob of each batch once, however many ask.
+
+    A blob is in memory only until it is checked, and on disk only if it is right: each sender has one in memory at
+    most, and a number of them an interval.
 
     Args:
         sources: Peers to ask, best first.
@@ -128,49 +174,104 @@ class BatchChecks:
         self._check = check_batch
         self._offload = offload
         self._start = start
-        self._pending: OrderedDict[bytes, PendingCheck] = OrderedDict()
+        self._pending: OrderedDict[tuple[str, bytes], PendingCheck] = OrderedDict()
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._lanes: dict[str, _Lane] = {}
 
-    def check(self, args: BatchArgs, first: str | None = None) -> PendingCheck:
-        """Return the check of a batch, started when it is new or its blob was not available before.
+    def of_sender(self, args: BatchArgs, sender: bytes, first: str | None = None) -> PendingCheck:
+        """Return the check of a batch that somebody sent, within the quota of its sender.
 
         Args:
+            sender: Public key that signed the batch.
             first: Peer to ask first.
         """
-        key = sha256(encode(args)).digest()
-        found = self._pending.get(key)
-        if found is None or isinstance(found.problem, NoBlob):
-            found = self._pending[key] = PendingCheck()
-            self._pending.move_to_end(key)
-            while len(self._pending) > MAX_PENDING:
-                self._pending.popitem(last=False)
-            self._start(self._run, found, args, first)
+        lane = f"sender {sender.hex()}"
+        try:
+            self._lane(lane).take(args.blob_hash, args.interval_start)
+        except BlobQuota as error:
+            refused = PendingCheck()
+            refused.close(error)
+            return refused
+        return self._checked(args, lane, first)
+
+    def of_block(self, args: BatchArgs, sender: bytes, proposer: str) -> PendingCheck:
+        """Return the check of a batch in a proposed block; rounds limit how many there are of a proposer.
+
+        It is that of its sender where nothing else of the sender could delay it.
+        """
+        lane = f"sender {sender.hex()}"
+        known = self._pending.get((lane, _name_of(args)))
+        if known is not None and known.is_open and self._lane(lane).open == 1:
+            return known
+        return self._checked(args, f"proposer {proposer}", None)
+
+    def _lane(self, name: str) -> _Lane:
+        return self._lanes.setdefault(name, _Lane())
+
+    def _checked(self, args: BatchArgs, lane: str, first: str | None) -> PendingCheck:
+        """The check in a lane, started when it is new or its blob was not available before."""
+        name = _name_of(args)
+        if name in self._right:
+            found = PendingCheck()
+            found.close(None)
+            return found
+        key = lane, name
+        known = self._pending.get(key)
+        if known is not None and not isinstance(known.problem, NoBlob):
+            return known
+        found = self._pending[key] = PendingCheck()
+        self._pending.move_to_end(key)
+        _drop_oldest(self._pending)
+        its_lane = self._lane(lane)
+        its_lane.open += 1
+        self._start(self._run, found, args, name, its_lane, first)
         return found
 
-    async def _run(self, pending: PendingCheck, args: BatchArgs, first: str | None) -> None:
+    async def _run(
+        self, pending: PendingCheck, args: BatchArgs, name: bytes, lane: _Lane, first: str | None
+    ) -> None:
         try:
-            blob = await self._find(args.blob_hash, args.interval_start, first)
-            await self._offload(self._check, args, blob)
+            await self._find_and_check(args, lane, first)
         except RemoteError as error:
             pending.close(error)
         else:
+            self._right[name] = None
+            _drop_oldest(self._right)
             pending.close(None)
+        finally:
+            lane.open -= 1
 
-    async def _find(self, name: bytes, interval_start: int, first: str | None) -> bytes:
-        if not any(name):
+    async def _find_and_check(self, args: BatchArgs, lane: _Lane, first: str | None) -> None:
+        if not any(args.blob_hash):
             raise UnnamedBlob("the batch names no blob, so there is nothing to check")
-        pause = _RETRY_S
-        with trio.move_on_after(PATIENCE_S):
-            while True:
-                blob = self._blobs.get(name)
+        pause, until = _RETRY_S, trio.current_time() + PATIENCE_S
+        while trio.current_time() < until:
+            async with lane.lock:
+                kept = self._blobs.get(args.blob_hash)
+                blob = kept if kept is not None else await self._fetch(args.blob_hash, first, until)
                 if blob is not None:
-                    return blob
-                peers = [peer for peer in self._sources() if peer != first]
-                blob = await fetch_blob(
-                    self._transport, self._chain_id, name, [first, *peers] if first else peers
-                )
-                if blob is not None:
-                    self._blobs.put(blob, interval_start)
-                    return blob
-                await trio.sleep(pause)
-                pause = min(2 * pause, _RETRY_MAX_S)
-        raise NoBlob(f"nobody had blob {name.hex()[:16]} within {PATIENCE_S:g} s")
+                    await self._offload(self._check, args, blob)
+                    if kept is None:
+                        self._blobs.put(blob, args.interval_start)
+                    return
+            await trio.sleep(pause)
+            pause = min(2 * pause, _RETRY_MAX_S)
+        raise NoBlob(f"nobody had blob {args.blob_hash.hex()[:16]} within {PATIENCE_S:g} s")
+
+    async def _fetch(self, name: bytes, first: str | None, until: float) -> bytes | None:
+        peers = [peer for peer in self._sources() if peer != first]
+        blob = None
+        with trio.move_on_at(until):
+            blob = await fetch_blob(
+                self._transport, self._chain_id, name, [first, *peers] if first else peers
+            )
+        return blob
+
+
+def _name_of(args: BatchArgs) -> bytes:
+    return sha256(encode(args)).digest()
+
+
+def _drop_oldest(known: OrderedDict[K, V]) -> None:
+    while len(known) > MAX_PENDING:
+        known.popitem(last=False)

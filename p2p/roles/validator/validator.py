@@ -302,8 +302,9 @@ class Validator:
                 block = decode_block(action.block, self._chain_id)
                 self.ledger.execute(block, action.block_hash)
                 self._check_turn(block.txs)
-                for _, args in batches(block.txs):
-                    await self._batch_checks.check(args).wait()
+                proposer = self._proposer(height, action)
+                for index, args in batches(block.txs):
+                    await self._batch_checks.of_block(args, block.txs[index].sender, proposer).wait()
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
@@ -338,7 +339,8 @@ class Validator:
         return peer in self._peers or any(peer == peer_id_of(key) for key in self.ledger.validators)
 
     def _may_read(self, peer: str) -> bool:
-        return peer in self._readers or self._is_validator(peer)
+        """Whether a peer may read blobs: an operator, or a validator of now; one that was removed may not."""
+        return peer in self._readers or any(peer == peer_id_of(key) for key in self.ledger.validators)
 
     def _sources(self) -> list[str]:
         """Whom to ask for a blob: other validators, then operators."""
@@ -402,8 +404,10 @@ class Validator:
         """Let a transaction into blocks, a batch when its blob was checked."""
         try:
             self._check_turn((tx,))
+            # A stranger who passes a batch on is not asked for the blob: it could let its sender wait.
+            first = peer if self._may_read(peer) else None
             for _, args in batches((tx,)):
-                await self._batch_checks.check(args, peer).wait()
+                await self._batch_checks.of_sender(args, tx.sender, first).wait()
         except RemoteError as error:
             self._refused.add(peer, error.code, error.detail)
             self.mempool.drop(tx)

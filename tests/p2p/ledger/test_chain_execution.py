@@ -16,7 +16,15 @@ from p2p.consensus.evidence import make_evidence
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
 from p2p.ledger import execution
 from p2p.ledger.execution import choose, genesis_tip, replay, validators_at
-from p2p.ledger.light import ProofBundle, SetChange, check_proof, make_proof, prove_role, set_changes
+from p2p.ledger.light import (
+    ProofBundle,
+    SetChange,
+    check_proof,
+    make_proof,
+    prove_role,
+    set_changes,
+    validators_in,
+)
 from p2p.ledger.module import modules_of
 from p2p.ledger.modules import accounts, governance, meters, settlement
 from p2p.ledger.modules.accounts import RotateArgs
@@ -251,6 +259,10 @@ def test_a_proof_leads_from_the_genesis_over_every_change_of_the_set() -> None:
     line = check_proof(proof, chain.genesis)
     assert (line.interval_start, line.account) == (START, 1)
     assert line.sender == "validator 0"
+    height, validators = validators_in(proof, chain.genesis)
+    assert (height, validators) == (block.header.height, changes[-1].validators)
+    assert KEYS[6].public_key in validators
+    assert not {KEYS[0].public_key, KEYS[1].public_key} & set(validators)
 
 
 def test_a_proof_with_a_change_left_out_or_exchanged_is_refused() -> None:

@@ -259,7 +259,7 @@ def test_gossip_reaches_the_others_with_its_author_and_not_its_author(net: Net) 
 
 def test_gossip_one_byte_over_the_limit_is_not_sent_and_from_a_peer_is_counted(net: Net) -> None:
     async def body(server: Endpoint, client: Endpoint) -> None:
-        server._admits = lambda author, data: True  # a peer with other limits
+        server._admits = lambda topic, author, data: True  # a peer with other limits
         heard = await client.subscribe(TOPIC)
         await server.wait_for_subscribers(TOPIC, 1)
         with pytest.raises(FrameTooLarge, match="65537 bytes; the limit is 65536"):

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+import trio
 
+from p2p.batches.batch import BatchArgs
+from p2p.roles.validator.batch_check import PATIENCE_S, BatchChecks
 from wattswap.errors import UsageError
 from wattswap.nodes.node import Node
 from wattswap.simulation.base import base_of
@@ -48,7 +51,6 @@ HURTS = {
     "result_collector": Hurt(
         {"accepted", "shut_out"}, "part 10: whose turn it is follows from the chain, not from a result"
     ),
-    "junk_blobs": Hurt({"bounded"}, "part 11: nothing is stored before it is checked"),
     "wake_authorities": Hurt({"accepted", "shut_out"}, "part 10: an interval has one collector at a time"),
     "false_reading": Hurt({"meters"}, "part 11: a reading beyond what a home is registered for is refused"),
     "drop_reading": Hurt({"accepted", "liveness", "no_node_ends"}, "part 10: a receipt for a reading binds"),
@@ -168,6 +170,25 @@ def allow_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2p.roles.validator.validator.check_turn", lambda *_: None)
 
 
+def store_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many blobs as come, each on disk before it is checked."""
+    check = BatchChecks._find_and_check
+
+    async def store_first(self: BatchChecks, args: BatchArgs, lane: Any, first: str | None) -> None:
+        blob = await self._fetch(args.blob_hash, first, trio.current_time() + PATIENCE_S)
+        if blob is not None:
+            self._blobs.put(blob, args.interval_start)
+        await check(self, args, lane, first)
+
+    monkeypatch.setattr("p2p.roles.validator.batch_check.BLOBS_PER_INTERVAL", 10**9)
+    monkeypatch.setattr(BatchChecks, "_find_and_check", store_first)
+
+
+def store_unchecked_of_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    store_unchecked(monkeypatch)
+    allow_every_turn(monkeypatch)
+
+
 def keep_no_omission(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "keep_omission", lambda *_: None)
 
@@ -177,7 +198,9 @@ def keep_no_omission(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("settle_last", allow_every_turn, {"dates", "liveness", "shut_out"}),
         ("skip_interval", allow_every_turn, {"dates", "liveness", "shut_out"}),
-        ("junk_blobs_ahead", allow_every_turn, {"bounded"}),
+        ("junk_blobs", store_unchecked, {"bounded"}),
+        ("junk_blobs_ahead", allow_every_turn, set()),
+        ("junk_blobs_ahead", store_unchecked_of_every_turn, {"bounded"}),
         ("drop_order", keep_no_omission, {"accepted", "shut_out"}),
     ],
 )
