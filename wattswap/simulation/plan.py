@@ -145,8 +145,7 @@ def read_plan(path: Path) -> Plan:
     """Read a plan from a JSON file.
 
     Raises:
-        InvalidData: It cannot be read, or is no plan.
-        UsageError: It is a plan of another version.
+        InvalidData: It cannot be read, is no plan, or one of another version.
     """
     try:
         data = path.read_bytes()
@@ -158,7 +157,7 @@ def read_plan(path: Path) -> Plan:
         version = msgspec.json.decode(data, type=_Head).version
         if version != VERSION:
             cure = f"this program reads version {VERSION}: repeat the run from its seed, or use the commit of the plan"
-            raise UsageError.of("--plan", f"{path} is a plan of version {version}", cure)
+            raise InvalidData.of(str(path), f"is a plan of version {version}", cure)
         return msgspec.json.decode(data, type=Plan)
     except msgspec.DecodeError as error:
         cure = "write plans with `python -m wattswap.simulation --seeds N --save FILE`"

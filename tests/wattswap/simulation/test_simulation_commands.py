@@ -81,7 +81,7 @@ def test_a_plan_is_written_and_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence", "code"),
     [
-        ('{"version": 7}', "is a plan of version 7", 2),
+        ('{"version": 7}', "is a plan of version 7", 3),
         ("[]", "is not a plan", 3),
         ('{"version": 1, "acts": [{"kind": "explode", "who": []}]}', "is not a plan", 3),
     ],
