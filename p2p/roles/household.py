@@ -309,8 +309,7 @@ class Household:
         result = self._open(data, Kind.RESULT)
         if not isinstance(result, ResultMessage):
             raise TypeError(f"a {type(result).__name__} passed the check of kinds")
-        if result.interval_start >= self._said_for:  # an old one names whom the newer ones have replaced
-            self._collectors.name(result.next_collector, result.height)
+        self._collectors.name(result.next_collector, result.height, result.interval_start, self._said_for)
         return result
 
     def _open(self, data: bytes, kind: Kind) -> Message:

@@ -16,8 +16,8 @@ from typing import Final, Protocol, Self
 import trio
 
 from p2p.errors import LocalError, Malformed, P2PError, RemoteError, TooLarge
+from p2p.transports.admission import Places, RankOf
 from p2p.transports.counters import TransportStats
-from p2p.transports.door import Places, RankOf
 from p2p.wire.frames import (
     FRAME_MAX_BYTES,
     ByteStream,

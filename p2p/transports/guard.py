@@ -1,4 +1,4 @@
-"""The `Door` at the sockets of py-libp2p: its TCP listener and its Noise handshake, which ask it for each connection.
+"""`Admission` at the sockets of py-libp2p: its TCP listener and its Noise handshake ask it about each connection.
 
 Import it inside functions only: it imports libp2p, which takes most of a second.
 """
@@ -16,20 +16,20 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.transport.tcp.tcp import TCP
 
 from p2p.errors import RemoteError
-from p2p.transports.door import HANDSHAKE_S, Door, Guest, HandshakeTimeout
+from p2p.transports.admission import HANDSHAKE_S, Admission, HandshakeTimeout, Inbound
 
 LINGER_S: Final = HANDSHAKE_S + 1.0
 """How long the library may take to give up a connection that has ended; its own limit is HANDSHAKE_S. [s]"""
 
 
 class _GuardedStream(TrioTCPStream):  # type: ignore[misc]
-    """An accepted socket that belongs to a guest and knows when it has ended."""
+    """An accepted socket that is counted as a connection from outside, and knows when it has ended."""
 
-    def __init__(self, stream: trio.SocketStream, door: Door) -> None:
+    def __init__(self, stream: trio.SocketStream, admission: Admission) -> None:
         super().__init__(stream)
-        self.door = door
+        self.admission = admission
         address = self.get_remote_address()
-        self.guest: Guest = door.knock(address[0] if address else "unknown", stream.socket.close)
+        self.inbound: Inbound = admission.register(address[0] if address else "unknown", stream.socket.close)
         self.ended = trio.Event()
 
     async def read(self, n: int | None = None) -> bytes:
@@ -61,25 +61,25 @@ class GuardedTcp(TCP):  # type: ignore[misc]
     before. Here it is given up when it ends.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, admission: Admission) -> None:
         super().__init__()
-        self._door = door
+        self._admission = admission
 
     def create_listener(self, handler_function: Callable[[Any], Awaitable[None]]) -> Any:
-        """A listener whose connections pass the door first."""
+        """A listener whose connections are counted before the library sees them."""
 
         async def accept(accepted: TrioTCPStream) -> None:
-            stream = _GuardedStream(accepted.stream, self._door)
+            stream = _GuardedStream(accepted.stream, self._admission)
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_limit_handshake, stream)
                     if await stream.has_spoken():
-                        stream.guest.spoke = True
+                        stream.inbound.spoke = True
                         nursery.start_soon(_give_up, stream, nursery.cancel_scope)
                         await handler_function(stream)
                     nursery.cancel_scope.cancel()
             finally:
-                self._door.gone(stream.guest)
+                self._admission.gone(stream.inbound)
                 stream.stream.socket.close()
 
         return super().create_listener(accept)
@@ -91,9 +91,9 @@ async def _limit_handshake(stream: _GuardedStream) -> None:
     Its socket is closed, not its task cancelled: the library then releases what it holds for it.
     """
     await trio.sleep(HANDSHAKE_S)
-    if stream.guest.peer is None:
+    if stream.inbound.peer is None:
         reason = HandshakeTimeout(f"no key proven within {HANDSHAKE_S:g} s")
-        stream.door.end(stream.guest, reason)
+        stream.admission.end(stream.inbound, reason)
 
 
 async def _give_up(stream: _GuardedStream, scope: trio.CancelScope) -> None:
@@ -104,7 +104,7 @@ async def _give_up(stream: _GuardedStream, scope: trio.CancelScope) -> None:
 
 
 class GuardedNoise(NoiseTransport):  # type: ignore[misc]
-    """Noise that lets in only whom the door has a place for."""
+    """Noise that lets in only those for whom there is a place."""
 
     async def secure_inbound(self, conn: Any) -> Any:
         """Prove the keys of both ends, and find a place for the other one.
@@ -115,7 +115,7 @@ class GuardedNoise(NoiseTransport):  # type: ignore[misc]
         secured = await super().secure_inbound(conn)
         stream: _GuardedStream = conn.stream
         try:
-            stream.door.enter(stream.guest, secured.get_remote_peer().to_base58())
+            stream.admission.enter(stream.inbound, secured.get_remote_peer().to_base58())
         except RemoteError as error:
             await secured.close()
             raise HandshakeFailure(str(error)) from None

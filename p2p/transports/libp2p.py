@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import trio
 
+from p2p.transports.admission import HANDSHAKE_S, Admission, Places, RankOf
 from p2p.transports.base import Endpoint, Handler, UnknownAddress, peer_id_of
 from p2p.transports.counters import TransportStats
-from p2p.transports.door import HANDSHAKE_S, Door, Places, RankOf
 from p2p.wire.frames import ByteStream, LinkError, StreamLost, Unreachable
 from p2p.wire.identity import Identity
 
@@ -60,8 +60,8 @@ async def open_libp2p(
     from multiaddr import Multiaddr
 
     stats = TransportStats()
-    door = Door(stats.refused, places or Places())
-    host = _new_host(identity, door)
+    admission = Admission(stats.refused, places or Places())
+    host = _new_host(identity, admission)
     router = _new_router()
     pubsub = Pubsub(host, router)
     # The default counts from the second of the start: peers would take a restarted node's messages for old.
@@ -76,7 +76,9 @@ async def open_libp2p(
         ):
             await pubsub.wait_until_ready()
             async with trio.open_nursery() as nursery:
-                endpoint = Libp2pEndpoint(peer_id_of(identity.public_key), host, pubsub, nursery, stats, door)
+                endpoint = Libp2pEndpoint(
+                    peer_id_of(identity.public_key), host, pubsub, nursery, stats, admission
+                )
                 try:
                     yield endpoint
                 except (Exception, KeyboardInterrupt) as error:  # raised again outside the nurseries' groups
@@ -99,7 +101,7 @@ async def open_libp2p(
         raise failure
 
 
-def _new_host(identity: Identity, door: Door) -> Any:
+def _new_host(identity: Identity, admission: Admission) -> Any:
     from libp2p import new_host
     from libp2p.crypto import ed25519, x25519
     from libp2p.network.config import ConnectionConfig
@@ -128,7 +130,7 @@ def _new_host(identity: Identity, door: Door) -> Any:
         sec_opt={PROTOCOL_ID: noise},  # the default would also accept plain text
         connection_config=connections,
         resource_manager=resources,
-        transports=[GuardedTcp(door)],
+        transports=[GuardedTcp(admission)],
     )
 
 
@@ -203,11 +205,17 @@ class Libp2pEndpoint(Endpoint):
     """A running libp2p node; `open_libp2p` makes it."""
 
     def __init__(
-        self, peer_id: str, host: Any, pubsub: Any, nursery: trio.Nursery, stats: TransportStats, door: Door
+        self,
+        peer_id: str,
+        host: Any,
+        pubsub: Any,
+        nursery: trio.Nursery,
+        stats: TransportStats,
+        admission: Admission,
     ) -> None:
         super().__init__(peer_id, _address_of(host, peer_id))
         self._stats = stats
-        self._door = door
+        self._admission = admission
         self._host = host
         self._pubsub = pubsub
         self._nursery = nursery
@@ -250,7 +258,7 @@ class Libp2pEndpoint(Endpoint):
         return len(self._host.get_connected_peers())
 
     def admit(self, places: Places, rank_of: RankOf) -> None:
-        self._door.places, self._door.rank_of = places, rank_of
+        self._admission.places, self._admission.rank_of = places, rank_of
 
     def mesh_size(self, topic: str) -> int:
         """How many peers get our messages of a topic directly; 0 for long means that we receive nothing."""

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import trio
 
 from p2p.errors import LocalError
+from p2p.transports.admission import Places, RankOf
 from p2p.transports.base import Endpoint, UnknownAddress, peer_id_of
-from p2p.transports.door import Places, RankOf
 from p2p.wire.frames import ByteStream, StreamLost, Unreachable
 from p2p.wire.identity import Identity
 

@@ -20,8 +20,8 @@ import trio
 from p2p.errors import P2PError
 from p2p.roles.exchange.gossip import results_check
 from p2p.roles.exchange.wire import result_topic
+from p2p.transports.admission import Places, Rank
 from p2p.transports.base import peer_id_of
-from p2p.transports.door import Places, Rank
 from p2p.transports.libp2p import INVALID_MAX, Libp2pEndpoint, open_libp2p
 from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
@@ -129,14 +129,14 @@ def test_a_gateway_that_starts_late_is_in_at_once_though_620_sockets_are_held(
     async def main() -> None:
         async with open_libp2p(OPERATOR) as operator:
             operator.serve(ECHO, echo)
-            door = operator._door
+            admission = operator._admission
             with flood(operator, says, tmp_path):
-                await eventually_trio(lambda: door.waiting >= 200, "the flood", 20)
+                await eventually_trio(lambda: admission.waiting >= 200, "the flood", 20)
                 times = [await in_after(10 + number, operator) for number in range(gateways)]
             print(f"late gateways in after {max(times):.2f} s at most, of {len(times)}")
             assert max(times) < within_s
-            assert door.refused.counts["127.0.0.1", "handshake_displaced"] > 0
-            await eventually_trio(lambda: not door.waiting and not door.inside, "all have left", 15)
+            assert admission.refused.counts["127.0.0.1", "handshake_displaced"] > 0
+            await eventually_trio(lambda: not admission.waiting and not admission.inside, "all have left", 15)
 
     run(main)
 
@@ -164,7 +164,7 @@ def test_connections_that_have_ended_are_not_counted_any_more() -> None:
                 await in_after(2, operator)
             network = operator._host.get_network()
             await eventually_trio(
-                lambda: network._inbound_limiter.borrowed_tokens == operator._door.inside == 0,
+                lambda: network._inbound_limiter.borrowed_tokens == operator._admission.inside == 0,
                 "the library gives the connections up",
                 15,
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from p2p.ledger.light import validators_in
+from p2p.transports.admission import Places, Rank
 from p2p.transports.base import peer_id_of
-from p2p.transports.door import Places, Rank
 from wattswap.nodes.config import Listen, NodeConfig
 from wattswap.runs.prepare import Setup
 
@@ -49,7 +49,7 @@ class Known:
             self.authorities = lambda: validators
 
     def rank(self, peer: str) -> Rank:
-        """See `p2p.transports.door.Rank`."""
+        """See `p2p.transports.admission.Rank`."""
         if self.is_collector(peer):
             return Rank.COLLECTOR
         return Rank.MEMBER if peer in self._members else Rank.STRANGER

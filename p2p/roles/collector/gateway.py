@@ -170,8 +170,7 @@ class Gateway:
         result = self._open(data, Kind.RESULT)
         if not isinstance(result, ResultMessage):
             raise TypeError(f"a {type(result).__name__} passed the check of kinds")
-        if result.interval_start >= self._newest:
-            self._collectors.name(result.next_collector, result.height)
+        self._collectors.name(result.next_collector, result.height, result.interval_start, self._newest)
         return result
 
     async def hand_in(self, message: HandedIn) -> ReceiptMessage:

@@ -48,6 +48,7 @@ class Collectors:
         self._operators, self._authorities = tuple(operators), tuple(authorities)
         self._failover_s = failover_s
         self._height = 0
+        self._followed = -1
         self._peers: dict[bytes, str] = {}
         self._failing_since: float | None = None
         self.current = self._operators[0]
@@ -59,14 +60,20 @@ class Collectors:
         """Public keys of those whose receipts and results count now."""
         return self._keys()
 
-    def name(self, key: bytes, height: int) -> None:
-        """Follow the collector that the result of block `height` names next, unless a later block is known.
+    def name(self, key: bytes, height: int, interval_start: int, current_start: int) -> None:
+        """Follow the collector that the result of an interval names next, unless that of a later one was followed.
 
-        A home that catches up asks for old results, and they name one that may have failed since.
+        A home that catches up asks for old results, and they name one that may have failed since. One that is dated
+        ahead is not followed: it would make all true ones count as old.
+
+        Args:
+            height: Of the block that settled the interval.
+            interval_start: Of the result. [s since 1970, UTC]
+            current_start: Of the newest interval for which this node has sent anything. [s since 1970, UTC]
         """
-        if height <= self._height:
+        if not self._followed < interval_start <= current_start:
             return
-        self._height = height
+        self._followed, self._height = interval_start, height
         for one in (*self._operators, *self._authorities):
             if one.key == key and one != self.current:
                 self.current, self._failing_since = one, None

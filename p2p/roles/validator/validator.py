@@ -296,20 +296,20 @@ class Validator:
     async def _check(self, action: CheckBlock) -> None:
         """Execute, then check the batches; without an answer the round continues by its timeout."""
         height = self.ledger.height + 1
-        ok = False
+        ok, proposer = False, "unknown"
         while self.ledger.height + 1 == height:
             try:
                 block = decode_block(action.block, self._chain_id)
+                proposer = self._proposer(height, block.header.proposer_idx)
                 self.ledger.execute(block, action.block_hash)
                 self._check_turn(block.txs)
-                proposer = self._proposer(height, action)
                 for index, args in batches(block.txs):
                     await self._batch_checks.of_block(args, block.txs[index].sender, proposer).wait()
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
             except RemoteError as error:
-                self._refused.add(self._proposer(height, action), error.code, error.detail)
+                self._refused.add(proposer, error.code, error.detail)
             break
         await self._hand_in(BlockChecked(action.block_hash, ok))
 
@@ -317,8 +317,7 @@ class Validator:
         last = self.ledger.tip.state.settled.last_interval_start
         check_turn([args for _, args in batches(txs)], last, self._following)
 
-    def _proposer(self, height: int, action: CheckBlock) -> str:
-        index = decode_block(action.block, self._chain_id).header.proposer_idx
+    def _proposer(self, height: int, index: int) -> str:
         known = self.ledger.height + 1 == height and 0 <= index < len(self.ledger.validators)
         return peer_id_of(self.ledger.validators[index]) if known else "unknown"
 

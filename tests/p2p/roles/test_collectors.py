@@ -59,6 +59,11 @@ class Line:
         return frame + b" by " + address.encode()
 
 
+def follow(ways: Collectors, key: bytes, height: int) -> None:
+    """Take the result of the interval in hand, one a block."""
+    ways.name(key, height, interval_start=height * 900, current_start=height * 900)
+
+
 def collectors(
     line: Line, operators: Sequence[Collector], authorities: Sequence[Collector] = ()
 ) -> Collectors:
@@ -104,7 +109,7 @@ def test_operators_come_first_and_then_the_authorities_from_the_proposer_of_the_
 
     async def body(line: Line) -> None:
         ways = collectors(line, named("o", operators), named("a", authorities))
-        ways.name(b"nobody".ljust(32), height)
+        follow(ways, b"nobody".ljust(32), height)
         expected = [f"o{i}" for i in range(operators)]
         expected += [f"a{(height + 1 + i) % authorities}" for i in range(authorities)]
         assert await walk(ways, len(expected)) == [*expected, "o0"]
@@ -116,7 +121,7 @@ def test_two_households_that_lost_their_collector_at_different_times_meet_again(
     async def body(line: Line) -> None:
         early, late = (collectors(line, named("o", 2), named("a", 4)) for _ in range(2))
         for ways in (early, late):
-            ways.name(named("o", 1)[0].key, 6)
+            follow(ways, named("o", 1)[0].key, 6)
         await fail_over(early)
         await fail_over(early)
         await time_passes(100)
@@ -133,7 +138,7 @@ def test_an_operator_that_is_an_authority_as_well_hides_nobody_behind_it() -> No
     async def body(line: Line) -> None:
         both, *others = named("a", 4)
         ways = collectors(line, [both], [others[0], both, others[1], others[2]])
-        ways.name(both.key, 3)
+        follow(ways, both.key, 3)
         assert await walk(ways, 4) == ["a0", "a1", "a2", "a3", "a0"]
 
     on_line(body, away=everybody(0, 4))
@@ -295,7 +300,7 @@ def test_a_result_names_whom_to_ask_next(named_one: str) -> None:
     async def body(line: Line) -> None:
         ways = collectors(line, named("o", 2), named("a", 4))
         (one,) = [one for one in (*named("o", 2), *named("a", 4)) if one.address == named_one]
-        ways.name(one.key, 1)
+        follow(ways, one.key, 1)
         assert await ways.request("p", b"f") == b"f by " + named_one.encode()
 
     on_line(body)
@@ -303,7 +308,7 @@ def test_a_result_names_whom_to_ask_next(named_one: str) -> None:
 
 def test_a_result_that_names_a_stranger_changes_nobody() -> None:
     ways = collectors(Line(), named("o", 2), named("a", 4))
-    ways.name(b"stranger".ljust(32), 1)
+    follow(ways, b"stranger".ljust(32), 1)
     assert ways.current.address == "o0"
 
 
@@ -313,11 +318,11 @@ def test_the_one_that_comes_back_is_asked_again_when_a_result_names_it() -> None
     async def body(line: Line) -> None:
         operators, authorities = named("o", 1), named("a", 4)
         ways = collectors(line, operators, authorities)
-        ways.name(operators[0].key, 7)
+        follow(ways, operators[0].key, 7)
         assert await fail_over(ways) == "a0"
         line.away.clear()
         assert await ways.request("p", b"f") == b"f by a0"
-        ways.name(operators[0].key, 8)
+        follow(ways, operators[0].key, 8)
         assert await ways.request("p", b"f") == b"f by o0"
 
     on_line(body, away={"o0"})
@@ -327,13 +332,30 @@ def test_an_old_result_does_not_lead_back_to_one_that_failed_after_it() -> None:
     async def body(line: Line) -> None:
         operators, authorities = named("o", 1), named("a", 4)
         ways = collectors(line, operators, authorities)
-        ways.name(operators[0].key, 8)
+        follow(ways, operators[0].key, 8)
         assert await fail_over(ways) == "a1"
         for old in (7, 8):
-            ways.name(operators[0].key, old)
+            follow(ways, operators[0].key, old)
             assert ways.current.address == "a1"
 
     on_line(body, away={"o0"})
+
+
+def test_a_result_that_is_dated_ahead_is_not_followed_and_makes_no_other_old() -> None:
+    """A validator may sign one for any interval, at any height."""
+    ways = collectors(Line(), named("o", 2), named("a", 4))
+    ways.name(named("a", 4)[3].key, 2**40, interval_start=900 * 2**30, current_start=900)
+    assert ways.current.address == "o0"
+    ways.name(named("o", 2)[1].key, 1, interval_start=900, current_start=900)
+    assert ways.current.address == "o1"
+
+
+def test_a_result_at_a_far_height_counts_for_its_own_interval_alone() -> None:
+    ways = collectors(Line(), named("o", 2), named("a", 4))
+    ways.name(named("a", 4)[3].key, 2**40, interval_start=900, current_start=900)
+    assert ways.current.address == "a3"
+    ways.name(named("o", 2)[1].key, 2, interval_start=1_800, current_start=1_800)
+    assert ways.current.address == "o1"
 
 
 def test_the_one_that_comes_back_does_not_pay_for_its_old_failures() -> None:
@@ -341,7 +363,7 @@ def test_the_one_that_comes_back_does_not_pay_for_its_old_failures() -> None:
         operators = named("o", 2)
         ways = collectors(line, operators)
         await fail_over(ways)
-        ways.name(operators[0].key, 1)
+        follow(ways, operators[0].key, 1)
         with pytest.raises(Unreachable):
             await ways.request("p", b"f")
         assert ways.current.address == "o0"
@@ -360,7 +382,7 @@ def test_a_result_that_confirms_the_current_one_does_not_hide_its_failing() -> N
                 await ways.request("p", b"f")
             if ways.current.address == "o1":
                 break
-            ways.name(operators[0].key, height)
+            follow(ways, operators[0].key, height)
             await time_passes(1)
         assert ways.current.address == "o1"
 
@@ -381,7 +403,7 @@ def test_an_answer_that_comes_after_the_change_does_not_count_for_the_new_one() 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             await time_passes(1)
-            ways.name(operators[1].key, 1)
+            follow(ways, operators[1].key, 1)
         line.away.add("o1")
         await time_passes(5)
         with pytest.raises(Unreachable):
@@ -407,7 +429,7 @@ def test_a_late_answer_of_the_old_one_does_not_hide_that_the_new_one_fails() -> 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ways.request, "p", b"f")
             await time_passes(0.1)
-            ways.name(operators[1].key, 1)
+            follow(ways, operators[1].key, 1)
             with pytest.raises(Unreachable):
                 await ways.request("p", b"f")
             await time_passes(1)
@@ -423,8 +445,8 @@ def test_a_late_answer_of_the_old_one_does_not_hide_that_the_new_one_fails() -> 
 def test_an_older_height_does_not_turn_the_order_back() -> None:
     async def body(line: Line) -> None:
         ways = collectors(line, named("o", 1), named("a", 4))
-        ways.name(named("o", 1)[0].key, 6)
-        ways.name(named("o", 1)[0].key, 3)
+        follow(ways, named("o", 1)[0].key, 6)
+        follow(ways, named("o", 1)[0].key, 3)
         assert await fail_over(ways) == "a3"
 
     on_line(body, away={"o0"})

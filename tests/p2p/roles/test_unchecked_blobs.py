@@ -1,4 +1,4 @@
-"""Nothing unjudged is on a validator's disk, and what waits to be judged is bounded for each sender."""
+"""Nothing unchecked is on a validator's disk, and what waits to be checked is bounded for each sender."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import STRANGER, MemoryBlobs, Town, blob_of, check_batch, in_town, make_tx
 
 CHAIN = make_genesis().chain_id
-LIAR = 3
+BYZANTINE = 3
 JUNK_BYTES = 1024 * 1024
 MIB = 1024 * 1024
 SERVED = 16
@@ -52,13 +52,13 @@ def args_of(blob: bytes, index: int = 0) -> BatchArgs:
 
 
 @dataclass
-class Judge:
-    """Judges batches, and measures what it is given at a time."""
+class Checker:
+    """Checks batches, and measures what it is given at a time."""
 
     checks: BatchChecks
     blobs: FolderBlobs
     served: MemoryBlobs = field(default_factory=MemoryBlobs)
-    judged: list[bytes] = field(default_factory=list)
+    checked: list[bytes] = field(default_factory=list)
 
     def of_sender(self, blob: bytes, sender: bytes = b"a", index: int = 0) -> PendingCheck:
         """Check a batch with this blob, which the source has."""
@@ -73,10 +73,10 @@ async def code_of(check: PendingCheck) -> str:
 
 
 @asynccontextmanager
-async def judging(
+async def checking(
     folder: Path, serve: Callable[[MemoryEndpoint], None] | None = None
-) -> AsyncIterator[Judge]:
-    """A judge on a folder, and a source that serves blobs to it."""
+) -> AsyncIterator[Checker]:
+    """A checker on a folder, and a source that serves blobs to it."""
     network, blobs = MemoryNetwork(), FolderBlobs(folder)
     async with (
         network.endpoint(OPERATOR) as source,
@@ -85,13 +85,13 @@ async def judging(
     ):
 
         def check(args: BatchArgs, blob: bytes) -> None:
-            found.judged.append(blob_hash(blob))
+            found.checked.append(blob_hash(blob))
             check_batch(args, blob)
 
         transport: Transport = endpoint
         sources = (source.peer_id,)
         checks = BatchChecks(transport, CHAIN, blobs, lambda: sources, check, inline, nursery.start_soon)
-        found = Judge(checks, blobs)
+        found = Checker(checks, blobs)
         if serve is None:
             serve_blobs(source, CHAIN, found.served, lambda _: True)
         else:
@@ -100,14 +100,14 @@ async def judging(
         nursery.cancel_scope.cancel()
 
 
-def with_judge(
+def with_checker(
     folder: Path,
-    body: Callable[[Judge], Awaitable[None]],
+    body: Callable[[Checker], Awaitable[None]],
     serve: Callable[[MemoryEndpoint], None] | None = None,
 ) -> None:
     async def main() -> None:
-        async with judging(folder, serve) as judge:
-            await body(judge)
+        async with checking(folder, serve) as checker:
+            await body(checker)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
@@ -117,61 +117,61 @@ def on_disk(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_a_blob_is_on_disk_once_it_was_judged_right_and_not_before(tmp_path: Path) -> None:
-    async def body(judge: Judge) -> None:
+def test_a_blob_is_on_disk_once_it_was_checked_right_and_not_before(tmp_path: Path) -> None:
+    async def body(checker: Checker) -> None:
         right, wrong = blob_of(0), blob_of(0, good=False)
-        assert await code_of(judge.of_sender(wrong)) == "malformed"
+        assert await code_of(checker.of_sender(wrong)) == "malformed"
         assert not list(tmp_path.iterdir())
-        assert await code_of(judge.of_sender(right)) == ""
-        assert judge.blobs.get(blob_hash(right)) == right
-        assert judge.judged == [blob_hash(wrong), blob_hash(right)]
+        assert await code_of(checker.of_sender(right)) == ""
+        assert checker.blobs.get(blob_hash(right)) == right
+        assert checker.checked == [blob_hash(wrong), blob_hash(right)]
 
-    with_judge(tmp_path, body)
+    with_checker(tmp_path, body)
 
 
-def test_a_batch_is_judged_once_for_its_sender_and_not_at_all_once_it_was_right(tmp_path: Path) -> None:
-    async def body(judge: Judge) -> None:
+def test_a_batch_is_checked_once_for_its_sender_and_not_at_all_once_it_was_right(tmp_path: Path) -> None:
+    async def body(checker: Checker) -> None:
         wrong, right = blob_of(0, good=False), blob_of(0)
         for _ in range(3):
-            assert await code_of(judge.of_sender(wrong)) == "malformed"
-            assert await code_of(judge.of_sender(right)) == ""
-            assert await code_of(judge.checks.of_block(args_of(right), b"a", "proposer")) == ""
-        assert judge.judged == [blob_hash(wrong), blob_hash(right)]
+            assert await code_of(checker.of_sender(wrong)) == "malformed"
+            assert await code_of(checker.of_sender(right)) == ""
+            assert await code_of(checker.checks.of_block(args_of(right), b"a", "proposer")) == ""
+        assert checker.checked == [blob_hash(wrong), blob_hash(right)]
 
-    with_judge(tmp_path, body)
+    with_checker(tmp_path, body)
 
 
 def test_a_sender_has_a_number_of_blobs_an_interval_and_the_next_is_not_fetched(tmp_path: Path) -> None:
-    async def body(judge: Judge) -> None:
+    async def body(checker: Checker) -> None:
         for number in range(BLOBS_PER_INTERVAL):
-            assert await code_of(judge.of_sender(b"%d" % number)) == "malformed"
-        assert await code_of(judge.of_sender(b"more")) == BlobQuota.code
-        assert len(judge.judged) == BLOBS_PER_INTERVAL
-        assert await code_of(judge.of_sender(b"0")) == "malformed"  # one of those that count already
-        assert await code_of(judge.of_sender(b"more", index=1)) == "malformed"  # the next interval
-        assert await code_of(judge.of_sender(b"more", sender=b"b")) == "malformed"  # another's
-        assert await code_of(judge.checks.of_block(args_of(blob_of(0)), b"a", "p")) == "no_blob"
-        judge.served.put(blob_of(0), START)
-        assert await code_of(judge.checks.of_block(args_of(blob_of(0)), b"a", "p")) == ""
+            assert await code_of(checker.of_sender(b"%d" % number)) == "malformed"
+        assert await code_of(checker.of_sender(b"more")) == BlobQuota.code
+        assert len(checker.checked) == BLOBS_PER_INTERVAL
+        assert await code_of(checker.of_sender(b"0")) == "malformed"  # one of those that count already
+        assert await code_of(checker.of_sender(b"more", index=1)) == "malformed"  # the next interval
+        assert await code_of(checker.of_sender(b"more", sender=b"b")) == "malformed"  # another's
+        assert await code_of(checker.checks.of_block(args_of(blob_of(0)), b"a", "p")) == "no_blob"
+        checker.served.put(blob_of(0), START)
+        assert await code_of(checker.checks.of_block(args_of(blob_of(0)), b"a", "p")) == ""
 
-    with_judge(tmp_path, body)
+    with_checker(tmp_path, body)
 
 
 def test_a_block_waits_for_the_check_of_its_batch_unless_something_else_could_delay_that(
     tmp_path: Path,
 ) -> None:
-    async def body(judge: Judge) -> None:
-        first = judge.of_sender(blob_of(0))
-        assert judge.checks.of_block(args_of(blob_of(0)), b"a", "p") is first
+    async def body(checker: Checker) -> None:
+        first = checker.of_sender(blob_of(0))
+        assert checker.checks.of_block(args_of(blob_of(0)), b"a", "p") is first
         assert await code_of(first) == ""
-        missing = judge.checks.of_sender(args_of(b"missing"), b"b")
-        second = judge.of_sender(blob_of(1), sender=b"b", index=1)
-        other = judge.checks.of_block(args_of(blob_of(1), 1), b"b", "p")
+        missing = checker.checks.of_sender(args_of(b"missing"), b"b")
+        second = checker.of_sender(blob_of(1), sender=b"b", index=1)
+        other = checker.checks.of_block(args_of(blob_of(1), 1), b"b", "p")
         assert other is not second
         assert {await code_of(check) for check in (second, other)} == {""}
         assert missing.is_open
 
-    with_judge(tmp_path, body)
+    with_checker(tmp_path, body)
 
 
 def test_one_blob_of_a_sender_at_a_time_and_a_slow_one_delays_nobody_else(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_one_blob_of_a_sender_at_a_time_and_a_slow_one_delays_nobody_else(tmp_pa
 
         source.serve(BLOB_PROTOCOL, one_byte)
 
-    async def body(judge: Judge) -> None:
+    async def body(checker: Checker) -> None:
         begun = trio.current_time()
-        slow = [judge.of_sender(b"%d" % number) for number in range(BLOBS_PER_INTERVAL)]
-        assert await code_of(judge.of_sender(blob_of(0), sender=b"b")) == ""
+        slow = [checker.of_sender(b"%d" % number) for number in range(BLOBS_PER_INTERVAL)]
+        assert await code_of(checker.of_sender(blob_of(0), sender=b"b")) == ""
         assert trio.current_time() - begun < 5  # the same peer answers both, one question after the other
         asked.clear()
         await time_passes(8)
@@ -201,7 +201,7 @@ def test_one_blob_of_a_sender_at_a_time_and_a_slow_one_delays_nobody_else(tmp_pa
         assert {await code_of(check) for check in slow} == {NoBlob.code}
         assert trio.current_time() - begun < PATIENCE_S + 5
 
-    with_judge(tmp_path, body, trickle)
+    with_checker(tmp_path, body, trickle)
 
 
 # --- a validator under junk (A6) ------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Flood:
     codes: dict[str, int] = field(default_factory=dict)
 
 
-async def flood(town: Town, liar: MemoryEndpoint, key: Identity, lasts_s: float, start_s: int) -> Flood:
+async def flood(town: Town, byzantine: MemoryEndpoint, key: Identity, lasts_s: float, start_s: int) -> Flood:
     """Submit a batch of 1 MiB of junk every quarter of a second, dated as asked, to three validators."""
     done, random, served = Flood(), Random(1), OrderedDict[bytes, bytes]()
 
@@ -231,7 +231,7 @@ async def flood(town: Town, liar: MemoryEndpoint, key: Identity, lasts_s: float,
             done.asked[peer] = done.asked.get(peer, 0) + 1
         return encode(BlobPiece(len(blob), blob[query.offset : query.offset + 128 * 1024]))
 
-    liar.serve(BLOB_PROTOCOL, give)
+    byzantine.serve(BLOB_PROTOCOL, give)
     ends = trio.current_time() + lasts_s
     while trio.current_time() < ends:
         junk = random.randbytes(JUNK_BYTES)
@@ -242,7 +242,7 @@ async def flood(town: Town, liar: MemoryEndpoint, key: Identity, lasts_s: float,
         nonce = town.validators[0].ledger.tip.state.nonce(key.public_key) + 1
         tx = batch_tx(key, town.genesis.chain_id, nonce, 1_000, args)
         for index in (0, 1, 2):
-            reply = await liar.request(town.endpoints[index].peer_id, TX_PROTOCOL, tx.raw)
+            reply = await byzantine.request(town.endpoints[index].peer_id, TX_PROTOCOL, tx.raw)
             code = decode(TxReply, reply).code
             done.codes[code] = done.codes.get(code, 0) + 1
         await time_passes(0.25)
@@ -257,14 +257,14 @@ def under_junk(tmp_path: Path, start_s: int) -> Flood:
         nonlocal done
         await town.settle(0, to=(0, 1, 2))
         await town.reach(1, 0, 1, 2)
-        await town.stop(LIAR)
-        async with town.network.endpoint(town.keys[LIAR]) as endpoint:
+        await town.stop(BYZANTINE)
+        async with town.network.endpoint(town.keys[BYZANTINE]) as endpoint:
 
             async def swallow(_peer: str, _data: bytes) -> bytes:
                 return b""
 
             endpoint.serve(CONSENSUS_PROTOCOL, swallow)
-            done = await flood(town, endpoint, town.keys[LIAR], 60, start_s)
+            done = await flood(town, endpoint, town.keys[BYZANTINE], 60, start_s)
             for index in (0, 1, 2):
                 assert on_disk(town.path(index) / "blobs") < MIB, "junk is on disk"
                 assert len(town.validators[index].mempool) == 0
@@ -321,9 +321,9 @@ async def reads_blobs(town: Town, endpoint: MemoryEndpoint) -> str:
 
 def test_an_authority_that_was_removed_reads_no_blobs_any_more(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await town.stop(LIAR)
-        key = town.keys[LIAR]
-        others = [index for index in range(5) if index != LIAR]
+        await town.stop(BYZANTINE)
+        key = town.keys[BYZANTINE]
+        others = [index for index in range(5) if index != BYZANTINE]
         async with town.network.endpoint(key) as endpoint:
 
             async def swallow(_peer: str, _data: bytes) -> bytes:
@@ -334,7 +334,9 @@ def test_an_authority_that_was_removed_reads_no_blobs_any_more(tmp_path: Path) -
             votes = []
             for name in (b"h" * 32, b"o" * 32):
                 data = vote_bytes(PREVOTE, town.genesis.chain_id, 1, 0, name)
-                votes.append(pack(Vote(PREVOTE, 1, 0, name, LIAR, key.sign(domains.SIGN_CONSENSUS, data))))
+                votes.append(
+                    pack(Vote(PREVOTE, 1, 0, name, BYZANTINE, key.sign(domains.SIGN_CONSENSUS, data)))
+                )
             await town.send(endpoint, 0, *votes)
             for index in range(6):
                 await town.settle(index, to=others)

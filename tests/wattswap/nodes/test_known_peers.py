@@ -15,8 +15,8 @@ from p2p.errors import Malformed, WrongSignature
 from p2p.roles.exchange.gossip import results_check
 from p2p.roles.exchange.wire import result_topic
 from p2p.roles.validator.batch_check import inline
+from p2p.transports.admission import Places, Rank, RankOf
 from p2p.transports.base import Transport, peer_id_of
-from p2p.transports.door import Places, Rank, RankOf
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION, ResultMessage, sign_message

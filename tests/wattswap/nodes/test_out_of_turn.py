@@ -25,7 +25,7 @@ GATE_S, CLEARING_S = 2.0, 0.1
 class Stubborn(Collectors):
     """Keeps to one validator, whomever the results name."""
 
-    def name(self, key: bytes, height: int) -> None:
+    def name(self, key: bytes, height: int, interval_start: int, current_start: int) -> None:
         pass
 
 

@@ -85,10 +85,10 @@ def test_a_home_that_catches_up_does_not_go_back_to_whom_an_old_result_names() -
 def test_a_home_was_late_that_followed_each_old_result(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Collectors.name
 
-    def wrong(ways: Collectors, key: bytes, height: int) -> None:
-        known = ways._height
-        right(ways, key, known + 1)  # as if each result were the newest
-        ways._height = max(known, height)
+    def wrong(ways: Collectors, key: bytes, height: int, interval_start: int, current_start: int) -> None:
+        if interval_start >= current_start:
+            ways._followed = -1  # as if no later one were known
+            right(ways, key, height, 0, 0)
 
     monkeypatch.setattr(Collectors, "name", wrong)
     assert violated(NAMED_AGAIN) == {"takes_part"}

@@ -19,7 +19,7 @@ from p2p.transports.counters import Refusals
 SILENCE_S: Final = 0.2
 """After how long a connection that has said nothing is the first to go. [s]"""
 HANDSHAKE_S: Final = 3.0
-"""How long a connection may take to prove a key, from its first packet on. [s]"""
+"""How long a connection may take to prove a key, silent or not. [s]"""
 
 
 class NoPlace(RemoteError):
@@ -100,13 +100,13 @@ class Places:
 
 
 @dataclass(slots=True, eq=False)
-class Guest:
+class Inbound:
     """A connection from outside.
 
     Args:
         address: Its IP address.
-        leave: Ends it.
-        since: When it began, by the clock of the door. [s]
+        close: Ends it.
+        since: When it began, by the clock of its `Admission`. [s]
 
     Attributes:
         spoke: Whether it has sent anything.
@@ -115,7 +115,7 @@ class Guest:
     """
 
     address: str
-    leave: Callable[[], None]
+    close: Callable[[], None]
     since: float
     spoke: bool = False
     peer: str | None = None
@@ -123,8 +123,8 @@ class Guest:
 
 
 @dataclass(slots=True)
-class Door:
-    """The connections from outside that a node has.
+class Admission:
+    """The connections from outside that a node has, and for which of them it has a place.
 
     Args:
         refused: Counts whom it refuses.
@@ -137,8 +137,8 @@ class Door:
     places: Places = Places()
     rank_of: RankOf = everybody_is_known
     clock: Callable[[], float] = time.monotonic
-    _waiting: dict[Guest, None] = field(default_factory=dict)
-    _inside: dict[Guest, Rank] = field(default_factory=dict)
+    _waiting: dict[Inbound, None] = field(default_factory=dict)
+    _inside: dict[Inbound, Rank] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
@@ -150,59 +150,59 @@ class Door:
         """Connections with one."""
         return len(self._inside)
 
-    def knock(self, address: str, leave: Callable[[], None]) -> Guest:
+    def register(self, address: str, close: Callable[[], None]) -> Inbound:
         """Let a new connection try to prove its key; where too many do, an older one is ended."""
-        guest = Guest(address, leave, self.clock())
+        inbound = Inbound(address, close, self.clock())
         if len(self._waiting) >= self.places.waiting:
             self.end(self._dispensable(), HandshakeDisplaced("its place was needed for a newer connection"))
-        self._waiting[guest] = None
-        return guest
+        self._waiting[inbound] = None
+        return inbound
 
-    def _dispensable(self) -> Guest:
+    def _dispensable(self) -> Inbound:
         """The oldest waiting connection: of those that said nothing, if any, and of the address that has most.
 
         Where most have spoken, one that has not is only just there, unless it has been for a while.
         """
-        silent = [guest for guest in self._waiting if not guest.spoke]
+        silent = [inbound for inbound in self._waiting if not inbound.spoke]
         if 2 * len(silent) <= len(self._waiting):
-            silent = [guest for guest in silent if self.clock() - guest.since > SILENCE_S]
+            silent = [inbound for inbound in silent if self.clock() - inbound.since > SILENCE_S]
         found = silent or list(self._waiting)
-        crowd = Counter(guest.address for guest in found).most_common(1)[0][0]
-        return next(guest for guest in found if guest.address == crowd)
+        crowd = Counter(inbound.address for inbound in found).most_common(1)[0][0]
+        return next(inbound for inbound in found if inbound.address == crowd)
 
-    def enter(self, guest: Guest, peer: str) -> None:
+    def enter(self, inbound: Inbound, peer: str) -> None:
         """Give a connection that has proven its key a place.
 
         Raises:
             RemoteError: There is none for it; it is counted and must be ended.
         """
-        if guest.refusal is not None:
-            raise guest.refusal
-        self._waiting.pop(guest, None)
-        guest.peer, rank = peer, self.rank_of(peer)
+        if inbound.refusal is not None:
+            raise inbound.refusal
+        self._waiting.pop(inbound, None)
+        inbound.peer, rank = peer, self.rank_of(peer)
         try:
-            self._check_places(guest, rank)
+            self._check_places(inbound, rank)
         except RemoteError as error:
-            guest.refusal = error
+            inbound.refusal = error
             self.refused.add(peer, error.code, error.detail)
             raise
-        self._inside[guest] = rank
+        self._inside[inbound] = rank
         own = [other for other in self._inside if other.peer == peer]
         for older in own[: -self.places.per_key]:
             self.end(older, TooManyConnections(f"more than {self.places.per_key} connections of its key"))
 
-    def _check_places(self, guest: Guest, rank: Rank) -> None:
+    def _check_places(self, inbound: Inbound, rank: Rank) -> None:
         places, inside = self.places, self._inside
-        own = sum(other.peer == guest.peer for other in inside)
+        own = sum(other.peer == inbound.peer for other in inside)
         if own >= places.per_key:
             return  # it takes the place of an older one
         if rank == Rank.COLLECTOR:
             if len(inside) >= places.total:
                 raise NoPlace(f"all {places.total} places are taken")
             return
-        at_address = sum(other.address == guest.address for other in inside)
+        at_address = sum(other.address == inbound.address for other in inside)
         if at_address >= places.per_address:
-            raise AddressFull(f"{at_address} connections of {guest.address} already")
+            raise AddressFull(f"{at_address} connections of {inbound.address} already")
         strangers = sum(other == Rank.STRANGER for other in inside.values())
         if rank == Rank.STRANGER and strangers >= places.strangers:
             raise NoPlace(f"all {places.strangers} places for strangers are taken")
@@ -212,23 +212,23 @@ class Door:
                 f"all {places.total - places.kept} places that are not kept for collectors are taken"
             )
 
-    def end(self, guest: Guest, reason: RemoteError) -> None:
+    def end(self, inbound: Inbound, reason: RemoteError) -> None:
         """End a connection and count why, unless it has ended already."""
-        if guest.refusal is None and self._forget(guest):
-            guest.refusal = reason
-            self.refused.add(guest.peer or guest.address, reason.code, reason.detail)
-            guest.leave()
+        if inbound.refusal is None and self._forget(inbound):
+            inbound.refusal = reason
+            self.refused.add(inbound.peer or inbound.address, reason.code, reason.detail)
+            inbound.close()
 
-    def gone(self, guest: Guest) -> None:
+    def gone(self, inbound: Inbound) -> None:
         """Note that a connection has ended by itself; one that proved no key is counted."""
-        self._forget(guest)
-        if guest.peer is None and guest.refusal is None:
-            guest.refusal = HandshakeFailed("it ended before it proved a key")
-            self.refused.add(guest.address, guest.refusal.code, guest.refusal.detail)
+        self._forget(inbound)
+        if inbound.peer is None and inbound.refusal is None:
+            inbound.refusal = HandshakeFailed("it ended before it proved a key")
+            self.refused.add(inbound.address, inbound.refusal.code, inbound.refusal.detail)
 
-    def _forget(self, guest: Guest) -> bool:
+    def _forget(self, inbound: Inbound) -> bool:
         """Give its place up; False where it had none any more."""
-        had = guest in self._waiting or guest in self._inside
-        self._waiting.pop(guest, None)
-        self._inside.pop(guest, None)
+        had = inbound in self._waiting or inbound in self._inside
+        self._waiting.pop(inbound, None)
+        self._inside.pop(inbound, None)
         return had
