@@ -78,22 +78,24 @@ def containers(value: object, depth: int = 3) -> int:
 
 
 def consensus_messages(town: Town) -> list[bytes]:
-    """Right in form; signed by the liar, by a stranger, or for another chain; stale, of now, and of the future."""
-    liar, chain = town.keys[3], town.genesis.chain_id
+    """Right in form; signed by the byzantine node, a stranger, or for another chain; stale, of now, of the future."""
+    byzantine, chain = town.keys[3], town.genesis.chain_id
     made = []
     for height in (0, 1, 2, 3, 99, 2**62):
-        for key, name in ((liar, chain), (STRANGER, chain), (liar, CHAIN)):
+        for key, name in ((byzantine, chain), (STRANGER, chain), (byzantine, CHAIN)):
             made.append(pack(vote(key, 3, name, height, 0, b"a" * 32)))
             made.append(pack(vote(key, 1, name, height, 2, None)))
             made.append(pack(proposal(key, 3, name, height, 0, b"a" * 32)))
         made.append(pack(Status(height, 0, 0, 0, 0, False)))
-    pair = vote(liar, 2, chain, 1, 0, b"a" * 32), vote(liar, 2, chain, 1, 0, b"b" * 32)
+    pair = vote(byzantine, 2, chain, 1, 0, b"a" * 32), vote(byzantine, 2, chain, 1, 0, b"b" * 32)
     made.append(bytes((EVIDENCE,)) + make_evidence(*pair))
     made.append(bytes((TX,)) + make_tx(town.genesis, 5, good=False)[0].raw)
     return made
 
 
-def test_validators_decide_blocks_among_mutated_frames_of_a_liar_and_a_stranger(tmp_path: Path) -> None:
+def test_validators_decide_blocks_among_mutated_frames_of_a_byzantine_node_and_a_stranger(
+    tmp_path: Path,
+) -> None:
     sent = 0
 
     async def attack(town: Town, endpoint: MemoryEndpoint, seed: int) -> None:
@@ -121,11 +123,11 @@ def test_validators_decide_blocks_among_mutated_frames_of_a_liar_and_a_stranger(
     async def body(town: Town) -> None:
         await town.stop(3)
         async with (
-            town.network.endpoint(town.keys[3]) as liar,
+            town.network.endpoint(town.keys[3]) as byzantine,
             town.network.endpoint(STRANGER) as stranger,
             trio.open_nursery() as nursery,
         ):
-            for number, endpoint in enumerate((liar, liar, stranger)):
+            for number, endpoint in enumerate((byzantine, byzantine, stranger)):
                 nursery.start_soon(attack, town, endpoint, SEED + number)
             for index in range(3):
                 await town.settle(index, to=(0, 1, 2))
@@ -142,7 +144,7 @@ def test_validators_decide_blocks_among_mutated_frames_of_a_liar_and_a_stranger(
             assert town.failures == {}
             assert all(now < then + 300 for now, then in zip(after, before, strict=True))
             counts = town.endpoints[0].stats.refused
-            assert counts.by_peer(liar.peer_id) > 20
+            assert counts.by_peer(byzantine.peer_id) > 20
             assert counts.by_peer(stranger.peer_id) > 5
             assert all(counts.by_peer(town.endpoints[index].peer_id) == 0 for index in (1, 2))
 
@@ -277,13 +279,13 @@ def test_an_observer_follows_an_honest_validator_past_one_that_sends_rubbish(tmp
         decode_reply = decode(SyncReply, encode((3, right)), max_bytes=FRAME_MAX_BYTES)
         assert len(decode_reply.blocks) == 3
         async with (
-            town.network.endpoint(STRANGER) as liar,
+            town.network.endpoint(STRANGER) as byzantine,
             town.network.endpoint(authorities(9)[8]) as endpoint,
             trio.open_nursery() as nursery,
         ):
-            liar.serve(SYNC_PROTOCOL, lie)
+            byzantine.serve(SYNC_PROTOCOL, lie)
             with ChainStore.create(tmp_path / "observer.db", town.genesis) as store:
-                observer = Observer(endpoint, Ledger(store, town.genesis), [liar.address])
+                observer = Observer(endpoint, Ledger(store, town.genesis), [byzantine.address])
                 nursery.start_soon(observer.run)
                 while served < 40:
                     await time_passes(0.5)
@@ -294,7 +296,7 @@ def test_an_observer_follows_an_honest_validator_past_one_that_sends_rubbish(tmp
                     block for block, _ in town.validators[0].ledger.store.blocks()
                 ]
                 nursery.cancel_scope.cancel()
-            assert endpoint.stats.refused.by_peer(liar.peer_id) > 10
+            assert endpoint.stats.refused.by_peer(byzantine.peer_id) > 10
 
     in_town(tmp_path, body)
 

@@ -31,7 +31,7 @@ from tests.sim.kit import A, B, Bench, C, keys, messages, name, pol, proposal, s
 
 
 def test_an_equivocator_is_counted_for_both_of_its_ids(core: type[Core]) -> None:
-    """Else one liar, by voting nil first, could keep a node from ever seeing the quorum."""
+    """Else one byzantine validator, by voting nil first, could keep a node from ever seeing the quorum."""
     bench = Bench(core)
     bench.propose(0, A)
     bench.prevote(3, 0, None)

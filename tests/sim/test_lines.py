@@ -183,7 +183,7 @@ def test_l29_a_later_proof_frees_the_lock(core: type[Core]) -> None:
 
 
 def test_l29_a_proof_of_the_round_of_the_lock_frees_it(core: type[Core]) -> None:
-    """Only with more than f liars can there be one for another block; the line says <=."""
+    """Only with more than f byzantine nodes can there be one for another block; the line says <=."""
     bench = Bench(core)
     bench.locked_on(A)
     bench.propose(1, B, 0, pol(0, B, (1, 2, 3)))

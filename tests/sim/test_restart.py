@@ -153,7 +153,7 @@ def test_a_crash_between_any_two_actions_is_survived(core: type[Core]) -> None:
 
 
 def test_one_that_went_ahead_and_crashed_can_still_take_the_others_along(core: type[Core]) -> None:
-    """The liar 3 lets only 0 go on to round 1 and falls silent; then 0 crashes.
+    """Byzantine validator 3 lets only 0 go on to round 1 and falls silent; then 0 crashes.
 
     1 and 2 are locked in round 0 and lack a precommit to end it, 0 is alone in round 1. Nothing moves unless 0
     finds the votes again that took it there. Found by the simulator, in 2 of 9,000 seeds.

@@ -1,4 +1,4 @@
-"""Several cores under a schedule: locks, proofs, partitions, outages, too few, too many liars."""
+"""Several cores under a schedule: locks, proofs, partitions, outages, too few, too many byzantine nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_BLOCK = b"block of 1 in round 0"
 def locked_by_three(core: type[Core]) -> Net:
     """Validators 0, 1, 2 lock the first block, 0 alone decides it; 1 and 2 reach round 2, whose proposer is 3.
 
-    Validator 3 is a liar and played by the test.
+    Validator 3 is a byzantine node and played by the test.
     """
     net = Net(core, absent=(3,))
 
@@ -77,7 +77,7 @@ def test_the_locked_block_is_decided_by_all_in_the_end(core: type[Core]) -> None
 
 def test_a_round_of_nil_does_not_open_a_lock(core: type[Core]) -> None:
     """Validator 0 decides alone and stops; the others vote a nil round, then one proposes afresh."""
-    net = Net(core, absent=(2,))  # the proposer of round 1 is the liar
+    net = Net(core, absent=(2,))  # the proposer of round 1 is the byzantine node
     net.cut = lambda source, target, message: (
         isinstance(message, Vote) and message.kind == PRECOMMIT and source == 0
     )
@@ -169,13 +169,13 @@ def test_when_nobody_hears_anybody_all_are_back_within_a_few_timers(core: type[C
     assert len(net.decided) == 4
 
 
-def test_more_than_f_liars_fork_the_chain_and_are_named(core: type[Core]) -> None:
+def test_more_than_f_byzantine_nodes_fork_the_chain_and_are_named(core: type[Core]) -> None:
     """1 and 2 tell 0 one thing and 3 another. Nothing can prevent a fork; the certificates convict both."""
     net = Net(core, absent=(1, 2))
     net.cut = lambda source, target, message: True
     net.pump()
     for target, block in ((0, A), (3, B)):
-        votes = [vote(kind, liar, 0, block) for kind in (PREVOTE, PRECOMMIT) for liar in (1, 2)]
+        votes = [vote(kind, byzantine, 0, block) for kind in (PREVOTE, PRECOMMIT) for byzantine in (1, 2)]
         net.inject(target, proposal(0, block), *votes)
     net.cut = lambda source, target, message: source >= 0
     net.pump()
@@ -187,12 +187,12 @@ def test_more_than_f_liars_fork_the_chain_and_are_named(core: type[Core]) -> Non
     assert {one.second.block_hash for one in found} == {name(B)}
 
 
-def test_a_node_that_hears_both_stories_names_the_liars_itself(core: type[Core]) -> None:
+def test_a_node_that_hears_both_stories_names_the_byzantine_nodes_itself(core: type[Core]) -> None:
     net = Net(core, absent=(1, 2))
     net.cut = lambda source, target, message: source >= 0
     net.pump()
-    for liar in (1, 2):
-        net.inject(0, vote(PREVOTE, liar, 0, A), vote(PREVOTE, liar, 0, B))
+    for byzantine in (1, 2):
+        net.inject(0, vote(PREVOTE, byzantine, 0, A), vote(PREVOTE, byzantine, 0, B))
     net.pump()
     assert [e.first.validator for e in net.evidence if isinstance(e.first, Vote)] == [1, 2]
 

@@ -58,10 +58,10 @@ def test_above_f_equivocators_fork_the_chain_which_is_seen_and_convicts_f_plus_1
         if words.startswith("agreement"):
             break
     else:
-        raise AssertionError("no fork in 200 seeds with two liars of four: are they still lying?")
-    liars = {node.index for node in simulation.nodes if node.byzantine is not None}
+        raise AssertionError("no fork in 200 seeds with two byzantine nodes of four: are they still lying?")
+    byzantine = {node.index for node in simulation.nodes if node.byzantine is not None}
     first = [given.first for given in simulation.oracles.evidence]
-    assert {m.validator if isinstance(m, Vote) else m.proposer for m in first} == liars
+    assert {m.validator if isinstance(m, Vote) else m.proposer for m in first} == byzantine
 
 
 def test_a_seed_gives_the_same_trace_again_and_another_seed_another() -> None:

@@ -139,8 +139,8 @@ def test_an_observer_leaves_a_lying_peer_for_an_honest_one(
 ) -> None:
     async def body(town: Town) -> None:
         await settle(town, 0, 3)
-        async with town.network.endpoint(STRANGER) as liar:
-            liar.serve(SYNC_PROTOCOL, lie(town))
+        async with town.network.endpoint(STRANGER) as byzantine:
+            byzantine.serve(SYNC_PROTOCOL, lie(town))
             async with observer(town, address(STRANGER), address(town.keys[0])) as watch:
                 with trio.fail_after(20):
                     await watch.wait_for(lambda tip: tip.height == 3)
@@ -180,8 +180,8 @@ def test_a_certified_block_that_the_state_refuses_stops_the_observer_with_a_clea
         async def handle(_peer: str, _data: bytes) -> bytes:
             return encode(SyncReply(1, (wrong,)))
 
-        async with town.network.endpoint(STRANGER) as liar, town.network.endpoint(WATCHER) as endpoint:
-            liar.serve(SYNC_PROTOCOL, handle)
+        async with town.network.endpoint(STRANGER) as byzantine, town.network.endpoint(WATCHER) as endpoint:
+            byzantine.serve(SYNC_PROTOCOL, handle)
             with ChainStore.create(tmp_path / "watch.db", town.genesis) as store:
                 watch = Observer(endpoint, Ledger(store, town.genesis), [address(STRANGER)])
                 with pytest.raises(ChainForked, match="state_root"):
@@ -403,10 +403,13 @@ def test_an_equivocator_is_excluded_and_everybody_follows_the_change_of_the_set(
     """Five authorities, one votes twice: validators, observers and snapshots go on with the set of four."""
 
     async def body(town: Town) -> None:
-        liar = 4
-        await town.stop(liar)
-        async with town.network.endpoint(town.keys[liar]) as endpoint:
-            votes = [pack(vote(town, liar, key=town.keys[liar], block_hash=bytes((i,)) * 32)) for i in (1, 2)]
+        byzantine = 4
+        await town.stop(byzantine)
+        async with town.network.endpoint(town.keys[byzantine]) as endpoint:
+            votes = [
+                pack(vote(town, byzantine, key=town.keys[byzantine], block_hash=bytes((i,)) * 32))
+                for i in (1, 2)
+            ]
             await town.send(endpoint, 0, *votes)
             await settle(town, 0, 8, 0, 1, 2, 3)
         await town.reach(8, 0, 1, 2, 3)

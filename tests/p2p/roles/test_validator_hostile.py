@@ -38,14 +38,14 @@ from tests.kits.chain_kit import OPERATOR, START, authorities
 from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import CONFIG, STRANGER, Town, in_town, make_tx, now_ms
 
-LIAR = 3
+BYZANTINE = 3
 
 
 @asynccontextmanager
-async def liar(town: Town) -> AsyncIterator[MemoryEndpoint]:
+async def byzantine(town: Town) -> AsyncIterator[MemoryEndpoint]:
     """Authority 3 runs a program of its own."""
-    await town.stop(LIAR)
-    async with town.network.endpoint(town.keys[LIAR]) as endpoint:
+    await town.stop(BYZANTINE)
+    async with town.network.endpoint(town.keys[BYZANTINE]) as endpoint:
 
         async def swallow(_peer: str, _data: bytes) -> bytes:
             return b""
@@ -61,7 +61,7 @@ async def goes_on(town: Town, index: int = 0) -> None:
 
 
 def vote(
-    town: Town, who: int = LIAR, *, height: int = 1, key: Identity | None = None, **changes: object
+    town: Town, who: int = BYZANTINE, *, height: int = 1, key: Identity | None = None, **changes: object
 ) -> Vote:
     fields = {"kind": PREVOTE, "round": 0, "block_hash": b"h" * 32} | changes
     data = vote_bytes(fields["kind"], town.genesis.chain_id, height, fields["round"], fields["block_hash"])  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ WRONG = {
     "non-canonical": (lambda town: b"\1\x96\xcc\x01" + encode(vote(town))[2:], "non_canonical"),
     "oversized vote": (lambda town: b"\1" + bytes(10_000), "too_large"),
     "forged vote": (lambda town: pack(vote(town, 1, key=STRANGER)), "wrong_signature"),
-    "other's vote": (lambda town: pack(vote(town, 1, key=authorities(4)[LIAR])), "wrong_signature"),
+    "other's vote": (lambda town: pack(vote(town, 1, key=authorities(4)[BYZANTINE])), "wrong_signature"),
     "nobody's vote": (
         lambda town: pack(vote(town, 3).__class__(1, 1, 0, None, 9, bytes(64))),
         "out_of_range",
@@ -108,7 +108,7 @@ WRONG = {
         lambda town: pack(
             msgspec.structs.replace(
                 vote(town),
-                signature=authorities(4)[LIAR].sign(
+                signature=authorities(4)[BYZANTINE].sign(
                     domains.SIGN_CONSENSUS, vote_bytes(PREVOTE, b"x" * 32, 1, 0, b"h" * 32)
                 ),
             )
@@ -122,7 +122,7 @@ WRONG = {
         "wrong_signature",
     ),
     "proposal out of turn": (
-        lambda town: pack(msgspec.structs.replace(proposal(town, height=1), proposer=LIAR)),
+        lambda town: pack(msgspec.structs.replace(proposal(town, height=1), proposer=BYZANTINE)),
         "wrong_signature",
     ),
     "another block under the hash": (
@@ -186,7 +186,7 @@ def test_a_wrong_message_is_refused_with_its_code_and_stops_nothing(tmp_path: Pa
     make, code = WRONG[what]
 
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             await town.send(endpoint, 0, make(town))
             assert town.refused(0, code) == 1
             assert town.endpoints[0].stats.refused.counts[endpoint.peer_id, code] == 1
@@ -207,7 +207,7 @@ def test_a_wrong_message_is_refused_with_its_code_and_stops_nothing(tmp_path: Pa
 )
 def test_a_wrong_frame_is_refused_whole(tmp_path: Path, frame: bytes, code: str) -> None:
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             with pytest.raises(RequestRefused, match=code):
                 await endpoint.request(town.endpoints[0].peer_id, CONSENSUS_PROTOCOL, frame)
             with pytest.raises(RequestRefused, match="too_large"):
@@ -232,7 +232,7 @@ def test_a_stranger_may_not_speak_to_validators_nor_read_blobs(tmp_path: Path) -
 
 
 def test_replayed_messages_change_nothing(tmp_path: Path) -> None:
-    """Every frame of a chain comes once more from a liar, in both directions of time."""
+    """Every frame of a chain comes once more from a byzantine node, in both directions of time."""
 
     async def body(town: Town) -> None:
         frames: list[bytes] = []
@@ -246,7 +246,7 @@ def test_replayed_messages_change_nothing(tmp_path: Path) -> None:
         await town.settle(0)
         await town.reach(1)
         heights = [town.height(i) for i in range(4)]
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             for frame in (*frames, *reversed(frames)):
                 for index in (0, 1, 2):
                     await endpoint.request(town.endpoints[index].peer_id, CONSENSUS_PROTOCOL, frame)
@@ -260,7 +260,7 @@ def test_a_flood_from_one_peer_does_not_stop_the_others(tmp_path: Path) -> None:
     """Forged votes as fast as they go: after twenty nothing of that peer is read for a while."""
 
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint, trio.open_nursery() as nursery:
+        async with byzantine(town) as endpoint, trio.open_nursery() as nursery:
             forged = [pack(vote(town, 1, key=STRANGER, block_hash=bytes((i,)) * 32)) for i in range(100)]
 
             async def flood(index: int) -> None:
@@ -285,7 +285,7 @@ def test_statuses_beyond_a_peers_share_are_not_answered(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         await town.settle(0)
         await town.reach(1)
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             got = []
 
             async def count(_peer: str, data: bytes) -> bytes:
@@ -307,8 +307,8 @@ def test_statuses_beyond_a_peers_share_are_not_answered(tmp_path: Path) -> None:
 
 def test_a_peer_that_never_answers_blocks_nobody(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        await town.stop(LIAR)
-        async with town.network.endpoint(town.keys[LIAR]) as endpoint:
+        await town.stop(BYZANTINE)
+        async with town.network.endpoint(town.keys[BYZANTINE]) as endpoint:
 
             async def never(_peer: str, _data: bytes) -> bytes:
                 await trio.sleep_forever()
@@ -341,9 +341,9 @@ def test_a_bad_proposal_gets_no_prevote_and_the_next_round_decides(tmp_path: Pat
         for index in range(2):
             await town.settle(index)
             await town.reach(index + 1)
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             bad = proposal(town, height=3, **changes)
-            assert bad.proposer == LIAR
+            assert bad.proposer == BYZANTINE
             for index in (0, 1, 2):
                 await town.send(endpoint, index, pack(bad))
             await goes_on(town, 2)
@@ -358,13 +358,13 @@ def test_a_bad_proposal_gets_no_prevote_and_the_next_round_decides(tmp_path: Pat
 
 @pytest.mark.parametrize(("good", "blob"), [(False, True), (True, False)])
 def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, good: bool, blob: bool) -> None:
-    """The liar proposes a batch whose transaction is right and whose blob is not, or is nowhere."""
+    """The byzantine validator proposes a batch whose transaction is right and whose blob is not, or is nowhere."""
 
     async def body(town: Town) -> None:
         for index in range(2):
             await town.settle(index)
             await town.reach(index + 1)
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             tx, data = make_tx(town.genesis, 2, good=good)
             if blob:
                 town.operator_blobs.put(data, START)
@@ -390,10 +390,10 @@ def test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for(tmp_pa
             await town.settle(index)
             await town.reach(index + 1)
         tx, data = make_tx(town.genesis, later)
-        skipping = batch_tx(town.keys[LIAR], town.genesis.chain_id, 1, 1_000, decode(BatchArgs, tx.args))
+        skipping = batch_tx(town.keys[BYZANTINE], town.genesis.chain_id, 1, 1_000, decode(BatchArgs, tx.args))
         town.operator_blobs.put(data, START + later * 900)
         await town.hand_in(skipping.raw, 0)
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             bad = proposal(town, height=3, txs=(skipping,))
             for index in (0, 1, 2):
                 await town.send(endpoint, index, pack(bad))
@@ -434,7 +434,7 @@ def test_a_peer_that_serves_another_blob_is_passed_over(tmp_path: Path) -> None:
     """Validators ask each other too: one that lies about a blob costs a question."""
 
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
 
             async def wrong(_peer: str, _data: bytes) -> bytes:
                 return encode((5, b"wrong"))
@@ -453,7 +453,7 @@ def test_a_peer_that_serves_another_blob_is_passed_over(tmp_path: Path) -> None:
 
 def test_two_votes_of_one_authority_become_evidence_in_a_block_and_it_is_jailed(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             await town.send(endpoint, 0, pack(vote(town)), pack(vote(town, block_hash=b"o" * 32)))
             await town.settle(0, to=(0, 1, 2))
             await town.reach(2, 0, 1, 2)
@@ -462,7 +462,7 @@ def test_two_votes_of_one_authority_become_evidence_in_a_block_and_it_is_jailed(
             ]
             assert len(pieces) == 1
             offence = check_evidence(pieces[0], town.genesis.authorities, town.genesis.chain_id)
-            assert offence.authority == town.keys[LIAR].public_key
+            assert offence.authority == town.keys[BYZANTINE].public_key
             town.agree(0, 1, 2)
 
     in_town(tmp_path, body)
@@ -470,7 +470,7 @@ def test_two_votes_of_one_authority_become_evidence_in_a_block_and_it_is_jailed(
 
 def test_a_precommit_for_a_later_height_than_the_next_starts_no_round(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
-        async with liar(town) as endpoint:
+        async with byzantine(town) as endpoint:
             for height in range(1, 50):
                 await town.send(endpoint, 0, pack(vote(town, height=height, kind=PRECOMMIT)))
             await time_passes(30)

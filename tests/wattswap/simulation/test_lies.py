@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from p2p.batches.batch import BatchArgs
+from p2p.roles.exchange.collectors import Collectors
 from p2p.roles.validator.batch_check import PATIENCE_S, BatchChecks
 from wattswap.errors import UsageError
 from wattswap.nodes.node import Node
@@ -47,9 +48,6 @@ HURTS = {
     ),
     "result_ahead": Hurt(
         {"liveness", "no_node_ends"}, "part 11: a result must be proven before a home believes it"
-    ),
-    "result_collector": Hurt(
-        {"accepted", "shut_out"}, "part 10: whose turn it is follows from the chain, not from a result"
     ),
     "wake_authorities": Hurt({"accepted", "shut_out"}, "part 10: an interval has one collector at a time"),
     "false_reading": Hurt({"meters"}, "part 11: a reading beyond what a home is registered for is refused"),
@@ -189,6 +187,18 @@ def store_unchecked_of_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     allow_every_turn(monkeypatch)
 
 
+def follow_the_highest_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Homes take a result of a higher block for a newer one, whatever interval it is of."""
+    follow = Collectors.name
+
+    def name(ways: Collectors, key: bytes, height: int, _interval_start: int, _current_start: int) -> None:
+        if height > ways._height:
+            ways._followed = -1
+            follow(ways, key, height, 0, 0)
+
+    monkeypatch.setattr(Collectors, "name", name)
+
+
 def keep_no_omission(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "keep_omission", lambda *_: None)
 
@@ -202,6 +212,7 @@ def keep_no_omission(monkeypatch: pytest.MonkeyPatch) -> None:
         ("junk_blobs_ahead", allow_every_turn, set()),
         ("junk_blobs_ahead", store_unchecked_of_every_turn, {"bounded"}),
         ("drop_order", keep_no_omission, {"accepted", "shut_out"}),
+        ("result_collector", follow_the_highest_block, {"accepted", "shut_out"}),
     ],
 )
 def test_a_lie_that_is_answered_shows_where_the_answer_is_missing(
@@ -215,8 +226,8 @@ def test_a_lie_that_is_answered_shows_where_the_answer_is_missing(
     assert ran(plan_of(name)).violated == violated
 
 
-def test_homes_follow_a_false_next_collector() -> None:
-    assert of_lie("result_collector").collectors == {"operator-0", "validator-3"}
+def test_homes_do_not_follow_a_second_result_of_an_interval() -> None:
+    assert of_lie("result_collector").collectors == {"operator-0"}
 
 
 def test_a_stranger_gets_refusals() -> None:
