@@ -188,11 +188,11 @@ def store_unchecked_of_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def follow_the_highest_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Homes take a result of a higher block for a newer one, whatever interval it is of."""
+    """Homes take a result of a higher block for a newer one, until they have spoken for the next interval."""
     follow = Collectors.name
 
-    def name(ways: Collectors, key: bytes, height: int, _interval_start: int, _current_start: int) -> None:
-        if height > ways._height:
+    def name(ways: Collectors, key: bytes, height: int, interval_start: int, current_start: int) -> None:
+        if height > ways._height and interval_start >= current_start:
             ways._followed = -1
             follow(ways, key, height, 0, 0)
 
