@@ -61,7 +61,7 @@ class Collectors:
         return self._keys()
 
     def name(self, key: bytes, height: int, interval_start: int, current_start: int) -> None:
-        """Follow the collector that the result of an interval names next, unless that of a later one was followed.
+        """Follow the collector that the first result of the current interval names next.
 
         A home that catches up asks for old results, and they name one that may have failed since. One that is dated
         ahead is not followed: it would make all true ones count as old.
@@ -71,7 +71,7 @@ class Collectors:
             interval_start: Of the result. [s since 1970, UTC]
             current_start: Of the newest interval for which this node has sent anything. [s since 1970, UTC]
         """
-        if not self._followed < interval_start <= current_start:
+        if interval_start != current_start or interval_start <= self._followed:
             return
         self._followed, self._height = interval_start, height
         for one in (*self._operators, *self._authorities):
