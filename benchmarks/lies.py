@@ -16,7 +16,7 @@ from wattswap.simulation.byzantine.authorities import OF_AUTHORITIES
 from wattswap.simulation.byzantine.homes import OF_HOMES
 from wattswap.simulation.byzantine.strangers import OF_STRANGERS
 from wattswap.simulation.plan import STRANGER, Lie, Shape
-from wattswap.simulation.sweep import run_seeds
+from wattswap.simulation.sweep import Draw, run_seeds
 
 TARGET = 0.3
 """Least share of seeds in which a lie reaches somebody."""
@@ -43,7 +43,7 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 def row_of(name: str, seeds: range) -> str:
     """A row of the table."""
-    results = list(run_seeds(seeds, Shape(), (lie_of(name),)))
+    results = list(run_seeds(seeds, Draw(Shape(), (lie_of(name),))))
     broken = [one for one in results if one.error]
     if broken:
         raise RuntimeError(f"{name}, seed {broken[0].seed}: the simulation ended with {broken[0].error}")

@@ -118,6 +118,12 @@ class InvalidArguments(LocalError, ValueError):
         super().__init__("; ".join(problems))
 
 
+class NotAllowed(RemoteError):
+    """A request of a peer that may not have what it asks for."""
+
+    code = "not_allowed"
+
+
 class InvalidTx(RemoteError):
     """A transaction that the state refuses; the state is unchanged.
 
@@ -201,7 +207,7 @@ class OtherFormat(GenesisError):
         self.version = version
         super().__init__(
             [
-                f"a chain of format {version}; this program reads format 4. To verify it, run"
+                f"a chain of format {version}; this program reads format 5. To verify it, run"
                 " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],

@@ -64,6 +64,7 @@ class BatchArgs(Record, frozen=True):
         blob_hash: Name of the signed messages the batch was made from; zeros when they crossed no network.
         inclusion_root: Root over the messages that receipts promised to include; zeros as above.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
+        next_collector: Public key of the one whose turn the next interval is first.
     """
 
     interval_start: int
@@ -80,6 +81,7 @@ class BatchArgs(Record, frozen=True):
     blob_hash: bytes
     inclusion_root: bytes
     entries: bytes
+    next_collector: bytes
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -232,6 +234,7 @@ def batch_args(
     prices: int,
     price: PriceLine | None,
     traded_wh: int,
+    next_collector: bytes,
     blob_hash: bytes = ZERO_HASH,
     inclusion_root: bytes = ZERO_HASH,
     entries: bytes = b"",
@@ -239,6 +242,7 @@ def batch_args(
     """Return what goes on chain for an interval: roots, counts, totals.
 
     Args:
+        next_collector: Whose turn the next interval is first.
         entries: `pack_entries` where the chain wants full entries.
     """
     lines, members = postings.lines, postings.members
@@ -259,6 +263,7 @@ def batch_args(
         blob_hash=blob_hash,
         inclusion_root=inclusion_root,
         entries=entries,
+        next_collector=next_collector,
     )
 
 

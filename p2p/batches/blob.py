@@ -2,19 +2,22 @@
 
 A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
 the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (by round,
-then roster order, within each kind), so that the same messages always give the same blob.
+then roster order, within each kind), so that the same messages always give the same blob. Where messages are missing,
+closings of validators follow them, see `closings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 
 from msgspec.structs import replace
 
+from p2p.batches.closings import Closing, check_closing, check_slot
 from p2p.blocks import domains
+from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members
 from p2p.errors import Malformed, RemoteError, UnknownHousehold
@@ -67,6 +70,7 @@ class Blob(Record, frozen=True):
             they are recomputed.
         lines: Orders and "nothing" by round and then in roster order, one of a home and round at most; then readings in
             roster order.
+        closings: Of the slots that lack a message, by slot and then by validator.
     """
 
     version: int
@@ -74,11 +78,12 @@ class Blob(Record, frozen=True):
     interval_secret: bytes
     solution: bytes
     lines: tuple[Line, ...]
+    closings: tuple[Closing, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalContent:
-    """The verified messages of an interval, each kind by round and then in roster order."""
+    """The verified messages of an interval, each kind by round and then in roster order, and the closings."""
 
     interval_start: int
     interval_secret: bytes
@@ -86,6 +91,12 @@ class IntervalContent:
     orders: tuple[OrderMessage, ...]
     nothings: tuple[NothingMessage, ...]
     readings: tuple[ReadingMessage, ...]
+    closings: tuple[Closing, ...]
+
+    @property
+    def messages(self) -> tuple[HandedIn, ...]:
+        """All of them."""
+        return (*self.orders, *self.nothings, *self.readings)
 
 
 _READING_HEAD = ReadingMessage.__struct_fields__.index("nonce") + 1
@@ -135,6 +146,7 @@ def make_blob(
     interval_start: int,
     interval_secret: bytes,
     signed: Sequence[bytes],
+    closings: Iterable[Closing] = (),
 ) -> bytes:
     """Return the canonical bytes of a blob.
 
@@ -143,6 +155,7 @@ def make_blob(
         interval_start: Start of the interval. [s]
         interval_secret: See `Blob`.
         signed: Signed orders, "nothing" and readings of all rounds of the interval, verified, in any order.
+        closings: Of the slots that lack a message, in any order.
     """
     index = {household: i for i, household in enumerate(roster)}
     lines = []
@@ -159,7 +172,8 @@ def make_blob(
         head = (index[message.household], envelope.kind, number, message.nonce)
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
-    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines)))
+    closed = tuple(sorted(closings, key=_closing_place))
+    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines), closed))
 
 
 def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalContent:
@@ -172,7 +186,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
-            home did not sign.
+            home did not sign; or a closing that no key has signed for this interval.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
     if blob.lines and not members.keys:
@@ -189,6 +203,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
     places = [_place(line) for line in blob.lines]
     if any(a >= b for a, b in pairwise(places)):
         raise Malformed("the lines of a blob are not in their order, or one occurs twice")
+    _check_closings(blob, genesis)
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     for line in blob.lines:
         opened = _open_line(line, blob.interval_start, genesis, members)
@@ -200,7 +215,26 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         tuple(content[Kind.ORDER]),  # type: ignore[arg-type]  # the kind decides the type
         tuple(content[Kind.NOTHING]),  # type: ignore[arg-type]
         tuple(content[Kind.READING]),  # type: ignore[arg-type]
+        blob.closings,
     )
+
+
+def _check_closings(blob: Blob, genesis: Genesis) -> None:
+    most = MAX_VALIDATORS * (genesis.params.rounds + 1)
+    places = [_closing_place(closing) for closing in blob.closings]
+    if len(places) > most or any(a >= b for a, b in pairwise(places)):
+        raise Malformed("the closings of a blob are too many, not in their order, or one occurs twice")
+    for closing in blob.closings:
+        if closing.interval_start != blob.interval_start:
+            raise Malformed(
+                f"a closing of interval {closing.interval_start} in a blob of {blob.interval_start}"
+            )
+        check_slot(closing.slot, genesis.params.rounds)
+        check_closing(closing, genesis.chain_id)
+
+
+def _closing_place(closing: Closing) -> tuple[int, bytes]:
+    return closing.slot, closing.validator
 
 
 def _place(line: Line) -> tuple[bool, int, int]:

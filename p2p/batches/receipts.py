@@ -1,9 +1,9 @@
 """Proof of omission: the batch commits to every message that was acknowledged, so a dropped one can be proven.
 
-Each batch carries a Merkle root with one salted leaf per round and home of the roster: the nonce and id of the
-message that is in its blob, or that the home was absent. A home gets the openings of its own leaves. With a receipt
-that promises more than the leaf shows, it convicts the collector offline. The leaf of a home and round is at
-i = round x homes + home, so a market of one round has one leaf a home.
+Each batch carries a Merkle root with one salted leaf per slot and home of the roster: the nonce and id of the
+message that is in its blob, or that the home was absent. The slots are the rounds of the market and, as the last one,
+the readings. A home gets the openings of its own leaves. With a receipt that promises more than the leaf shows, it
+convicts the collector offline. The leaf of a home in a slot is at i = slot x homes + home.
 
     salt of i  = bytes 16 i .. 16 i + 16 of SHAKE-256(domain || interval_secret)
     leaf       = SHA-256(0x00 || leaf domain || salt || nonce i64 || message id)
@@ -25,9 +25,9 @@ from p2p.errors import BadProof, WrongChain
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
     PROMISES,
+    HandedIn,
     Kind,
-    NothingMessage,
-    OrderMessage,
+    ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
     household_of,
@@ -36,7 +36,7 @@ from p2p.wire.messages import (
     signer_of,
 )
 
-VERSION = 3
+VERSION = 4
 SALT_BYTES = 16
 MAX_OMISSION_BYTES = blocks.MAX_TX_BYTES + 4 * 1024
 """A batch with full entries fills its transaction; the rest of a proof has about 1 kB. [B]"""
@@ -83,13 +83,13 @@ class Inclusion:
         """What the batch carries."""
         return self.tree[-1][0]
 
-    def of(self, participant: int, number: int = 0) -> tuple[int, bytes]:
-        """Nonce and id of a home's message in a round, as its leaf has them."""
-        return self.spoken[leaf_index(participant, number, self.members)]
+    def of(self, participant: int, slot: int = 0) -> tuple[int, bytes]:
+        """Nonce and id of a home's message in a slot, as its leaf has them."""
+        return self.spoken[leaf_index(participant, slot, self.members)]
 
-    def opening(self, participant: int, number: int = 0) -> Opening:
-        """The opening of a home's leaf of a round, for that home only."""
-        index = leaf_index(participant, number, self.members)
+    def opening(self, participant: int, slot: int = 0) -> Opening:
+        """The opening of a home's leaf of a slot, for that home only."""
+        index = leaf_index(participant, slot, self.members)
         nonce, name = self.spoken[index]
         path = b"".join(merkle.path_in(self.tree, index))
         return Opening(_salt(self.salts, index), nonce, name, path)
@@ -100,7 +100,7 @@ class Omission(Record, frozen=True):
 
     Args:
         receipt: Signed bytes of the receipt.
-        message: Signed bytes of the order or "nothing" it is for.
+        message: Signed bytes of the order, "nothing" or reading it is for.
         home: The home's place in the roster, its key, and the path to the root in the genesis.
         nonce: The nonce in the leaf, or -1.
         leaf_id: Message id in the leaf, or zeros.
@@ -118,14 +118,24 @@ class Omission(Record, frozen=True):
     tx: Tx
 
 
-def leaf_index(participant: int, number: int, members: int) -> int:
-    """Place of the leaf of a home and round among all leaves of an interval."""
-    return number * members + participant
+def slots(rounds: int) -> int:
+    """Number of slots of an interval: the rounds of its market, and the readings."""
+    return rounds + 1
+
+
+def slot_of(message: HandedIn, rounds: int) -> int:
+    """The slot of a message: its round, or that of the readings behind all rounds."""
+    return rounds if isinstance(message, ReadingMessage) else message.round
+
+
+def leaf_index(participant: int, slot: int, members: int) -> int:
+    """Place of the leaf of a home and slot among all leaves of an interval."""
+    return slot * members + participant
 
 
 def include(
     roster: Sequence[str],
-    messages: Iterable[OrderMessage | NothingMessage],
+    messages: Iterable[HandedIn],
     interval_secret: bytes,
     rounds: int = 1,
 ) -> Inclusion:
@@ -133,14 +143,17 @@ def include(
 
     Args:
         roster: Home ids.
-        messages: One at most of each home and round.
+        messages: One at most of each home and slot.
         interval_secret: The salts follow from it.
         rounds: Number of rounds of the market, from the genesis.
     """
-    spoken = {(m.round, m.household): (m.nonce, message_id(m)) for m in messages}
-    salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * len(roster) * rounds)
+    spoken = {(slot_of(m, rounds), m.household): (m.nonce, message_id(m)) for m in messages}
+    leaves_count = len(roster) * slots(rounds)
+    salts = shake_256(domains.XOF_INCLUSION + interval_secret).digest(SALT_BYTES * leaves_count)
     rows = tuple(
-        spoken.get((number, household), (ABSENT, _NO_ID)) for number in range(rounds) for household in roster
+        spoken.get((slot, household), (ABSENT, _NO_ID))
+        for slot in range(slots(rounds))
+        for household in roster
     )
     leaves = [_leaf(_salt(salts, i), *row) for i, row in enumerate(rows)]
     return Inclusion(len(roster), salts, rows, merkle.levels(leaves))
@@ -150,8 +163,8 @@ def check_opening(opening: Opening, index: int, leaves: int, root: bytes) -> Non
     """Raise unless a leaf leads to a batch's inclusion root from its place among all leaves.
 
     Args:
-        index: `leaf_index` of the home and round.
-        leaves: Their number: homes times rounds.
+        index: `leaf_index` of the home and slot.
+        leaves: Their number: homes times slots.
 
     Raises:
         BadProof: It is not.
@@ -165,7 +178,7 @@ def check_opening(opening: Opening, index: int, leaves: int, root: bytes) -> Non
 
 
 def keeps(opening: Opening, nonce: int, name: bytes) -> bool:
-    """Whether a leaf keeps the promise about a message: it, or a later one of the home and round, is in the batch."""
+    """Whether a leaf keeps the promise about a message: it, or a later one of the home and slot, is in the batch."""
     return opening.nonce > nonce or opening.message_id == name
 
 
@@ -178,8 +191,8 @@ def make_omission(receipt: bytes, message: bytes, home: MemberProof, opening: Op
     )
 
 
-def check_omission(data: bytes, genesis: Genesis) -> bytes:
-    """Check a proof offline and return the public key of the collector that broke its promise.
+def check_omission(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
+    """Check a proof offline; return the public key of the collector that broke its promise, and the interval.
 
     Args:
         data: Canonical bytes of an `Omission`.
@@ -194,51 +207,58 @@ def check_omission(data: bytes, genesis: Genesis) -> bytes:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")
     if proof.tx.chain_id != genesis.chain_id:
         raise WrongChain(f"the batch is of chain {proof.tx.chain_id.hex()[:16]}")
-    check_member(proof.home, genesis.members_root, genesis.members)
-    message, receipt, collector = _promise(proof, genesis)
+    message, collector = check_promise(proof.receipt, proof.message, proof.home, genesis)
     args = _batch(proof, collector)
-    if args.interval_start != receipt.interval_start:
+    if args.interval_start != message.interval_start:
         raise BadProof("receipt and batch are of different intervals")
     opening = Opening(proof.salt, proof.nonce, proof.leaf_id, proof.path)
-    # The round is that of the signed message: a leaf of another round proves nothing about it.
-    index = leaf_index(proof.home.index, message.round, genesis.members)
-    check_opening(opening, index, genesis.members * genesis.params.rounds, args.inclusion_root)
-    if keeps(opening, message.nonce, receipt.message_id):
+    # The slot is that of the signed message: a leaf of another slot proves nothing about it.
+    index = leaf_index(proof.home.index, slot_of(message, genesis.params.rounds), genesis.members)
+    check_opening(opening, index, genesis.members * slots(genesis.params.rounds), args.inclusion_root)
+    if keeps(opening, message.nonce, message_id(message)):
         raise BadProof("the promise was kept: the message, or a later one of the home, is in the batch")
-    return collector
+    return collector, message.interval_start
 
 
-def _promise(
-    proof: Omission, genesis: Genesis
-) -> tuple[OrderMessage | NothingMessage, ReceiptMessage, bytes]:
-    """The message, the receipt that promises to include it, and who gave it."""
-    collector = signer_of(proof.receipt)
-    household = household_of(proof.message)
-    if household_hash(household) != proof.home.member.household:
-        raise BadProof(f"the message is of another home than {proof.home.index}")
-    keys = {household: proof.home.member.key}
+def check_promise(
+    receipt_data: bytes, message_data: bytes, home: MemberProof, genesis: Genesis
+) -> tuple[HandedIn, bytes]:
+    """Check a receipt that promises to include a message, and return the message and who promised.
+
+    Args:
+        home: The home that signed the message, with the path to the root in the genesis.
+
+    Raises:
+        RemoteError: Malformed, of another chain or home, not signed, or no promise for this message.
+    """
+    check_member(home, genesis.members_root, genesis.members)
+    collector = signer_of(receipt_data)
+    household = household_of(message_data)
+    if household_hash(household) != home.member.household:
+        raise BadProof(f"the message is of another home than {home.index}")
+    keys = {household: home.member.key}
     message = open_message(
-        proof.message,
+        message_data,
         chain_id=genesis.chain_id,
-        kinds=(Kind.ORDER, Kind.NOTHING),
+        kinds=(Kind.ORDER, Kind.NOTHING, Kind.READING),
         household_keys=keys,
         limits=genesis.params.limits,
     )
     receipt = open_message(
-        proof.receipt,
+        receipt_data,
         chain_id=genesis.chain_id,
         kinds=(Kind.RECEIPT,),
         household_keys=keys,
         collector_keys=(collector,),
         limits=genesis.params.limits,
     )
-    if not isinstance(message, OrderMessage | NothingMessage) or not isinstance(receipt, ReceiptMessage):
-        raise BadProof("not an order and its receipt")
+    if not isinstance(message, HandedIn) or not isinstance(receipt, ReceiptMessage):
+        raise BadProof("not a message and its receipt")
     if receipt.message_id != message_id(message) or receipt.interval_start != message.interval_start:
         raise BadProof("the receipt is for another message")
     if receipt.code not in PROMISES:
         raise BadProof(f"the receipt promises nothing: {ReceiptCode(receipt.code).name}")
-    return message, receipt, collector
+    return message, collector
 
 
 def _batch(proof: Omission, collector: bytes) -> BatchArgs:

@@ -12,7 +12,7 @@ from p2p.blocks.block import MAX_BLOCK_BYTES, VERSION, Block, CommitCertificate,
 from p2p.blocks.genesis import Genesis, Params
 from p2p.consensus.evidence import MAX_EVIDENCE, check_evidence, evidence_height
 from p2p.errors import BadCertificate, InvalidBlock, InvalidTx, OutOfRange, RemoteError
-from p2p.ledger.modules import governance
+from p2p.ledger import offices
 from p2p.ledger.state import (
     RECEIPT_OK,
     Receipt,
@@ -132,11 +132,11 @@ def _take_evidence(view: View, genesis: Genesis, height: int, evidence: Sequence
 
 
 def _punish(view: View, genesis: Genesis, height: int, data: bytes) -> None:
-    about, window = evidence_height(data), governance.evidence_window(view, height)
+    about, window = evidence_height(data), offices.evidence_window(view, height)
     if about not in window:
         raise OutOfRange(f"evidence of height {about}; it must be in {window.start}..{window.stop - 1}")
-    validators = governance.validators_of(view, about)
-    governance.punish(view, check_evidence(data, validators, genesis.chain_id))
+    validators = offices.validators_of(view, about)
+    offices.punish(view, check_evidence(data, validators, genesis.chain_id))
     view.accept()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS
 from p2p.batches.batch import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
@@ -19,14 +20,16 @@ from p2p.blocks import merkle
 from p2p.blocks.block import Block, CommitCertificate, Header, Tx
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadCertificate, BadProof, Malformed, RemoteError, WrongChain
+from p2p.ledger import offices
 from p2p.ledger.execution import advance, check_block, genesis_tip
-from p2p.ledger.modules import accounts
 from p2p.ledger.state import EntryProof, State, check_entry, prove_entry
 from p2p.wire.codec import Record, decode, encode
 
-VERSION = 4
+VERSION = 5
 MAX_PROOF_BYTES = 128 * 1024
 JSON_FORMAT = "wattswap-proof-1"
+TRUSTING_S = 14 * 86_400
+"""How long after they left the signatures of validators count for what they signed before. [s]"""
 
 
 class SetChange(Record, frozen=True):
@@ -41,27 +44,22 @@ class SetChange(Record, frozen=True):
     validators: tuple[bytes, ...]
 
 
-class ProofBundle(Record, frozen=True):
-    """Everything a home needs to check its line.
+class BatchProof(Record, frozen=True):
+    """Everything with which anybody who has the genesis can check that a chain has settled an interval, and how.
 
     Args:
-        entry: See `settlement`.
-        salt: Of this account and interval only.
-        batch_path: Inclusion path of the leaf in the postings root, 32 bytes a step.
         tx: The batch transaction.
         tx_index: Its position in the block.
         tx_count: Number of transactions of the block.
-        tx_path: Inclusion path of the transaction in the transaction root.
+        tx_path: Inclusion path of the transaction in the transaction root, 32 bytes a step.
         header: Of the block.
-        cert: A quorum of precommits for it; more are left out to keep the bundle short.
+        cert: A quorum of precommits for it; more are left out to keep the proof short.
         changes: Every change of the validators below this block, in ascending height.
-        role: Proof that the sender was an operator, where the genesis does not name its key; else nil.
+        operators: Proof of the operators in the state above which the block was made, where they are not those of the
+            genesis; else nil.
     """
 
     version: int
-    entry: bytes
-    salt: bytes
-    batch_path: bytes
     tx: Tx
     tx_index: int
     tx_count: int
@@ -69,7 +67,79 @@ class ProofBundle(Record, frozen=True):
     header: Header
     cert: CommitCertificate
     changes: tuple[SetChange, ...]
-    role: EntryProof | None
+    operators: EntryProof | None
+
+
+class ProofBundle(Record, frozen=True):
+    """Everything a home needs to check its line.
+
+    Args:
+        entry: See `settlement`.
+        salt: Of this account and interval only.
+        batch_path: Inclusion path of the leaf in the postings root, 32 bytes a step.
+        batch: Proof of the batch.
+    """
+
+    entry: bytes
+    salt: bytes
+    batch_path: bytes
+    batch: BatchProof
+
+
+class Trusted(Record, frozen=True):
+    """The newest certified header that a node without a chain has checked, and its validators.
+
+    Args:
+        height: Of the header.
+        time_ms: Of the header. [ms since 1970, UTC]
+        since_ms: When the last change of the validators was certified; 0 where there was none. [ms since 1970, UTC]
+        validators: Of the header.
+    """
+
+    height: int
+    time_ms: int
+    since_ms: int
+    validators: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledInterval:
+    """A settled interval, as a proof shows it.
+
+    Args:
+        args: The batch.
+        tx: Its transaction.
+        sender: Who settled the interval: an operator or a validator that took over.
+        operators: Keys of the operators above the block's parent; those of the genesis where the proof shows none.
+        shows_operators: Whether the proof shows them. Who gives a proof can leave them out, although they have changed:
+            then it says nothing about the operators to who has seen others before.
+        trusted: The header, for later proofs.
+        signers: Indices of the validators whose signatures were checked.
+    """
+
+    args: BatchArgs
+    tx: Tx
+    sender: str
+    block_hash: bytes
+    operators: tuple[bytes, ...]
+    shows_operators: bool
+    trusted: Trusted
+    signers: tuple[int, ...]
+
+    @property
+    def interval_start(self) -> int:
+        """Start of the interval. [s since 1970, UTC]"""
+        return self.args.interval_start
+
+    @property
+    def height(self) -> int:
+        """Height of the block."""
+        return self.trusted.height
+
+    @property
+    def collectors(self) -> frozenset[bytes]:
+        """Public keys of all that could settle then: operators and validators."""
+        return frozenset((*self.operators, *self.trusted.validators))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,35 +170,28 @@ class Line:
         return sum(self.values[name] for name in MONEY_COLUMNS)
 
 
-def make_proof(
-    batch: Batch,
-    account: int,
+def make_batch_proof(
     block: Block,
     cert: CommitCertificate,
     genesis: Genesis,
     tx_index: int = 0,
     changes: tuple[SetChange, ...] = (),
-    role: EntryProof | None = None,
-) -> bytes:
-    """Return the canonical bytes of the proof of one account's line.
+    operators: EntryProof | None = None,
+) -> BatchProof:
+    """Return the proof of the batch in a block.
 
     Args:
-        batch: Of the interval, as `settlement.make_batch` returns it.
-        account: Index of the account.
-        block: The block that holds the batch transaction at `tx_index`.
+        block: It holds the batch transaction at `tx_index`.
         cert: Of that block.
         changes: `set_changes` of that block.
-        role: `prove_role` where the sender's key is not in the genesis and not in the set.
+        operators: `prove_operators` where they are not those of the genesis.
 
     Raises:
-        IndexError: No such account or transaction.
+        IndexError: No such transaction.
     """
     validators = changes[-1].validators if changes else genesis.authorities
-    bundle = ProofBundle(
+    return BatchProof(
         version=VERSION,
-        entry=batch.entry(account),
-        salt=batch.salt(account),
-        batch_path=b"".join(merkle.path_in(batch.tree, account)),
         tx=block.txs[tx_index],
         tx_index=tx_index,
         tx_count=len(block.txs),
@@ -136,14 +199,28 @@ def make_proof(
         header=block.header,
         cert=blocks.trim_cert(cert, len(validators)),
         changes=changes,
-        role=role,
+        operators=operators,
     )
-    return encode(bundle)
 
 
-def prove_role(parent: State, sender: bytes) -> EntryProof:
-    """Return the proof of the roles of a key in the state above which a block was made."""
-    return prove_entry(parent, accounts.NAME, accounts.role_key(sender))
+def make_proof(batch: Batch, account: int, proof: BatchProof) -> bytes:
+    """Return the canonical bytes of the proof of one account's line.
+
+    Args:
+        batch: Of the interval, as `settlement.make_batch` returns it.
+        account: Index of the account.
+        proof: Of the batch.
+
+    Raises:
+        IndexError: No such account.
+    """
+    path = b"".join(merkle.path_in(batch.tree, account))
+    return encode(ProofBundle(batch.entry(account), batch.salt(account), path, proof))
+
+
+def prove_operators(parent: State) -> EntryProof:
+    """Return the proof of the operators in the state above which a block was made."""
+    return prove_entry(parent, offices.NAME, offices.OPERATORS)
 
 
 def set_changes(
@@ -157,12 +234,12 @@ def set_changes(
     Raises:
         InvalidBlock: A block does not follow from its parent.
     """
-    if header.validators_hash == blocks.validators_hash(genesis.authorities):
+    # Not by the validators of the header: a set that came back to that of the genesis has changed twice.
+    below = list(takewhile(lambda made: made[0].header.height < header.height, chain))
+    if all(block.header.next_validators_hash == block.header.validators_hash for block, _ in below):
         return ()
     tip, found = genesis_tip(genesis), []
-    for block, cert in chain:
-        if block.header.height >= header.height:
-            break
+    for block, cert in below:
         if tip.state.next_validators != tip.state.validators:
             short = blocks.trim_cert(cert, len(tip.state.validators))
             found.append(SetChange(block.header, short, tip.state.next_validators))
@@ -171,43 +248,109 @@ def set_changes(
     return tuple(found)
 
 
-def check_proof(data: bytes, genesis: Genesis) -> Line:
+def check_proof(data: bytes, genesis: Genesis, trusted: Trusted | None = None) -> Line:
     """Check a proof offline and return the line it proves.
 
     Args:
         data: Canonical bytes of a `ProofBundle`.
-        genesis: The only thing that is trusted.
+        genesis: What is trusted.
+        trusted: The newest header that was checked before, if any.
 
     Raises:
         RemoteError: The proof is malformed, of another chain, or does not lead to a certified block.
     """
     bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
-    if bundle.version != VERSION:
-        raise BadProof(f"version {bundle.version}; this program reads {VERSION}")
-    validators, height = genesis.authorities, 0
-    for change in bundle.changes:
-        if not height < change.header.height < bundle.header.height:
+    return _check_entry(bundle, _check_batch_proof(bundle.batch, genesis, trusted), genesis)
+
+
+def check_line(data: bytes, read_batch: Callable[[bytes], SettledInterval], genesis: Genesis) -> Line:
+    """Check the proof of a line as `check_proof`, where the proof of its batch may have been checked before.
+
+    Args:
+        read_batch: Checks the canonical bytes of a `BatchProof`, or knows what it has checked.
+
+    Raises:
+        RemoteError: As in `check_proof`.
+    """
+    bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
+    return _check_entry(bundle, read_batch(encode(bundle.batch)), genesis)
+
+
+def check_batch_proof(data: bytes, genesis: Genesis, trusted: Trusted | None = None) -> SettledInterval:
+    """Check the proof of a batch offline; arguments as for `check_proof`.
+
+    Args:
+        data: Canonical bytes of a `BatchProof`.
+
+    Raises:
+        RemoteError: As in `check_proof`.
+    """
+    return _check_batch_proof(decode(BatchProof, data, max_bytes=MAX_PROOF_BYTES), genesis, trusted)
+
+
+def batch_in(data: bytes) -> bytes:
+    """Return the canonical bytes of the `BatchProof` in a proof of a line, unchecked.
+
+    Raises:
+        RemoteError: It is malformed.
+    """
+    return encode(decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES).batch)
+
+
+def _check_batch_proof(proof: BatchProof, genesis: Genesis, trusted: Trusted | None) -> SettledInterval:
+    if proof.version != VERSION:
+        raise BadProof(f"version {proof.version}; this program reads {VERSION}")
+    header = proof.header
+    validators, height, since_ms = genesis.authorities, 0, 0
+    at_trusted = validators
+    for change in proof.changes:
+        if not height < change.header.height < header.height:
             raise BadProof("the changes of the validators are not in ascending height below the block")
         _check_header(change.header, change.cert, validators, genesis)
         if change.header.next_validators_hash != blocks.validators_hash(change.validators):
             raise BadProof(f"block {change.header.height} announces other validators")
-        validators, height = change.validators, change.header.height
-    block_hash = _check_header(bundle.header, bundle.cert, validators, genesis)
-    args, sender = _check_tx(bundle, genesis, validators)
-    return _check_entry(bundle, args, block_hash, sender, genesis)
+        validators, height, since_ms = change.validators, change.header.height, change.header.time_ms
+        if trusted is not None and height < trusted.height:
+            at_trusted = validators
+    block_hash = _check_header(header, proof.cert, validators, genesis)
+    if trusted is not None:
+        _check_trusted(header, validators, at_trusted, trusted)
+    operators = _operators(proof, genesis)
+    args, sender = _check_tx(proof, genesis, validators, operators)
+    return SettledInterval(
+        args,
+        proof.tx,
+        sender,
+        block_hash,
+        operators,
+        proof.operators is not None,
+        Trusted(header.height, header.time_ms, since_ms, validators),
+        tuple(blocks.signers(proof.cert)),
+    )
 
 
-def validators_in(data: bytes, genesis: Genesis) -> tuple[int, tuple[bytes, ...]]:
-    """Return the height of a proven block and its validators; `check_proof` has checked the proof."""
-    bundle = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES)
-    validators = bundle.changes[-1].validators if bundle.changes else genesis.authorities
-    return bundle.header.height, validators
+def _check_trusted(
+    header: Header, validators: tuple[bytes, ...], at_trusted: tuple[bytes, ...], trusted: Trusted
+) -> None:
+    """Refuse what validators sign who have left, as far as a node without a chain can know.
 
-
-def batch_in(data: bytes) -> tuple[Tx, BatchArgs]:
-    """Return the batch of a proof that `check_proof` has checked, and its arguments."""
-    tx = decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES).tx
-    return tx, decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES)
+    A header above the trusted one must come from its validators. One below it may be of earlier validators, but only
+    from before they left, and not for longer than `TRUSTING_S`: old keys are worth less and less to their holders.
+    """
+    if header.height >= trusted.height:
+        if at_trusted != trusted.validators:
+            raise BadProof(
+                f"it leads to other validators at height {trusted.height} than those that are known"
+            )
+        return
+    if validators == trusted.validators:
+        return
+    if header.time_ms > trusted.since_ms:  # the block that announced the change was still theirs
+        raise BadProof(f"block {header.height} is by validators who had left when it was made")
+    if header.time_ms < trusted.time_ms - TRUSTING_S * 1_000:
+        raise BadProof(
+            f"block {header.height} is by validators who left more than {TRUSTING_S // 86_400} days ago"
+        )
 
 
 def _check_header(
@@ -227,37 +370,39 @@ def _check_header(
     return block_hash
 
 
-def _check_tx(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]) -> tuple[BatchArgs, str]:
-    tx = bundle.tx
+def _operators(proof: BatchProof, genesis: Genesis) -> tuple[bytes, ...]:
+    """The operators that a proof shows; those of the genesis where it shows none."""
+    if proof.operators is None:
+        return genesis.operators
+    where = (offices.NAME, offices.OPERATORS)
+    found = check_entry(proof.header.state_root, *where, proof.operators, genesis)
+    if found is None:
+        raise BadProof("it proves that there is no list of operators")
+    return offices.operators_in(found)
+
+
+def _check_tx(
+    proof: BatchProof, genesis: Genesis, validators: tuple[bytes, ...], operators: tuple[bytes, ...]
+) -> tuple[BatchArgs, str]:
+    tx = proof.tx
     leaf = blocks.tx_leaf(tx)
-    root = merkle.root_from_path(leaf, bundle.tx_index, bundle.tx_count, _steps(bundle.tx_path))
-    if root != bundle.header.tx_root:
+    root = merkle.root_from_path(leaf, proof.tx_index, proof.tx_count, _steps(proof.tx_path))
+    if root != proof.header.tx_root:
         raise BadProof("the transaction is not in the block")
     if not is_batch(tx) or tx.chain_id != genesis.chain_id:
         raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement of this chain")
-    sender = _sender(bundle, genesis, validators)
+    if tx.sender in operators:
+        sender = f"operator {operators.index(tx.sender)}"
+    elif tx.sender in validators:
+        sender = f"validator {validators.index(tx.sender)}"
+    else:
+        raise BadProof("the transaction is not by an operator or a validator")
     blocks.check_tx_signature(tx)
     return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES), sender
 
 
-def _sender(bundle: ProofBundle, genesis: Genesis, validators: tuple[bytes, ...]) -> str:
-    key = bundle.tx.sender
-    if key in genesis.operators:
-        return f"operator {genesis.operators.index(key)}"
-    if key in validators:
-        return f"validator {validators.index(key)}"
-    if bundle.role is not None:
-        where = (accounts.NAME, accounts.role_key(key))
-        found = check_entry(bundle.header.state_root, *where, bundle.role, genesis)
-        if found is not None and (operator := decode(accounts.Role, found).operator) >= 0:
-            return f"operator {operator}"
-    raise BadProof("the transaction is not by an operator or a validator")
-
-
-def _check_entry(
-    bundle: ProofBundle, args: BatchArgs, block_hash: bytes, sender: str, genesis: Genesis
-) -> Line:
-    entry = decode_entry(bundle.entry)
+def _check_entry(bundle: ProofBundle, settled: SettledInterval, genesis: Genesis) -> Line:
+    entry, args = decode_entry(bundle.entry), settled.args
     if len(bundle.salt) != SALT_BYTES:
         raise BadProof(f"a salt of {len(bundle.salt)} bytes; it must have {SALT_BYTES}")
     if entry.is_wide != (entry.account >= args.members):
@@ -275,11 +420,11 @@ def _check_entry(
         account=entry.account,
         members=args.members,
         values=dict(zip(COLUMNS, entry.values, strict=True)),
-        height=bundle.header.height,
-        block_hash=block_hash,
-        time_ms=bundle.header.time_ms,
-        sender=sender,
-        signers=tuple(blocks.signers(bundle.cert)),
+        height=settled.height,
+        block_hash=settled.block_hash,
+        time_ms=settled.trusted.time_ms,
+        sender=settled.sender,
+        signers=settled.signers,
     )
 
 

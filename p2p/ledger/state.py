@@ -20,8 +20,9 @@ from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, P2PError, RemoteError, WrongSignature
+from p2p.ledger import offices
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, Method, modules_of
-from p2p.ledger.modules import accounts, governance, settlement
+from p2p.ledger.modules import accounts, settlement
 from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
 from p2p.wire.codec import Record, decode, encode
@@ -80,18 +81,30 @@ class State:
         return self._sets[0].next
 
     @property
+    def former_validators(self) -> tuple[bytes, ...]:
+        """Validators of earlier heights, as far as they are known, that are none of now or of the next height."""
+        now = {*self.validators, *self.next_validators}
+        earlier = (key for past in offices.history(self.view()) for key in past.validators)
+        return tuple(dict.fromkeys(key for key in earlier if key not in now))
+
+    @property
     def validators_hashes(self) -> tuple[bytes, bytes]:
         """Hashes of both sets, as headers carry them."""
         return self._sets[1]
 
     @property
-    def governed(self) -> Governed:
-        """The parameters in force."""
-        return governance.governed_of(self.trees[governance.NAME])
+    def operators(self) -> tuple[bytes, ...]:
+        """The operators of now, in the order of their turns."""
+        return offices.operators(self.view())
 
     @property
-    def _sets(self) -> tuple[governance.ValidatorSets, tuple[bytes, bytes]]:
-        return governance.validator_sets_of(self.trees[governance.NAME])
+    def governed(self) -> Governed:
+        """The parameters in force."""
+        return offices.governed_of(self.trees[offices.NAME])
+
+    @property
+    def _sets(self) -> tuple[offices.ValidatorSets, tuple[bytes, bytes]]:
+        return offices.validator_sets_of(self.trees[offices.NAME])
 
 
 class Receipt(Record, frozen=True):

@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol, Self
 
 import trio
@@ -383,6 +384,7 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519_PEER_PREFIX = bytes.fromhex("002408011220")
 
 
+@lru_cache(maxsize=4_096)
 def peer_id_of(public_key: bytes) -> str:
     """Return the libp2p peer id of an Ed25519 public key: base58 of the key as an identity multihash.
 

@@ -1,9 +1,9 @@
-"""Signed messages: orders, readings, receipts, results; each one canonical bytes with a signature.
+"""Signed messages: orders, readings, receipts; each one canonical bytes with a signature.
 
 A message is a `Record` that starts with the schema version and the chain id. It travels as `Signed`: kind,
 body bytes, public key, signature. The signature covers kind and body under its own domain, so it survives
 relays and gateways and can never pass for a vote or a transaction. Homes sign orders, readings and
-"nothing"; the operator signs receipts and results.
+"nothing"; collectors and validators sign receipts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from p2p.errors import (
 from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 
-VERSION = 3
+VERSION = 4
 MAX_MESSAGE_BYTES = 4 * 1024
 HASH_BYTES = 32
 MAX_ID_BYTES = 64
@@ -63,7 +63,6 @@ class Kind(IntEnum):
     ORDER = 1
     READING = 2
     RECEIPT = 3
-    RESULT = 4
     NOTHING = 5
     LINE_QUERY = 6
 
@@ -150,8 +149,8 @@ class ReadingMessage(Record, frozen=True):
 
 
 class ReceiptMessage(Record, frozen=True):
-    """A collector's signed answer; ACCEPTED and REPLACED promise that this order, or a later one of the same
-    home, is in the interval's book."""
+    """A collector's or validator's signed answer; ACCEPTED and REPLACED promise that this message, or a later one of
+    the same home, is in every batch and every closing of the slot that this key signs."""
 
     version: int
     chain_id: bytes
@@ -167,30 +166,6 @@ class PriceLine(Record, frozen=True):
     lo: int
     hi: int
     price: int
-
-
-class ResultMessage(Record, frozen=True):
-    """A collector's summary of one settled interval.
-
-    Args:
-        price: Price interval where all nodes have the same one; nil where they do not or nothing traded.
-        prices_root: Root over the price intervals by interval and node, as in the batch.
-        next_collector: Public key of the operator or validator that collects the next interval.
-    """
-
-    version: int
-    chain_id: bytes
-    interval_start: int
-    minutes: int
-    height: int
-    book_root: bytes
-    clearing_root: bytes
-    postings_root: bytes
-    block_hash: bytes
-    price: PriceLine | None
-    prices_root: bytes
-    traded_wh: int
-    next_collector: bytes
 
 
 class NothingMessage(Record, frozen=True):
@@ -209,7 +184,8 @@ class LineQueryMessage(Record, frozen=True):
     """A home that asks for its own data of an interval, through a gateway or another carrier.
 
     Args:
-        round: Of the leaf or the position; 0 where a line is asked for, which is of the whole interval.
+        slot: Of the leaf or the position: a round, or behind all rounds the readings; 0 where a line is asked for,
+            which is of the whole interval.
     """
 
     version: int
@@ -218,7 +194,7 @@ class LineQueryMessage(Record, frozen=True):
     minutes: int
     household: str
     nonce: int
-    round: int
+    slot: int
 
 
 class Signed(Record, frozen=True):
@@ -232,13 +208,12 @@ class Signed(Record, frozen=True):
 
 HandedIn = OrderMessage | NothingMessage | ReadingMessage
 """What a home submits to a collector."""
-Message = HandedIn | ReceiptMessage | ResultMessage | LineQueryMessage
+Message = HandedIn | ReceiptMessage | LineQueryMessage
 
 _TYPES: dict[int, type[Message]] = {
     Kind.ORDER: OrderMessage,
     Kind.READING: ReadingMessage,
     Kind.RECEIPT: ReceiptMessage,
-    Kind.RESULT: ResultMessage,
     Kind.NOTHING: NothingMessage,
     Kind.LINE_QUERY: LineQueryMessage,
 }
@@ -320,7 +295,7 @@ def open_message(
         chain_id: The chain we are on.
         kinds: Kinds that are expected here.
         household_keys: Public key of each home of the roster.
-        collector_keys: Public keys that may sign receipts and results; `signer_of` names the signer.
+        collector_keys: Public keys that may sign receipts; `signer_of` names the signer.
         limits: Ranges of the chain.
 
     Raises:
@@ -363,7 +338,7 @@ def household_of(data: bytes) -> str:
     """
     signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
     message_type = _TYPES.get(signed.kind)
-    if message_type is None or message_type is ResultMessage:
+    if message_type is None:
         raise WrongKind(f"kind {signed.kind}, which names no home")
     household: str = getattr(decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES), "household", "")
     return household
@@ -372,8 +347,6 @@ def household_of(data: bytes) -> str:
 def _signers(
     message: Message, household_keys: Mapping[str, bytes], collector_keys: Collection[bytes]
 ) -> Collection[bytes]:
-    if isinstance(message, ResultMessage):
-        return collector_keys
     key = household_keys.get(message.household)
     if key is None:
         raise UnknownHousehold(f"home {message.household!r} is not in the roster")
@@ -389,7 +362,7 @@ def _problem(message: Message, limits: Limits) -> str | None:
         bound = bounds.get(name)
         if bound is not None and not bound[0] <= value <= bound[1]:
             return f"{name} is {value}; it must lie in {bound[0]}..{bound[1]}"
-    if not isinstance(message, ResultMessage) and not 0 < len(message.household.encode()) <= MAX_ID_BYTES:
+    if not 0 < len(message.household.encode()) <= MAX_ID_BYTES:
         return f"`household` has {len(message.household.encode())} bytes; it must have 1..{MAX_ID_BYTES}"
     if isinstance(message, OrderMessage):
         problem = _orders_problem(message.orders, limits)
@@ -470,10 +443,8 @@ def _outside(terms: Terms, limits: Limits) -> str | None:
     return None
 
 
-_HASHES = frozenset(
-    "chain_id message_id book_root clearing_root postings_root prices_root block_hash next_collector".split()
-)
-"""Fields of 32 bytes: hashes and public keys."""
+_HASHES = frozenset({"chain_id", "message_id"})
+"""Fields of 32 bytes."""
 
 
 @cache
@@ -482,6 +453,7 @@ def _bounds(limits: Limits) -> dict[str, tuple[int, int]]:
         "interval_start": (0, MAX_TIME_S),
         "nonce": (0, INT64_MAX),
         "round": (0, limits.rounds - 1),
+        "slot": (0, limits.rounds),
         "side": (-1, 1),
         "energy_wh": (0, limits.max_energy_wh),
         "import_wh": (0, limits.max_energy_wh),
@@ -490,6 +462,4 @@ def _bounds(limits: Limits) -> dict[str, tuple[int, int]]:
         "node": (0, limits.max_node),
         "quality": (min(Quality), max(Quality)),
         "code": (min(ReceiptCode), max(ReceiptCode)),
-        "height": (0, INT64_MAX),
-        "traded_wh": (0, INT64_MAX),
     }

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,24 +19,26 @@ from typing import Any
 import pytest
 import trio
 
+import wattswap as ws
+from p2p.disk import Disk
 from p2p.errors import P2PError
-from p2p.roles.exchange.gossip import results_check
 from p2p.roles.exchange.wire import result_topic
 from p2p.transports.admission import Places, Rank
 from p2p.transports.base import peer_id_of
 from p2p.transports.libp2p import INVALID_MAX, Libp2pEndpoint, open_libp2p
 from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, ResultMessage, sign_message
+from tests.kits.known_kit import FolderChain, identity_of
+from tests.kits.run_kit import write_street
 from tests.kits.time_kit import eventually_trio
+from wattswap.nodes.known import TRUSTED_FILE, Known
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 
 pytestmark = pytest.mark.live
 
 SOCKETS = 620
 MIB = 1024 * 1024
 ECHO = "/test/echo/1"
-CHAIN = b"c" * 32
-TOPIC = result_topic(CHAIN)
 FLOOD = """
 import socket, sys, time
 port, count, says = int(sys.argv[1]), int(sys.argv[2]), bytes.fromhex(sys.argv[3])
@@ -207,10 +211,31 @@ def test_strangers_take_their_places_and_members_still_get_in() -> None:
 # --- gossip (A7) ------------------------------------------------------------------------------------
 
 
-def result(signer: Identity, start_s: int = 900) -> bytes:
-    roots = (b"a" * 32, b"b" * 32, b"c" * 32, b"d" * 32)
-    head = (VERSION, CHAIN, start_s, 15, 1)
-    return sign_message(signer, ResultMessage(*head, *roots, None, b"e" * 32, 0, signer.public_key))
+@dataclass(frozen=True)
+class Market:
+    """A chain of two results by its operator, and what nodes of it know."""
+
+    topic: str
+    operator: Identity
+    validator: Identity
+    results: tuple[bytes, bytes]
+    known: Callable[[], Known]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    folder = tmp_path_factory.mktemp("admission")
+    scenario = ws.load(write_street(folder / "street"))
+    made = init_nodes(scenario, folder / "nodes", NetworkSpec(0), KeyPlan())
+    configs = {config.name: config for config in made}
+    chain, config = FolderChain(configs), configs["home-1"]
+    operator, numbers = identity_of(configs["operator-0"], chain.setup), count()
+
+    def known() -> Known:
+        return Known(config, chain.setup, config.folder / f"{next(numbers)}-{TRUSTED_FILE}", Disk())
+
+    results = chain.settle(operator), chain.settle(operator)
+    return Market(result_topic(chain.genesis.chain_id), operator, chain.keys["validator-0"], results, known)
 
 
 class Relay:
@@ -236,32 +261,33 @@ class Relay:
         return self.arrived >= arrived
 
 
-async def operator_between(stack: AsyncExitStack) -> tuple[Libp2pEndpoint, Libp2pEndpoint, Libp2pEndpoint]:
-    """An operator, a home and a stranger that both know nobody but the operator."""
+async def operator_between(
+    stack: AsyncExitStack, market: Market, sender: Identity
+) -> tuple[Libp2pEndpoint, Libp2pEndpoint, Libp2pEndpoint]:
+    """An operator, a home and somebody else that both know nobody but the operator."""
     operator, home, stranger = [
-        await stack.enter_async_context(open_libp2p(identity)) for identity in (OPERATOR, HOME, someone(3))
+        await stack.enter_async_context(open_libp2p(identity)) for identity in (market.operator, HOME, sender)
     ]
-    check = results_check(CHAIN, lambda: {OPERATOR.public_key})
     for node in (operator, home):
-        node.check_gossip(TOPIC, check)
+        node.check_gossip(market.topic, market.known().check_gossip)
     for node in (home, stranger):
         await node.connect(operator.address)
     for node in (operator, home, stranger):
-        await node.subscribe(TOPIC)
+        await node.subscribe(market.topic)
     for node in (operator, home, stranger):
-        await node.wait_for_subscribers(TOPIC, 2 if node is operator else 1)
+        await node.wait_for_subscribers(market.topic, 2 if node is operator else 1)
     return operator, home, stranger
 
 
 @pytest.mark.parametrize("mib", [16, pytest.param(84, marks=pytest.mark.slow)])
-def test_junk_gossip_goes_no_further_and_results_still_do(mib: int) -> None:
+def test_junk_gossip_goes_no_further_and_results_still_do(mib: int, market: Market) -> None:
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            operator, home, stranger = await operator_between(stack)
-            received = await home.subscribe(TOPIC)
+            operator, home, stranger = await operator_between(stack, market, someone(3))
+            received = await home.subscribe(market.topic)
             relay, junk = Relay(operator), Random(1).randbytes(60 * 1024)
             for number in range(1, mib * MIB // len(junk) + 2):
-                await stranger._pubsub.publish(TOPIC, junk)
+                await stranger._pubsub.publish(market.topic, junk)
                 # The library drops what it cannot send at once.
                 due = (number - 16) * len(junk)
                 await eventually_trio(partial(relay.has, due), "junk arrives", 10, 0.002)
@@ -271,33 +297,38 @@ def test_junk_gossip_goes_no_further_and_results_still_do(mib: int) -> None:
             assert relay.passed_on == 0
             assert relay.arrived > 0.9 * mib * MIB
             assert not home.stats.refused.counts
-            refused = operator.stats.refused.counts[stranger.peer_id, "too_large"]
+            refused = operator.stats.refused.counts[stranger.peer_id, "wrong_signature"]
             assert INVALID_MAX <= refused < relay.arrived / len(junk) / 2, "most of it was not even read"
-            await operator.publish(TOPIC, result(OPERATOR))
-            assert (await received.receive()).data == result(OPERATOR)
+            await operator.publish(market.topic, market.results[0])
+            assert (await received.receive()).data == market.results[0]
 
     run(main)
 
 
-def test_only_results_that_their_collector_sends_itself_are_passed_on() -> None:
+@pytest.mark.parametrize(
+    ("is_validator", "expected"),
+    [(False, {"wrong_signature": 3}), (True, {"wrong_signature": 1, "malformed": 2})],
+)
+def test_only_results_that_their_collector_sends_itself_are_passed_on(
+    is_validator: bool, expected: dict[str, int], market: Market
+) -> None:
+    """What a stranger sends is not even read."""
+
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            operator, home, stranger = await operator_between(stack)
-            received = await home.subscribe(TOPIC)
-            relay = Relay(operator)
-            lies = [result(stranger_key := someone(3)), result(OPERATOR), b"", result(OPERATOR)[:-1]]
-            assert peer_id_of(stranger_key.public_key) == stranger.peer_id
-            for lie in lies:
-                await stranger.publish(TOPIC, lie)
+            sender = market.validator if is_validator else someone(3)
+            operator, home, other = await operator_between(stack, market, sender)
+            received = await home.subscribe(market.topic)
+            relay, (by_operator, newest) = Relay(operator), market.results
+            wrong = [by_operator, b"", by_operator[:-1]]
+            for data in wrong:
+                await other.publish(market.topic, data)
             refused = operator.stats.refused
-            await eventually_trio(lambda: sum(refused.counts.values()) == len(lies), "all are refused", 10)
-            codes = {
-                code: number for (peer, code), number in refused.counts.items() if peer == stranger.peer_id
-            }
-            assert codes == {"wrong_signature": 2, "malformed": 2}
+            await eventually_trio(lambda: sum(refused.counts.values()) == len(wrong), "all are refused", 10)
+            assert dict(refused.counts) == {(other.peer_id, code): count for code, count in expected.items()}
             assert relay.passed_on == 0
-            await operator.publish(TOPIC, result(OPERATOR, 1_800))
-            assert (await received.receive()).data == result(OPERATOR, 1_800)
+            await operator.publish(market.topic, newest)
+            assert (await received.receive()).data == newest
             assert home.stats.gossip_received == 1
 
     run(main)

@@ -1,4 +1,4 @@
-"""Links between validators that are cut: a minority waits, nobody forks, and all go on when the links are mended.
+"""Links that are cut between validators or whole hosts: nobody forks, and nobody loses what validators have promised.
 
 Nodes listen on 127.0.0.1 only and tell each other so, so an address that leads through a proxy would be bypassed.
 Each validator gets a network namespace with a loopback of its own instead, in which a proxy has the address of
@@ -10,19 +10,32 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.kits.faults_kit import HOMES, OPERATOR, VALIDATORS, Town, town
+import wattswap as ws
+from p2p.batches.batch import batches
+from p2p.batches.blob import open_blob
+from p2p.roles.replica.blobs import FolderBlobs
+from p2p.wire.messages import ReadingMessage, message_id
+from tests.kits.faults_kit import HOMES, OPERATOR, TAKEOVER_S, VALIDATORS, Town, mend, town
+from tests.kits.run_kit import MONEY
 from tests.kits.time_kit import stays, until_still
-from wattswap.nodes.config import LOOPBACK
+from wattswap.nodes.assemble import assemble, take_over
+from wattswap.nodes.config import LOOPBACK, load_config
+from wattswap.nodes.node import JOURNAL_FILE
+from wattswap.nodes.report import network_facts, write_network
+from wattswap.nodes.stats import read_stats
+from wattswap.runs.layout import BLOBS
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 CUT_S = 12.0
@@ -202,3 +215,108 @@ def test_one_that_is_cut_off_waits_and_catches_up(tmp_path: Path) -> None:
         assert place.height(VALIDATORS[0]) > common
         heal(links)
         place.finish()
+
+
+# --- two hosts -------------------------------------------------------------------------------------------------
+
+CLOCK_S = {"pace_s": 8.0, "gate_s": 2.6, "takeover_s": 1.0}
+"""Of intervals that open by the clock, whether the one before is settled or not."""
+BEGINS_S = 25.0
+"""In how long the first one opens: all nodes are up by then. [s]"""
+HOSTS_CUT_S = 20.0
+INTERVALS = 9
+LOOK_S = 0.1
+FOUR, WITNESSES = 4, 2
+
+
+def set_clock(place: Town) -> None:
+    """Let intervals open by the clock."""
+    begin_ms = round((time.time() + BEGINS_S) * 1_000)
+    for name, config in list(place.configs.items()):
+        mend(config, "begin_unix_ms = 0", f"begin_unix_ms = {begin_ms}")
+        for key, seconds in CLOCK_S.items():
+            before = TAKEOVER_S if key == "takeover_s" else getattr(config.clock, key)
+            mend(config, f"{key} = {before}", f"{key} = {seconds}")
+        place.configs[name] = load_config(config.folder)
+
+
+class Promised:
+    """What validators have promised, read from their journals again and again: they forget it when it is settled."""
+
+    def __init__(self, place: Town) -> None:
+        self._place, self._ended = place, threading.Event()
+        self.by_message: dict[tuple[int, bytes], set[str]] = {}
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Promised:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            for name in VALIDATORS:
+                path = self._place.data(name) / JOURNAL_FILE
+                with (
+                    suppress(sqlite3.OperationalError),
+                    closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file,
+                ):
+                    rows = file.execute("SELECT interval_start, name FROM promises").fetchall()
+                    for start_s, message in rows:
+                        self.by_message.setdefault((start_s, bytes(message)), set()).add(name)
+
+    def binding(self) -> set[tuple[int, bytes]]:
+        """The messages that f + 1 validators have promised to include."""
+        return {key for key, names in self.by_message.items() if len(names) >= WITNESSES}
+
+
+def test_the_link_of_two_hosts_is_cut_and_nobody_loses_an_order_or_a_reading(tmp_path: Path) -> None:
+    """Two validators on each host: none settles alone, and intervals open all the same."""
+    far = set(VALIDATORS[2:])
+    with town(tmp_path, INTERVALS) as place, linked(place) as links, Promised(place) as promised:
+        set_clock(place)
+        place.start(*VALIDATORS, OPERATOR, *HOMES)
+        place.wait_settled(2, patience_s=90)
+        part(links, lambda a, b: (a in far) == (b in far))
+
+        def heights() -> list[int]:
+            return [place.height(name) for name in VALIDATORS]
+
+        before = until_still(heights, "every chain", SETTLING_S)
+        stays(lambda: heights() == before, "no half decides a block", HOSTS_CUT_S - SETTLING_S)
+        heal(links)
+        for home in HOMES:
+            assert place.end(home, 150) == 0, place.log(home)
+        for name in (*VALIDATORS, OPERATOR):
+            place.wait_settled(INTERVALS, name)
+        place.stop(*VALIDATORS, OPERATOR)
+        place.check_chains()
+        setup = place.setup
+        assert place.settled() == [setup.start_of(i) for i in range(INTERVALS)]
+        take_over(setup, place.partial, [place.data(name) for name in (*VALIDATORS, OPERATOR)])
+        blobs, found, orders = FolderBlobs(place.partial / BLOBS), set[tuple[int, bytes]](), 0
+        for block, _ in place.blocks(VALIDATORS[0]):
+            for _, args in batches(block.txs):
+                blob = blobs.get(args.blob_hash)
+                assert blob is not None
+                messages = open_blob(blob, setup.genesis, setup.member_list).messages
+                found |= {(args.interval_start, message_id(message)) for message in messages}
+                orders += sum(not isinstance(message, ReadingMessage) for message in messages)
+                metered = {message.household for message in messages if isinstance(message, ReadingMessage)}
+                assert metered == set(HOMES), f"interval {args.interval_start}"
+        binding = promised.binding()
+        assert len(binding) >= FOUR * len(HOMES), "too few were seen, so the test shows little"
+        assert not binding - found, "promised by f + 1 validators, and in no batch"
+        assert orders >= len(HOMES) * (INTERVALS - 1), "homes order while the hosts are cut"
+        lines = list(read_stats(config.data_path for config in place.configs.values()))
+        facts = network_facts(list(place.configs.values()), lines, {})
+        assert facts["broken_promises"] == facts["missed"] == 0
+        write_network(place.partial, lines)
+        result = assemble(setup, place.partial, time.time(), facts)
+        bills = result.table("bills").set_index("household")
+        assert (bills.loc[list(HOMES), ["import_wh", "export_wh"]].sum(axis=1) > 0).all()
+        assert (bills.loc[list(HOMES), MONEY].sum(axis=1) != 0).all()
+        assert ws.verify(result.path)["checks"]["messages"]

@@ -15,7 +15,17 @@ from p2p.ledger.execution import check_block, replay
 from p2p.ledger.module import CHAIN_MODULES, refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import RotateArgs
-from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.evidence import ProofArgs, TwoBatchesArgs
+from p2p.ledger.modules.governance import (
+    ADD,
+    ADD_OPERATOR,
+    REMOVE,
+    REMOVE_OPERATOR,
+    ApproveArgs,
+    AuthorityArgs,
+    OperatorArgs,
+    ParameterArgs,
+)
 from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
@@ -31,7 +41,7 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
-from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.chain_kit import START, authorities, make_args, prove_possession
 from tests.kits.modules_kit import (
     DAY,
     DAY_START,
@@ -43,6 +53,7 @@ from tests.kits.modules_kit import (
     Chain,
     make_genesis,
 )
+from tests.kits.proofs_kit import broken_promise, omission, two_batches
 
 KEYS = authorities(7)
 EVERYBODY = [*OPERATORS, *HOMES, *KEYS, STRANGER]
@@ -52,6 +63,7 @@ ROLES = {
     "guarantees": HOMES,
     "governance": KEYS,
     "accounts": HOMES,
+    "evidence": EVERYBODY,
 }
 
 
@@ -187,6 +199,7 @@ class Program:
             self.certificate,
             self.govern,
             self.rotate,
+            self.accuse,
         )
         return self.rng.choice(makers)()
 
@@ -239,9 +252,24 @@ class Program:
                     "governance.propose_parameter",
                     ParameterArgs(rng.choice(names), rng.randint(0, 2_000), expiry),
                 ),
+                ("governance.propose_operator", OperatorArgs(ADD_OPERATOR, key.public_key, proof, expiry)),
+                ("governance.propose_operator", OperatorArgs(REMOVE_OPERATOR, key.public_key, b"", expiry)),
                 ("governance.approve", ApproveArgs(rng.randint(-1, 5))),
                 ("governance.approve", ApproveArgs(rng.randint(0, 2))),
                 ("governance.approve", ApproveArgs(rng.randint(0, 2))),
+            )
+        )
+
+    def accuse(self) -> tuple[str, Any]:
+        """Mostly a key without an office: the chain needs its operators and validators."""
+        rng, genesis = self.rng, self.chain.genesis
+        key, start = rng.choice((*KEYS, STRANGER, STRANGER)), START + STEP * rng.randint(0, 3)
+        return rng.choice(
+            (
+                ("evidence.omission", ProofArgs(omission(genesis, key, start))),
+                ("evidence.broken_promise", ProofArgs(broken_promise(genesis, key))),
+                ("evidence.two_batches", TwoBatchesArgs(*two_batches(genesis, key, start))),
+                ("evidence.omission", ProofArgs(rng.randbytes(rng.randint(0, 200)))),
             )
         )
 

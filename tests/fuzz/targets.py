@@ -15,6 +15,14 @@ import numpy as np
 from market.rounds import Tape
 from p2p.batches.batch import batch_tx, decode_entry
 from p2p.batches.blob import make_blob, open_blob
+from p2p.batches.closings import (
+    Promised,
+    check_broken_promise,
+    check_closing,
+    decode_closing,
+    make_broken_promise,
+    make_closing,
+)
 from p2p.batches.receipts import check_omission, include, make_omission
 from p2p.blocks import block as blocks
 from p2p.blocks.block import Block, Tx, sign_tx
@@ -24,12 +32,12 @@ from p2p.consensus.evidence import check_evidence, make_evidence
 from p2p.errors import GenesisError, KeyFileError, RemoteError
 from p2p.ledger.checkpoint import checkpoint_bytes, open_checkpoint
 from p2p.ledger.execution import check_block, genesis_tip
-from p2p.ledger.light import check_proof, make_proof, proof_from_json
+from p2p.ledger.light import batch_in, check_batch_proof, check_proof, proof_from_json
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import apply, check_tx
 from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.tape import TapeQuery, TapeReader, make_pages, read_tape_query
-from p2p.roles.exchange.wire import Position, ask_round, read_position, read_round_query
+from p2p.roles.exchange.wire import Position, ask_slot, read_position, read_slot_query
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
 from p2p.wire.codec import decode, encode
@@ -42,11 +50,9 @@ from p2p.wire.messages import (
     LineQueryMessage,
     NothingMessage,
     OrderMessage,
-    PriceLine,
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
-    ResultMessage,
     Signed,
     household_of,
     message_id,
@@ -64,6 +70,7 @@ from tests.kits.chain_kit import (
     authorities,
     extend,
     identity,
+    line_proof,
     make_args,
     make_genesis,
 )
@@ -132,9 +139,15 @@ def checked_targets(folder: Path) -> Iterator[Target]:
     yield Target("household_of", lambda data: _ignore(household_of(data)), messages)
     yield Target("signer_of", lambda data: _ignore(signer_of(data)), messages)
     yield from _chain_targets(made)
-    yield Target("blob", partial(_open_blob, genesis), (_blob(messages),))
+    yield Target("blob", partial(_open_blob, genesis), (_blob(genesis, messages),))
     yield Target(
         "omission", lambda data: _ignore(check_omission(data, genesis)), (_omission(genesis, messages),)
+    )
+    yield Target("closing", partial(_closing, genesis), _closings(genesis))
+    yield Target(
+        "broken promise",
+        lambda data: _ignore(check_broken_promise(data, genesis)),
+        (_broken_promise(genesis, messages),),
     )
     yield from _round_targets(genesis)
     yield Target("genesis", lambda data: encode(decode_genesis(data)), (encode(genesis),), (GenesisError,))
@@ -170,9 +183,6 @@ def _messages(genesis: Genesis) -> tuple[bytes, ...]:
     )
     receipt = ReceiptMessage(*head, "house-0", message_id(opened), ReceiptCode.ACCEPTED)
     made.append(sign_message(OPERATOR, receipt))
-    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    result = ResultMessage(*head, 15, 7, *roots, PriceLine(1, 2, 1), bytes(32), 500, OPERATOR.public_key)
-    made.append(sign_message(OPERATOR, result))
     return tuple(made)
 
 
@@ -187,8 +197,32 @@ def _open_message(genesis: Genesis, data: bytes) -> None:
     )
 
 
-def _blob(messages: tuple[bytes, ...]) -> bytes:
-    return make_blob(ROSTER, START, MASTER[:32], messages[:10])
+def _blob(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
+    return make_blob(ROSTER, START, MASTER[:32], messages[2:9], map(decode_closing, _closings(genesis)))
+
+
+def _closings(genesis: Genesis) -> tuple[bytes, ...]:
+    """Two validators close both slots."""
+    promised = (Promised(1, 2), Promised(4, 5))
+    return tuple(
+        encode(make_closing(key, genesis.chain_id, START, slot, promised))
+        for slot in (0, 1)
+        for key in authorities(2)
+    )
+
+
+def _closing(genesis: Genesis, data: bytes) -> bytes:
+    closing = decode_closing(data)
+    check_closing(closing, genesis.chain_id)
+    return encode(closing)
+
+
+def _broken_promise(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
+    """The key of the operator promised the order of the first household and closes without it."""
+    closing = make_closing(OPERATOR, genesis.chain_id, START, 0, (Promised(1, 2),))
+    proof = make_broken_promise(messages[11], messages[0], STREET.proof(0), closing)
+    assert check_broken_promise(proof, genesis) == (OPERATOR.public_key, START)
+    return proof
 
 
 def _open_blob(genesis: Genesis, data: bytes) -> None:
@@ -204,8 +238,8 @@ def _round_targets(genesis: Genesis) -> Iterator[Target]:
     yield Target("tape page", lambda data: encode(reader.read(data, START, 2, 0)), pages)
     query = encode(TapeQuery(VERSION, chain, START, 2, 0))
     yield Target("tape query", lambda data: encode(read_tape_query(data, chain, 3)), (query,))
-    question = ask_round(chain, START, 2)
-    yield Target("round query", lambda data: ask_round(chain, *read_round_query(data, chain, 3)), (question,))
+    question = ask_slot(chain, START, 2)
+    yield Target("slot query", lambda data: ask_slot(chain, *read_slot_query(data, chain, 3)), (question,))
     position = encode(Position(VERSION, chain, START, 2, 250, 0))
     yield Target("position", lambda data: _ignore(read_position(data, chain, START, 2, 10**6)), (position,))
 
@@ -216,7 +250,7 @@ def _omission(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
     args = msgspec.structs.replace(make_args(0)[1], inclusion_root=tree.root)
     tx = batch_tx(OPERATOR, genesis.chain_id, 1, 10, args)
     proof = make_omission(messages[11], messages[0], STREET.proof(0), tree.opening(0), tx)
-    assert check_omission(proof, genesis) == OPERATOR.public_key
+    assert check_omission(proof, genesis) == (OPERATOR.public_key, START)
     return proof
 
 
@@ -227,7 +261,7 @@ def _chain_targets(made: Made) -> Iterator[Target]:
     certs = tuple(encode(cert) for _, cert in held)
     txs = tuple(block.txs[0].raw for block, _ in held)
     proofs = tuple(
-        make_proof(batch, account, block, cert, genesis)
+        line_proof(batch, account, block, cert, genesis)
         for account, (batch, (block, cert)) in enumerate(zip(made.batches, held, strict=True))
     )
     ledger = Ledger(ChainStore.create(made.store.path.with_name("follower.db"), genesis), genesis, 1)
@@ -239,6 +273,12 @@ def _chain_targets(made: Made) -> Iterator[Target]:
     yield Target("transaction", lambda data: _transaction(genesis, data), txs)
     yield Target("batch arguments", lambda data: _batch(genesis, data), args)
     yield Target("proof bundle", lambda data: _ignore(check_proof(data, genesis)), proofs)
+    yield Target(
+        "batch proof",
+        lambda data: _ignore(check_batch_proof(data, genesis)),
+        tuple(batch_in(proof) for proof in proofs),
+    )
+    yield Target("batch in a proof", lambda data: _ignore(batch_in(data)), proofs)
     yield Target("proof JSON", _proof_json, (b'{"format": "wattswap-proof-1", "bundle": "AAAA"}', b"[]"))
     yield Target(
         "checkpoint",
@@ -282,7 +322,7 @@ def _batch(genesis: Genesis, data: bytes) -> None:
 def _signed(genesis: Genesis, data: bytes) -> None:
     """A body, after its kind byte, that household or operator did sign."""
     kind = data[0] if data else 0
-    key = OPERATOR if kind in (Kind.RECEIPT, Kind.RESULT) else HOMES["house-0"]
+    key = OPERATOR if kind == Kind.RECEIPT else HOMES["house-0"]
     signature = key.sign(b"wattswap/msg/1\0", data)
     _open_message(genesis, encode(Signed(kind, data[1:], key.public_key, signature)))
 

@@ -15,10 +15,11 @@ from p2p.consensus.evidence import make_evidence
 from p2p.consensus.types import Status
 from p2p.errors import P2PError
 from p2p.ledger.store import ChainStore
-from p2p.roles.collector.gateway import Gateway, NotTaken
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.exchange.wire import BATCH_PROTOCOL, LINES_PROTOCOL, RESULT_PROTOCOL, HandIn, HandInReply, ask
+from p2p.roles.household.carrier import NotTaken
+from p2p.roles.household.collectors import Collectors, Sets
+from p2p.roles.household.gateway import Gateway
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
@@ -36,20 +37,27 @@ from p2p.wire.messages import (
     OrderMessage,
     ReceiptCode,
     ReceiptMessage,
-    ResultMessage,
     open_message,
     order_line,
     sign_message,
 )
 from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import HOMES, KEYS, ROSTER
-from tests.kits.chain_kit import OPERATOR, START, authorities
+from tests.kits.chain_kit import OPERATOR, START, authorities, make_genesis
 from tests.kits.evidence_kit import proposal, vote
+from tests.kits.settled_kit import OpenGates, proof_of, settled
 from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import STRANGER, Town, in_town, make_tx
 
 SEED = 7
-CHAIN = b"c" * 32
+GENESIS = make_genesis(4, len(ROSTER))
+CHAIN = GENESIS.chain_id
+
+
+GATES = OpenGates(
+    early={(START + 900 * n, slot) for n in range(3, 40) for slot in (0, 1)}, ended={(START - 900, 0)}
+)
+"""Gates as a schedule has them: of few intervals."""
 
 
 async def throw(
@@ -208,7 +216,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
             network.endpoint(HOMES[ROSTER[1]]) as honest,
             trio.open_nursery() as nursery,
         ):
-            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15)
+            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15, GATES)
             for number, endpoint in enumerate((stranger, other)):
                 nursery.start_soon(attack, endpoint, node.peer_id, SEED + number)
             receipts: list[bytes] = []
@@ -307,18 +315,11 @@ def test_an_observer_follows_an_honest_validator_past_one_that_sends_rubbish(tmp
 def test_a_gateway_gets_receipts_and_results_from_a_collector_that_mostly_sends_rubbish() -> None:
     """Found here: a malformed result, or one of another interval, came out of `result` as if it was asked for."""
     rng = random.Random(SEED)
-    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    of = {
-        start: sign_message(
-            OPERATOR,
-            ResultMessage(VERSION, CHAIN, start, 15, 1, *roots, None, bytes(32), 0, OPERATOR.public_key),
-        )
-        for start in (START, START + 900)
-    }
+    of = {start: proof_of(GENESIS, start) for start in (START, START + 900)}
 
     async def body(network: MemoryNetwork) -> None:
         async with network.endpoint(OPERATOR) as node, network.endpoint(STRANGER) as endpoint:
-            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15)
+            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15, GATES)
             asked = 0
 
             def spoiled(right: bytes) -> bytes:
@@ -334,13 +335,15 @@ def test_a_gateway_gets_receipts_and_results_from_a_collector_that_mostly_sends_
 
             node.serve(BATCH_PROTOCOL, batch)
             node.serve(RESULT_PROTOCOL, result)
-            collectors = Collectors(endpoint, [Collector(OPERATOR.public_key, node.address)])
-            gateway = Gateway(endpoint, HOMES, CHAIN, collectors, 15)
+            sets = Sets((OPERATOR.public_key,), ())
+            collectors = Collectors(endpoint, {OPERATOR.public_key: node.address}, lambda: sets)
+            read = lambda data: settled(GENESIS, data)  # noqa: E731
+            gateway = Gateway(endpoint, HOMES, CHAIN, collectors, 15, read)
             outcome = Counter[str]()
 
             async def speak(name: str) -> None:
                 try:
-                    receipt = await gateway.hand_in(order(name))
+                    receipt = await gateway.submit(order(name))
                     outcome[ReceiptCode(receipt.code).name] += 1
                 except NotTaken:  # a spoiled entry may begin with the mark of a refusal
                     outcome["not taken"] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,20 @@ import msgspec
 import pytest
 import trio
 
+from p2p.batches.receipts import include
 from p2p.blocks import merkle
-from p2p.blocks.block import block_hash
 from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
 from p2p.blocks.members import Members
-from p2p.ledger.light import make_proof
+from p2p.ledger.light import SettledInterval, check_batch_proof, make_batch_proof, make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
 from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
-from p2p.roles.household import Household
-from p2p.transports.base import peer_id_of
+from p2p.roles.exchange.wire import Position, result_topic
+from p2p.roles.household.collectors import Collectors, Sets
+from p2p.roles.household.gateway import Gateway, Member
+from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.libp2p import open_libp2p
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
@@ -34,12 +36,12 @@ from p2p.wire.messages import (
     OrderMessage,
     ReadingMessage,
     ReceiptCode,
-    ResultMessage,
     order_line,
     sign_message,
 )
 from tests.kits.chain_kit import START, STEP, authorities, make_args, order_leaf
 from tests.kits.js_kit import JS, pinned
+from tests.kits.settled_kit import OpenGates
 from tests.kits.time_kit import eventually_trio
 
 pytestmark = pytest.mark.live
@@ -50,6 +52,10 @@ TAMPERED = 40
 DEADLINE_S = 50.0
 ROSTER = ("home-js", "home-py")
 OPERATOR = Identity.from_seed(b"o" * 32)
+VALIDATORS = authorities(4)
+LISTENING = VALIDATORS[:2]
+"""Two of the four validators listen: as many as must promise a message."""
+SECRET = b"i" * 32
 KEYS = {name: Identity.from_seed(name.encode().ljust(32, b".")) for name in ROSTER}
 
 
@@ -60,7 +66,7 @@ class Street:
     genesis: Genesis
     orders: list[Collected[OrderMessage]] = field(default_factory=list)
     readings: list[Collected[ReadingMessage]] = field(default_factory=list)
-    results: list[ResultMessage] = field(default_factory=list)
+    results: list[SettledInterval] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -75,7 +81,7 @@ def make_street_genesis() -> Genesis:
         name="two languages",
         time_ms=START * 1000,
         params=make_params("EUR", MINUTES),
-        authorities=tuple(key.public_key for key in authorities(4)),
+        authorities=tuple(key.public_key for key in VALIDATORS),
         operators=(OPERATOR.public_key,),
         members_root=Members(tuple(ROSTER), tuple(KEYS[name].public_key for name in ROSTER)).root,
         members=len(ROSTER),
@@ -89,25 +95,40 @@ async def trade(path: Path, command: list[str]) -> Street:
     genesis, public = street.genesis, {name: key.public_key for name, key in KEYS.items()}
     store = ChainStore.create(path, genesis)
     producer = Producer(genesis, authorities(4), OPERATOR, store)
-    async with open_libp2p(OPERATOR) as node, open_libp2p(KEYS["home-py"]) as home_node:
-        operator = Operator(node, OPERATOR, genesis.chain_id, ROSTER, public, MINUTES)
+    async with AsyncExitStack() as stack:
+
+        async def on(identity: Identity) -> Endpoint:
+            return await stack.enter_async_context(open_libp2p(identity))
+
+        def collector(node: Endpoint, identity: Identity) -> Operator:
+            return Operator(node, identity, genesis.chain_id, ROSTER, public, MINUTES, OpenGates())
+
+        node, home_node = await on(OPERATOR), await on(KEYS["home-py"])
+        operator = collector(node, OPERATOR)
+        validators = [await on(key) for key in LISTENING]
+        for one, key in zip(validators, LISTENING, strict=True):
+            collector(one, key)
+        collectors = zip((OPERATOR, *LISTENING), (node, *validators), strict=True)
         settings = {
             "seed": KEYS["home-js"].seed.hex(),
             "household": "home-js",
             "account": 0,
-            "collectors": [{"key": OPERATOR.public_key.hex(), "address": node.address}],
+            "collectors": [{"key": key.public_key.hex(), "address": one.address} for key, one in collectors],
             "genesis": encode(genesis).hex(),
             "first": START,
             "intervals": INTERVALS,
             "tampered": TAMPERED,
+            "positions": True,
         }
-        home = Household(
+        await home_node.connect(node.address)
+        sets, addresses = Sets(genesis.operators, ()), {OPERATOR.public_key: node.address}
+        gateway = Gateway(
             home_node,
-            KEYS["home-py"],
+            {"home-py": KEYS["home-py"]},
             genesis.chain_id,
-            "home-py",
-            Collectors(home_node, (Collector(OPERATOR.public_key, node.address),)),
+            Collectors(home_node, addresses, lambda: sets),
             MINUTES,
+            lambda data: check_batch_proof(data, genesis),
         )
         process = await trio.lowlevel.open_process(
             [*command, str(JS / "household.mjs")],
@@ -119,15 +140,16 @@ async def trade(path: Path, command: list[str]) -> Street:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen, process, street)
-                await home.join()
-                await operator.wait_for_subscribers(len(ROSTER))
-                nursery.start_soon(live, home, genesis.chain_id)
+                nursery.start_soon(gateway.run)
+                await node.wait_for_subscribers(result_topic(genesis.chain_id), len(ROSTER))
+                nursery.start_soon(live, gateway.member("home-py"), genesis.chain_id)
                 for number in range(INTERVALS):
-                    await settle(number, street, operator, producer)
+                    await settle(number, street, operator, node, producer)
                 await eventually_trio(
                     lambda: street.said("done"), "the home in JavaScript is done", DEADLINE_S
                 )
                 await process.stdin.aclose()
+                nursery.cancel_scope.cancel()
         finally:
             process.terminate()
             with trio.CancelScope(shield=True):
@@ -147,7 +169,7 @@ async def listen(process: trio.Process, street: Street) -> None:
         raise RuntimeError(f"the foreign peer ended early; it said {street.events}")
 
 
-async def live(home: Household, chain_id: bytes) -> None:
+async def live(home: Member, chain_id: bytes) -> None:
     for number in range(INTERVALS):
         start = START + number * STEP
         await home.submit(
@@ -155,37 +177,36 @@ async def live(home: Household, chain_id: bytes) -> None:
                 VERSION, chain_id, start, MINUTES, home.id, number, 0, (order_line(-1, 500, 90_000),)
             )
         )
-        await home.send_reading(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
+        await home.submit(ReadingMessage(VERSION, chain_id, start, MINUTES, home.id, number, 0, 500, 0))
 
 
-async def settle(number: int, street: Street, operator: Operator, producer: Producer) -> None:
-    """Collect an interval, put its batch on the chain, hand out proofs and tell the result."""
-    start, genesis = START + number * STEP, street.genesis
+async def settle(number: int, street: Street, operator: Operator, node: Endpoint, producer: Producer) -> None:
+    """Collect an interval, put its batch on the chain, provide proofs and announce the result."""
+    start, genesis, answers = START + number * STEP, street.genesis, operator.answers
     orders = await operator.collect(start, DEADLINE_S)
     readings = await operator.collect_readings(start, DEADLINE_S)
+    inclusion = include(ROSTER, (*orders.messages, *readings.messages), SECRET)
     batch, args = make_args(number, len(ROSTER))
-    args = msgspec.structs.replace(args, orders=len(orders.messages), book_root=book_root(orders))
-    block, cert = producer.append_batch(args, (start + STEP) * 1000)
-    lines = {name: make_proof(batch, i, block, cert, genesis) for i, name in enumerate(ROSTER)}
-    operator.provide_lines(start, lines)
-    roots = (args.book_root, args.clearing_root, args.postings_root, block_hash(block.header))
-    height, price = block.header.height, args.price
-    result = ResultMessage(
-        VERSION,
-        genesis.chain_id,
-        start,
-        MINUTES,
-        height,
-        *roots,
-        price,
-        args.prices_root,
-        args.traded_wh,
-        OPERATOR.public_key,
+    args = msgspec.structs.replace(
+        args,
+        orders=len(orders.messages),
+        book_root=book_root(orders),
+        inclusion_root=inclusion.root,
+        next_collector=OPERATOR.public_key,
     )
-    await operator.announce(result)
+    block, cert = producer.append_batch(args, (start + STEP) * 1000)
+    proof = make_batch_proof(block, cert, genesis)
+    answers.provide_lines(start, {name: make_proof(batch, i, proof) for i, name in enumerate(ROSTER)})
+    for slot in (0, 1):
+        openings = {name: encode(inclusion.opening(i, slot)) for i, name in enumerate(ROSTER)}
+        answers.provide_openings(start, openings, slot)
+    position = Position(VERSION, genesis.chain_id, start, 0, 40 + number, 0)
+    answers.provide_positions(start, dict.fromkeys(ROSTER, encode(position)))
+    answers.provide_result(start, encode(proof))
+    await node.publish(result_topic(genesis.chain_id), encode(proof))
     street.orders.append(orders)
     street.readings.append(readings)
-    street.results.append(result)
+    street.results.append(check_batch_proof(encode(proof), genesis))
 
 
 def book_root(orders: Collected[OrderMessage]) -> bytes:
@@ -235,7 +256,7 @@ def test_the_foreign_peer_verifies_a_receipt_for_each_of_its_messages(street: St
     assert [readings.messages[0].import_wh for readings in street.readings] == [310, 311, 312]
 
 
-def test_the_foreign_peer_hears_every_result_by_gossip_and_is_told_the_same_when_it_asks(
+def test_the_foreign_peer_receives_every_result_by_gossip_and_the_same_when_it_asks(
     street: Street,
 ) -> None:
     heard = [(one["height"], one["block_hash"]) for one in street.said("result")]
@@ -244,6 +265,22 @@ def test_the_foreign_peer_hears_every_result_by_gossip_and_is_told_the_same_when
     assert [one["asked"] for one in street.said("result")] == [block_hash for _, block_hash in heard]
     assert {one["next_collector"] for one in street.said("result")} == {OPERATOR.public_key.hex()}
     assert street.said("gossip_refused") == []
+
+
+def test_validators_promise_each_message_of_the_foreign_peer_besides_the_collector(street: Street) -> None:
+    """f + 1 of the four: so it is protected like other homes."""
+    keys = {key.public_key.hex() for key in LISTENING}
+    for event in ("order", "reading"):
+        assert [set(one["witnesses"]) for one in street.said(event)] == [keys] * INTERVALS
+
+
+def test_the_foreign_peer_finds_its_order_and_its_reading_in_each_batch(street: Street) -> None:
+    found = [(one["slot"], one["nonce"], one["kept"]) for one in street.said("inclusion")]
+    assert found == [(slot, number, True) for number in range(INTERVALS) for slot in (0, 1)]
+
+
+def test_the_foreign_peer_asks_for_its_own_position(street: Street) -> None:
+    assert [one["wh"] for one in street.said("position")] == [40, 41, 42]
 
 
 def test_the_foreign_peer_proves_its_own_lines_from_the_genesis_alone(street: Street) -> None:

@@ -1,6 +1,6 @@
 """A household in JavaScript beside two in Python, with an operator and four authorities as processes of their own.
 
-Nothing here knows both sides: what the foreign peer ordered is read from the blob that the authorities have judged.
+Nothing here knows both sides: what the foreign peer ordered is read from the blob that the validators have checked.
 """
 
 from __future__ import annotations
@@ -197,9 +197,11 @@ def test_every_block_has_the_signatures_of_a_quorum_of_processes(street: Street)
 def test_every_message_of_the_foreign_peer_gets_a_receipt(street: Street) -> None:
     for event in ("order", "reading"):
         assert [one["code"] for one in street.said(event)] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+        assert [len(one["witnesses"]) for one in street.said(event)] == [2] * INTERVALS, "f + 1 validators"
+    assert [one["kept"] for one in street.said("inclusion")] == [True] * 2 * INTERVALS
 
 
-def test_the_foreign_peer_hears_the_results_by_gossip_and_proves_its_line(street: Street) -> None:
+def test_the_foreign_peer_receives_the_results_by_gossip_and_proves_its_line(street: Street) -> None:
     heights = [one["height"] for one in street.said("result")]
     lines = street.said("line")
     # The first may be told before the mesh has formed; then it is asked for, which takes longer than a mesh does.

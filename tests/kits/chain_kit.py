@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.blocks.members import Members, household_hash
 from p2p.blocks.possession import NO_KEY
+from p2p.ledger.light import make_batch_proof, make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
 from p2p.wire.identity import Identity, derive_seed
@@ -104,6 +106,7 @@ def make_args(index: int, members: int = 5, seed: int | None = None) -> tuple[Ba
         prices=1,
         price=PriceLine(90_000, 231_000, 160_500) if index % 3 else None,
         traded_wh=int(postings.column("bought_wh").sum()),
+        next_collector=OPERATOR.public_key,
     )
     return batch, args
 
@@ -133,6 +136,13 @@ def extend(made: Made, first: int, last: int) -> None:
         time_ms = (START + (index + 1) * STEP) * 1000
         made.batches.append(batch)
         made.blocks.append(made.producer.append_batch(args, time_ms))
+
+
+def line_proof(
+    batch: Batch, account: int, block: Block, cert: CommitCertificate, genesis: Genesis, **more: Any
+) -> bytes:
+    """The proof of a line of the first batch of a block."""
+    return make_proof(batch, account, make_batch_proof(block, cert, genesis, **more))
 
 
 def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCertificate:

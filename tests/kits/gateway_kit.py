@@ -1,4 +1,4 @@
-"""Many households behind one gateway, and the collectors they hand in to, over the network in memory."""
+"""Many homes behind one gateway, and the collectors to which it gives their messages, over the network in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import trio
 import trio.testing
 
 from p2p.blocks.genesis import Genesis
-from p2p.roles.collector.gateway import Gateway
-from p2p.roles.collector.operator import Collected, Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
+from p2p.ledger.light import SettledInterval
+from p2p.roles.collector.intake import Collected
+from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.exchange.wire import BATCH_PROTOCOL, HandIn, HandInReply
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, HandIn, HandInReply, result_topic
+from p2p.roles.household.collectors import Collectors, Sets
+from p2p.roles.household.gateway import Gateway
 from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode, encode
@@ -25,32 +27,30 @@ from p2p.wire.messages import (
     Kind,
     OrderMessage,
     ReceiptMessage,
-    ResultMessage,
     open_message,
 )
-from tests.kits.chain_kit import OPERATOR, START, identity
+from tests.kits.chain_kit import OPERATOR, START, authorities, identity
+from tests.kits.settled_kit import OpenGates, settled
 from tests.kits.signed_kit import MINUTES, RIVAL, homes, key_of, keyed_genesis, names
 
 COLLECTORS = (OPERATOR, RIVAL)
 GATEWAY = identity("gateway", "0")
 
 
-def result(
-    genesis: Genesis, start: int = START, height: int = 1, next_collector: Identity = OPERATOR
-) -> ResultMessage:
-    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    head = (VERSION, genesis.chain_id, start, MINUTES, height)
-    return ResultMessage(*head, *roots, None, b"r" * 32, 0, next_collector.public_key)
-
-
 @dataclass
 class Place:
-    """Where one collector listens; it can be switched off and on again."""
+    """Where one collector listens; it can be switched off and on again.
+
+    Attributes:
+        node: Its endpoint while it is on.
+    """
 
     network: MemoryNetwork
     genesis: Genesis
     identity: Identity
     journal: Journal | None = None
+    gates: OpenGates = field(default_factory=OpenGates)
+    node: Endpoint | None = None
 
     @property
     def address(self) -> str:
@@ -58,15 +58,50 @@ class Place:
 
     @asynccontextmanager
     async def on(self) -> AsyncIterator[Operator]:
-        roster = names(self.genesis.members)
-        keys = homes(len(roster)).by_id
-        async with self.network.endpoint(self.identity) as node:
-            yield Operator(node, self.identity, self.genesis.chain_id, roster, keys, MINUTES, self.journal)
+        async with self.network.endpoint(self.identity) as self.node:
+            yield operator_on(self.node, self.genesis, self.identity, self.gates, self.journal)
+
+    async def announce(self, proof: bytes) -> None:
+        """Gossip a result once somebody listens."""
+        assert self.node is not None
+        topic = result_topic(self.genesis.chain_id)
+        await self.node.wait_for_subscribers(topic, 1)
+        await self.node.publish(topic, proof)
+
+
+def operator_on(
+    node: Endpoint,
+    genesis: Genesis,
+    identity: Identity = OPERATOR,
+    gates: OpenGates | None = None,
+    journal: Journal | None = None,
+) -> Operator:
+    """A collector of all homes of a genesis; one that is a validator closes slots for operators."""
+    roster = names(genesis.members)
+    operators = {peer_id_of(key) for key in genesis.operators}
+    closes_for = operators.__contains__ if identity.public_key in genesis.authorities else None
+    return Operator(
+        node,
+        identity,
+        genesis.chain_id,
+        roster,
+        homes(len(roster)).by_id,
+        MINUTES,
+        gates or OpenGates(),
+        journal,
+        genesis.params.limits,
+        closes_for=closes_for,
+    )
 
 
 @dataclass
 class Street:
-    """A gateway that runs, and places for its collectors, none of them switched on."""
+    """A gateway that runs, and places for its collectors, none of them switched on.
+
+    Attributes:
+        places: Of the two operators, then of the validators.
+        received: Settled intervals that gossip brought to the gateway.
+    """
 
     genesis: Genesis
     network: MemoryNetwork
@@ -74,18 +109,23 @@ class Street:
     node: Endpoint
     gateway: Gateway
     collectors: Collectors
-    heard: list[ResultMessage] = field(default_factory=list)
+    received: list[SettledInterval] = field(default_factory=list)
 
     @property
     def roster(self) -> tuple[str, ...]:
         return names(self.genesis.members)
 
-    async def hand_in(self, messages: Sequence[HandedIn]) -> list[ReceiptMessage]:
-        """Every household hands in its own at once; the receipts come in the same order."""
+    @property
+    def validators(self) -> list[Place]:
+        """Places of the validators."""
+        return self.places[len(COLLECTORS) :]
+
+    async def submit(self, messages: Sequence[HandedIn]) -> list[ReceiptMessage]:
+        """Each home submits its own at once; the receipts come in the same order."""
         receipts: dict[int, ReceiptMessage] = {}
 
         async def one(number: int, message: HandedIn) -> None:
-            receipts[number] = await self.gateway.hand_in(message)
+            receipts[number] = await self.gateway.submit(message)
 
         async with trio.open_nursery() as nursery:
             for number, message in enumerate(messages):
@@ -101,25 +141,41 @@ async def street(
     journal: Journal | None = None,
     faults: Faults | None = None,
     failover_s: float = 3.0,
+    validators: int = 0,
 ) -> AsyncIterator[Street]:
-    """Args: carried: households behind the gateway, all of them where none are named."""
+    """A street of homes.
+
+    Args:
+        carried: Homes behind the gateway, all of them where none are named.
+        validators: How many of them the gateway knows.
+    """
     genesis = keyed_genesis(members)
     network = MemoryNetwork(faults or Faults())
-    places = [Place(network, genesis, collector) for collector in COLLECTORS]
-    heard: list[ResultMessage] = []
+    keys = authorities(validators)
+    places = [Place(network, genesis, collector) for collector in (*COLLECTORS, *keys)]
+    received: list[SettledInterval] = []
 
-    async def hear(message: ResultMessage) -> None:
-        heard.append(message)
+    async def receive(one: SettledInterval) -> None:
+        received.append(one)
 
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(network.endpoint(GATEWAY))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        lines = [Collector(place.identity.public_key, place.address) for place in places]
-        collectors = Collectors(node, lines, failover_s=failover_s)
-        identities = {household: key_of(household) for household in carried or names(members)}
-        gateway = Gateway(node, identities, genesis.chain_id, collectors, MINUTES, journal, hear)
+        addresses = {place.identity.public_key: place.address for place in places}
+        sets = Sets(genesis.operators, tuple(key.public_key for key in keys))
+        collectors = Collectors(node, addresses, lambda: sets, failover_s=failover_s)
+        gateway = Gateway(
+            node,
+            {household: key_of(household) for household in carried or names(members)},
+            genesis.chain_id,
+            collectors,
+            MINUTES,
+            lambda data: settled(genesis, data),
+            receive,
+            journal,
+        )
         nursery.start_soon(gateway.run)
-        yield Street(genesis, network, places, node, gateway, collectors, heard)
+        yield Street(genesis, network, places, node, gateway, collectors, received)
         nursery.cancel_scope.cancel()
 
 
@@ -152,15 +208,17 @@ async def send_batch(
     return decode(HandInReply, await node.request(peer, protocol, frame), max_bytes=2**20).entries
 
 
-def receipt_in(entry: bytes, genesis: Genesis, household: str) -> ReceiptMessage:
-    """The receipt of the operator that an entry of a reply is."""
+def receipt_in(
+    entry: bytes, genesis: Genesis, household: str, collector: Identity = OPERATOR
+) -> ReceiptMessage:
+    """The receipt of a collector that an entry of a reply is."""
     keys = {household: key_of(household).public_key}
     opened = open_message(
         entry,
         chain_id=genesis.chain_id,
         kinds=(Kind.RECEIPT,),
         household_keys=keys,
-        collector_keys=(OPERATOR.public_key,),
+        collector_keys=(collector.public_key,),
     )
     assert isinstance(opened, ReceiptMessage)
     return opened

@@ -1,32 +1,41 @@
-"""A street of homes and an operator over the in-memory network, for the tests of the roles."""
+"""A street of homes, each with a node of its own, and an operator over the network in memory."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 import trio.testing
 
+from p2p.blocks.genesis import VERSION as GENESIS_VERSION
+from p2p.blocks.genesis import Genesis, make_params
+from p2p.blocks.members import Members
+from p2p.ledger.light import SettledInterval
 from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
-from p2p.roles.household import Household
+from p2p.roles.exchange.wire import result_topic
+from p2p.roles.household.collectors import Collectors, Sets
+from p2p.roles.household.gateway import Gateway, Member, OnResult
 from p2p.transports.base import Endpoint
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
+    DEFAULT_LIMITS,
     VERSION,
+    Kind,
+    Limits,
     NothingMessage,
     OrderMessage,
-    PriceLine,
     ReadingMessage,
-    ResultMessage,
+    ReceiptMessage,
+    open_message,
     order_line,
 )
+from tests.kits.chain_kit import authorities
+from tests.kits.settled_kit import OpenGates, proof_of, settled
 
-CHAIN = b"c" * 32
 MINUTES = 15
 STEP = MINUTES * 60
 T0 = 1_700_000_100 // STEP * STEP
@@ -36,6 +45,26 @@ ROSTER = ("h1", "h2", "h3")
 
 def key_of(household: str) -> Identity:
     return Identity.from_seed(household.encode().ljust(32, b"."))
+
+
+def genesis_of(roster: tuple[str, ...], limits: Limits = DEFAULT_LIMITS) -> Genesis:
+    """A chain of one operator and four validators for these homes."""
+    return Genesis(
+        version=GENESIS_VERSION,
+        name="street of nodes",
+        time_ms=T0 * 1000,
+        params=make_params("EUR", MINUTES, limits=limits),
+        authorities=tuple(authority.public_key for authority in authorities(4)),
+        operators=(OPERATOR.public_key,),
+        members_root=Members(roster, tuple(key_of(name).public_key for name in roster)).root,
+        members=len(roster),
+        accounts=(),
+        modules=(),
+    )
+
+
+GENESIS = genesis_of(ROSTER)
+CHAIN = GENESIS.chain_id
 
 
 def order(household: str, nonce: int = 1, start: int = T0, **changes: object) -> OrderMessage:
@@ -63,37 +92,55 @@ def reading(household: str, nonce: int = 1, start: int = T0) -> ReadingMessage:
     return ReadingMessage(VERSION, CHAIN, start, MINUTES, household, nonce, 300, 0, 0)
 
 
-def result(start: int = T0, height: int = 1) -> ResultMessage:
-    roots = (b"b" * 32, b"k" * 32, b"p" * 32, b"h" * 32)
-    return ResultMessage(
-        VERSION,
-        CHAIN,
-        start,
-        MINUTES,
-        height,
-        *roots,
-        PriceLine(80_000, 300_000, 190_000),
-        b"r" * 32,
-        500,
-        OPERATOR.public_key,
+def result(start: int = T0, height: int = 1) -> bytes:
+    """The proof that the operator has settled an interval."""
+    return proof_of(GENESIS, start, height, OPERATOR, OPERATOR)
+
+
+def receipt_in(data: bytes, household: str, collector: Identity = OPERATOR) -> ReceiptMessage:
+    """The receipt of a collector for a message of a home."""
+    found = open_message(
+        data,
+        chain_id=CHAIN,
+        kinds=(Kind.RECEIPT,),
+        household_keys={household: key_of(household).public_key},
+        collector_keys=(collector.public_key,),
     )
+    assert isinstance(found, ReceiptMessage)
+    return found
 
 
-def home_at(node: Endpoint, household: str, operator_address: str) -> Household:
-    """A household that knows one operator."""
-    collectors = Collectors(node, [Collector(OPERATOR.public_key, operator_address)])
-    return Household(node, key_of(household), CHAIN, household, collectors, MINUTES)
+def home_at(
+    node: Endpoint,
+    household: str,
+    operator_address: str,
+    on_result: OnResult | None = None,
+    genesis: Genesis = GENESIS,
+) -> Member:
+    """A home that knows one operator; its gateway must be run."""
+    sets = Sets((OPERATOR.public_key,), ())
+    collectors = Collectors(node, {OPERATOR.public_key: operator_address}, lambda: sets)
+    identities = {household: key_of(household)}
+    read = lambda data: settled(genesis, data)  # noqa: E731
+    gateway = Gateway(node, identities, genesis.chain_id, collectors, MINUTES, read, on_result)
+    return gateway.member(household)
 
 
 @dataclass
 class Street:
-    """An operator and its households, all joined."""
+    """An operator and its homes, all of them running.
+
+    Attributes:
+        received: Settled intervals that gossip brought, by home.
+    """
 
     network: MemoryNetwork
     operator: Operator
     operator_node: Endpoint
-    households: dict[str, Household]
+    gates: OpenGates
+    households: dict[str, Member]
     nodes: dict[str, Endpoint]
+    received: dict[str, list[SettledInterval]] = field(default_factory=dict)
 
     async def collect(
         self, *says: Callable[[], Awaitable[object]], start: int = T0
@@ -111,20 +158,33 @@ class Street:
                 nursery.start_soon(say)
         return collected[0]
 
+    async def announce(self, proof: bytes) -> None:
+        """Gossip a result, and keep it for those who ask."""
+        self.operator.answers.provide_result(settled(GENESIS, proof).interval_start, proof)
+        await self.operator_node.publish(result_topic(CHAIN), proof)
+
 
 @asynccontextmanager
 async def street(roster: tuple[str, ...] = ROSTER, faults: Faults | None = None) -> AsyncIterator[Street]:
     async with AsyncExitStack() as stack:
-        network = MemoryNetwork(faults or Faults())
+        network, gates = MemoryNetwork(faults or Faults()), OpenGates()
         keys = {name: key_of(name).public_key for name in roster}
         node = await stack.enter_async_context(network.endpoint(OPERATOR))
-        operator = Operator(node, OPERATOR, CHAIN, roster, keys, MINUTES)
-        nodes, households = {}, {}
+        operator = Operator(node, OPERATOR, CHAIN, roster, keys, MINUTES, gates)
+        made = Street(network, operator, node, gates, {}, {})
+        nursery = await stack.enter_async_context(trio.open_nursery())
         for name in roster:
-            nodes[name] = await stack.enter_async_context(network.endpoint(key_of(name)))
-            households[name] = home_at(nodes[name], name, node.address)
-            await households[name].join()
-        yield Street(network, operator, node, households, nodes)
+            made.nodes[name] = await stack.enter_async_context(network.endpoint(key_of(name)))
+            mine = made.received.setdefault(name, [])
+
+            async def receive(one: SettledInterval, mine: list[SettledInterval] = mine) -> None:
+                mine.append(one)
+
+            made.households[name] = home_at(made.nodes[name], name, node.address, receive)
+            nursery.start_soon(made.households[name].gateway.run)
+        await node.wait_for_subscribers(result_topic(CHAIN), len(roster))
+        yield made
+        nursery.cancel_scope.cancel()
 
 
 def on_street(body: Callable[[Street], Awaitable[None]], faults: Faults | None = None) -> None:

@@ -113,6 +113,7 @@ def batch_of(
         prices=1,
         price=None,
         traded_wh=int(postings.column("bought_wh").sum()),
+        next_collector=collector.public_key,
         inclusion_root=inclusion.root,
         entries=pack_entries(postings, start, MASTER) if full else b"",
     )

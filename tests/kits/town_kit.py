@@ -14,6 +14,7 @@ import trio.testing
 import wattswap as ws
 from p2p.blocks.genesis import read_genesis
 from p2p.roles.validator.batch_check import inline
+from p2p.roles.validator.config import wall_clock_ms
 from p2p.transports.base import Transport
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
@@ -41,6 +42,11 @@ class MemoryTown:
     scopes: dict[str, trio.CancelScope] = field(default_factory=dict)
     ended: dict[str, trio.Event] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    begun_ms: int = field(default_factory=wall_clock_ms)
+
+    def now_ms(self) -> int:
+        """The clock of all nodes, which jumps with that of the tasks: gates and turns are times of it."""
+        return self.begun_ms + round(trio.current_time() * 1_000)
 
     def start(self, name: str) -> None:
         """Start a node, perhaps again."""
@@ -58,7 +64,7 @@ class MemoryTown:
         config = self.configs[name]
         keys = open_keys(config, {}, read_genesis(config.genesis_path))
         with self.scopes[name]:
-            await run_node(config, keys, World(self.open, inline, shares_process=True))
+            await run_node(config, keys, World(self.open, inline, self.now_ms, shares_process=True))
         self.ended[name].set()
 
     def open(self, identity: Identity, _port: int) -> AbstractAsyncContextManager[Transport]:

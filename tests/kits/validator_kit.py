@@ -1,4 +1,4 @@
-"""Validators in memory, each with its folder, on a clock that jumps, and an ear on every wire."""
+"""Validators in memory, each with its folder, on a clock that jumps; what every one of them sends is read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.consensus.types import LAN_TIMEOUTS, Proposal, Vote, signed_bytes
 from p2p.errors import LocalError, Malformed
 from p2p.ledger.store import ChainStore
+from p2p.roles.exchange.turns import Timing
 from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, PROPOSAL, VOTE, ConsensusFrame
-from p2p.roles.validator.batch_check import inline
+from p2p.roles.replica.schedule import Schedule
+from p2p.roles.validator.batch_check import Closed, inline
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
 from p2p.roles.validator.validator import Validator
@@ -66,11 +68,12 @@ class MemoryBlobs:
         self._blobs = {name: kept for name, kept in self._blobs.items() if kept[0] >= interval_start}
 
 
-def check_batch(args: BatchArgs, blob: bytes) -> None:
-    """Represents the market's rules."""
+def check_batch(args: BatchArgs, blob: bytes) -> Closed:
+    """Represents the market's rules: no message is missing."""
     index = (args.interval_start - START) // 900
     if blob[:12] != b"good" + index.to_bytes(8, "big"):
         raise Malformed("this blob does not lead to the batch")
+    return ()
 
 
 def make_tx(genesis: Genesis, index: int, *, good: bool = True, **changes: object) -> tuple[Tx, bytes]:
@@ -84,6 +87,18 @@ def make_tx(genesis: Genesis, index: int, *, good: bool = True, **changes: objec
 def now_ms() -> int:
     """The jumping clock, from the start of the chain on."""
     return START * 1000 + 1 + int(trio.current_time() * 1_000)
+
+
+def schedule_of(ledger: Ledger) -> Schedule:
+    """Each interval is open since the start of the chain."""
+    timing = Timing(rounds=1, gate_ms=2_000, takeover_ms=3_000)
+    return Schedule(
+        ledger,
+        timing,
+        lambda last: START if last < 0 else last + 900,
+        lambda _start, _settled_ms: START * 1_000,
+        now_ms,
+    )
 
 
 class Wire:
@@ -206,15 +221,12 @@ class Town:
         return Validator(
             endpoint,
             key,
-            Ledger(store, self.genesis, self.checkpoint_every),
+            schedule_of(Ledger(store, self.genesis, self.checkpoint_every)),
             signs,
             FolderBlobs(self.path(index) / "blobs"),
             check_batch,
             [address(other) for other in self.keys if other != key],
-            following=lambda last: START if last < 0 else last + 900,
-            readers=[peer_id_of(OPERATOR.public_key)],
             config=self.config,
-            now_ms=now_ms,
             offload=inline,
         )
 
@@ -229,7 +241,7 @@ class Town:
         endpoint.request = tapped  # type: ignore[method-assign]
 
     async def settle(self, index: int, to: Sequence[int] = (0, 1, 2, 3), **how: object) -> TxReply:
-        """The operator hands the batch of an interval to some validators; its blob is at the operator."""
+        """The operator sends the batch of an interval to some validators; its blob is at the operator."""
         tx, blob = make_tx(self.genesis, index, **how)
         self.operator_blobs.put(blob, START + index * 900)
         reply = None

@@ -1,5 +1,7 @@
 """Write the test vectors of docs/reference/protocol/messages.md: `python -m tests.vectors.make_vectors` from the root.
 
+The layouts of all records are written into that page too.
+
 Everything follows from fixed seeds. Numbers are decimal text in JSON, since not every language reads 64 bits out of
 a JSON number; bytes are hexadecimal text.
 """
@@ -32,10 +34,8 @@ from p2p.wire.messages import (
     NothingMessage,
     OrderLine,
     OrderMessage,
-    PriceLine,
     ReadingMessage,
     ReceiptMessage,
-    ResultMessage,
     Signed,
     kind_of,
     message_id,
@@ -59,10 +59,12 @@ from tests.vectors.made_up import (
     plain,
     replace,
 )
+from tests.vectors.promise_vectors import promises
 from tests.vectors.proof_vectors import chain
-from tests.vectors.records import records
+from tests.vectors.records import page_lines, records
 
 FOLDER = Path(__file__).resolve().parent
+PAGE = FOLDER.parents[1] / "docs" / "reference" / "protocol" / "messages.md"
 
 
 def frames() -> Vectors:
@@ -88,8 +90,6 @@ def examples() -> list[Message]:
     about = (VERSION, CHAIN, START, MINUTES, HOUSEHOLD)
     limit = DEFAULT_LIMITS
     order = OrderMessage(*about, 7, 0, (order_line(1, 250, 231_000),))
-    roots = [bytes([i]) * 32 for i in range(1, 5)]
-    head = (VERSION, CHAIN, START, MINUTES, 9, *roots)
     return [
         order,
         OrderMessage(
@@ -101,16 +101,15 @@ def examples() -> list[Message]:
         OrderMessage(*about, 130, 0, (order_line(1, 100, 231_000), order_line(1, 150, 200_000))),
         ReadingMessage(*about, 8, 65_535, 65_536, 2),
         ReceiptMessage(VERSION, CHAIN, START, HOUSEHOLD, message_id(order), 2),
-        ResultMessage(*head, PriceLine(-129, -32, -33), bytes([5]) * 32, 127, OPERATOR.public_key),
-        ResultMessage(*head, None, bytes([6]) * 32, 2**63 - 1, AUTHORITIES[0].public_key),
         NothingMessage(*about, 128, 0),
         LineQueryMessage(*about, 255, 0),
+        LineQueryMessage(*about, 256, limit.rounds),
     ]
 
 
 def signer(message: Message) -> Identity:
     """Who may sign it."""
-    return OPERATOR if isinstance(message, ReceiptMessage | ResultMessage) else HOME
+    return OPERATOR if isinstance(message, ReceiptMessage) else HOME
 
 
 def messages() -> Vectors:
@@ -204,7 +203,10 @@ def refused() -> dict[str, bytes]:
         "negative nonce": changed(nonce=-1),
         "a round before the first": changed(round=-1),
         "a round that the market does not have": changed(round=1),
-        "version 2": changed(version=2),
+        "version 3": changed(version=3),
+        "a query of a slot behind the readings": signed(
+            encode(LineQueryMessage(VERSION, CHAIN, START, MINUTES, HOUSEHOLD, 7, 2)), kind=6
+        ),
         "no such length of an interval": changed(minutes=10),
         "start off the boundary": changed(interval_start=START + 1),
         "empty household": changed(household=""),
@@ -288,6 +290,7 @@ VECTORS: dict[str, Callable[[], Vectors]] = {
     "consensus": consensus,
     "merkle": trees,
     "chain": chain,
+    "promises": promises,
     "records": lambda: records(plain),
 }
 """File name without suffix -> what makes its content."""
@@ -298,7 +301,14 @@ def text_of(name: str) -> str:
     return json.dumps(VECTORS[name](), indent=1) + "\n"
 
 
+def with_records(page: str) -> str:
+    """The page with the layouts of all records, between the heading of section 12 and that of section 13."""
+    head, rest = page.split("\n    # messages\n", 1)
+    return f"{head}\n{page_lines()}\n## 13." + rest.split("\n## 13.", 1)[1]
+
+
 if __name__ == "__main__":
+    PAGE.write_text(with_records(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for one in VECTORS:
         (FOLDER / f"{one}.json").write_text(text_of(one), encoding="utf-8")
         sys.stdout.write(f"{one}.json\n")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import types
 from itertools import count
+from textwrap import wrap
 from typing import Any, get_args, get_origin, get_type_hints
 
 from p2p.batches import batch as settlement
-from p2p.batches import blob, receipts
+from p2p.batches import blob, closings, receipts
 from p2p.blocks import block, genesis, members, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
 from p2p.ledger import checkpoint, light, state
 from p2p.ledger.modules import accounts, governance, guarantees, meters
+from p2p.ledger.modules import evidence as convictions
 from p2p.roles.exchange import tape, wire
 from p2p.roles.replica import blobs, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
@@ -26,14 +28,17 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         messages.OrderLine,
         messages.ReadingMessage,
         messages.ReceiptMessage,
-        messages.ResultMessage,
         messages.PriceLine,
         messages.NothingMessage,
         messages.LineQueryMessage,
     ),
     "protocols of the market": (
         wire.IntervalQuery,
-        wire.RoundQuery,
+        wire.SlotQuery,
+        wire.CloseQuery,
+        wire.CloseReply,
+        wire.Closings,
+        wire.Accusation,
         wire.HandIn,
         wire.HandInReply,
         wire.Position,
@@ -44,11 +49,14 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
     "protocols of the chain": (
         status.StatusQuery,
         status.NodeStatus,
+        status.Refused,
         mempool.TxReply,
         blobs.BlobQuery,
         blobs.BlobPiece,
         blob.Blob,
         blob.Line,
+        closings.Closing,
+        closings.Promised,
         sync.SyncQuery,
         sync.SyncReply,
         snapshot.SnapshotQuery,
@@ -78,11 +86,13 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
     ),
     "proofs": (
         light.ProofBundle,
+        light.BatchProof,
         light.SetChange,
         state.EntryProof,
         tree.TreeProof,
         receipts.Omission,
         receipts.Opening,
+        closings.BrokenPromise,
         members.MemberProof,
     ),
     "arguments of transactions": (
@@ -97,12 +107,17 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         guarantees.ClaimArgs,
         guarantees.NameArgs,
         governance.AuthorityArgs,
+        governance.OperatorArgs,
         governance.ParameterArgs,
         governance.ApproveArgs,
+        convictions.ProofArgs,
+        convictions.TwoBatchesArgs,
     ),
 }
 """Every record that crosses the wire, by what it is for."""
 
+WIDTH = 116
+"""Of a line of the page, in characters."""
 SAMPLE_WIDE = (0, -1, INT64_MAX + 1, INT64_MIN - 1, 2**127 - 1, -(2**127))
 SAMPLE_INTS = (0, 127, -1, 128, -32, 255, -33, 256, -129, 65_536, INT64_MAX, INT64_MIN)
 
@@ -121,6 +136,16 @@ def layout(kind: type[Record]) -> list[tuple[str, str]]:
 def layout_line(kind: type[Record]) -> str:
     """A layout as docs/reference/protocol/messages.md shows it."""
     return f"{kind.__name__} [{', '.join(f'{name}: {text}' for name, text in layout(kind))}]"
+
+
+def page_lines() -> str:
+    """All layouts as docs/reference/protocol/messages.md shows them, by what they are for."""
+    lines = []
+    for what, kinds in RECORDS.items():
+        lines.append(f"    # {what}")
+        for kind in kinds:
+            lines += wrap(layout_line(kind), WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    return "\n".join(lines) + "\n"
 
 
 def type_text(hint: Any) -> str:

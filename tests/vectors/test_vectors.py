@@ -11,20 +11,20 @@ from importlib import import_module
 import pytest
 
 import p2p
+from p2p.batches.closings import check_broken_promise, check_closing, decode_closing
+from p2p.batches.receipts import check_omission
 from p2p.blocks import merkle
 from p2p.errors import BadProof
-from p2p.ledger.light import check_proof
+from p2p.ledger import offices
+from p2p.ledger.light import check_batch_proof, check_proof
 from p2p.ledger.module import refusal_codes
-from p2p.ledger.modules import governance
 from p2p.wire.codec import Record
 from p2p.wire.messages import Kind, open_message, sign_message
 from tests.kits.js_kit import JS
 from tests.kits.js_kit import node as node
-from tests.vectors.made_up import CONTEXT, GENESIS
-from tests.vectors.make_vectors import FOLDER, VECTORS, examples, signer, text_of
+from tests.vectors.made_up import CONTEXT, GENESIS, START
+from tests.vectors.make_vectors import FOLDER, PAGE, VECTORS, examples, signer, text_of, with_records
 from tests.vectors.records import all_records, layout_line
-
-PAGE = FOLDER.parents[1] / "docs" / "reference" / "protocol" / "messages.md"
 
 
 def stored(name: str) -> dict[str, object]:
@@ -56,7 +56,19 @@ def test_our_own_reader_refuses_the_bad_paths() -> None:
 
 def test_our_own_reader_takes_the_proofs() -> None:
     for case in stored("chain")["proofs"]:
-        assert check_proof(bytes.fromhex(case["bytes"]), GENESIS).account == case["account"]
+        line = check_proof(bytes.fromhex(case["bytes"]), GENESIS)
+        settled = check_batch_proof(bytes.fromhex(case["batch"]), GENESIS)
+        assert line.account == case["account"]
+        assert (settled.height, settled.block_hash) == (line.height, line.block_hash)
+
+
+def test_our_own_reader_convicts_by_the_proofs_of_broken_promises() -> None:
+    found = stored("promises")
+    for name, check in (("broken_promises", check_broken_promise), ("omissions", check_omission)):
+        for case in found[name]:
+            key, interval_start = check(bytes.fromhex(case["bytes"]), GENESIS)
+            assert (key.hex(), interval_start) == (case["convicted"], START)
+    check_closing(decode_closing(bytes.fromhex(found["closing"]["bytes"])), GENESIS.chain_id)
 
 
 def test_the_worked_example_of_the_page_is_the_first_message() -> None:
@@ -65,7 +77,7 @@ def test_the_worked_example_of_the_page_is_the_first_message() -> None:
     size = len(first["bytes"]) // 2
     for shown in (first["id"], first["signature"], f"{size}bytes", f"{size + 5:08x}0000000100<envelope>"):
         assert shown in page
-    assert first["body"].startswith("9803c420e135970a")
+    assert first["body"].startswith("9804c42059fc099c")
     assert first["body"].endswith("ce68e779900fa7686f7573652d310700919601ccface00038658000090")
 
 
@@ -75,6 +87,11 @@ def test_the_page_names_every_refusal() -> None:
     codes = set(re.findall(r'^    code = "(\w+)"', sources, re.MULTILINE)) - {"refused"}
     assert len(codes) > 20
     assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
+def test_the_layouts_on_the_page_are_those_of_the_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_records(text) == text
 
 
 def page() -> str:
@@ -94,7 +111,7 @@ def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
 
 NEVER_SENT = frozenset(
     "SignState LastSigned SimBlock Account Role Receipt Settled Meter Anchor Newest Issuance GuaranteeOfOrigin Metered"
-    " Used Stored ValidatorSets Keys Past History Number".split()
+    " Used Stored ValidatorSets Keys Past History Number Conviction Trusted".split()
 )
 """Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
 
@@ -105,7 +122,7 @@ def test_no_record_of_the_network_is_without_vectors() -> None:
     kinds = {kind for kind in Record.__subclasses__() if kind.__module__.startswith("p2p.")}
     listed = set(all_records())
     assert listed <= kinds
-    missing = kinds - listed - {governance.Proposal}  # of the state; the one of consensus is sent
+    missing = kinds - listed - {offices.Proposal}  # of the state; the one of consensus is sent
     assert {kind.__name__ for kind in missing} == NEVER_SENT
 
 

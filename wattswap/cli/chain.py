@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
+
+if TYPE_CHECKING:
+    from p2p.blocks.block import Tx
 
 app = typer.Typer(
     help="Inspect a chain, verify it, prove one home's line, call its modules.", no_args_is_help=True
@@ -81,27 +84,41 @@ def check_proof(
     _print(facts, json)
 
 
+AccusationArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A proof that a home wrote, from a run's omissions folder, or the transaction of a batch.",
+        metavar="PROOF",
+    ),
+]
+SecondArgument = Annotated[
+    Path | None,
+    typer.Argument(help="The transaction of another batch of the same interval.", metavar="SECOND"),
+]
+
+
 @app.command("check-omission")
 def check_omission(
-    proof: Annotated[
-        Path,
-        typer.Argument(help="A proof that a home wrote, from a run's omissions folder.", metavar="PROOF"),
-    ],
+    proof: AccusationArgument,
     genesis: Annotated[
         Path, typer.Option("--genesis", help="Genesis file that you trust, as a run's genesis.bin.")
     ],
+    second: SecondArgument = None,
     json: JsonOption = False,
 ) -> None:
-    """Check offline a proof that a collector omitted an order it had promised to include; names the collector."""
+    """Check offline a proof that an operator or validator broke its promise to include a message; names it."""
+    from p2p.blocks.genesis import read_genesis
     from wattswap.cli.output import print_json
-    from wattswap.runs.chain_reader import check_accusation
+    from wattswap.runs.accusations import read_accusation
 
-    facts = check_accusation(proof, genesis)
+    trusted = read_genesis(genesis)
+    facts = read_accusation((proof, *([second] if second else ())), trusted).facts(trusted)
     if json:
         print_json(facts)
         return
-    print(f"broken promise of {facts['role']} {facts['public_key']}")
-    print(f"  home {facts['household']}, interval {facts['interval']}")
+    print(f"broken promise of {facts['role']} {facts['public_key']}: {facts['broken']}")
+    home = "" if facts["household"] is None else f"home {facts['household']}, "
+    print(f"  {home}interval {facts['interval']}")
 
 
 ChainModuleArgument = Annotated[str, typer.Argument(help="Name of a chain module.", metavar="MODULE")]
@@ -156,25 +173,31 @@ def state(
         print_facts(key | (value if isinstance(value, dict) else {"value": value}), 2)
 
 
+KeyOption = Annotated[
+    Path, typer.Option("--key", help="Who signs: a key file, or the folder of a node with one key.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Write the signed transaction here.")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Folder with the chain.")]
+GenesisOption = Annotated[
+    Path | None, typer.Option("--genesis", help="Genesis of the chain, where there is no --run.")
+]
+NonceOption = Annotated[int | None, typer.Option(min=1, help="The sender's last plus one; --run knows it.")]
+ValidUntilOption = Annotated[
+    int | None, typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head.")
+]
+
+
 @app.command()
 def tx(
     name: ChainModuleArgument,
     method: Annotated[str, typer.Argument(help="One of its methods.", metavar="METHOD")],
     args: Annotated[str, typer.Option("--args", help="Arguments of the method.", metavar="JSON|@FILE")],
-    key: Annotated[
-        Path, typer.Option("--key", help="Who signs: a key file, or the folder of a node with one key.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Write the signed transaction here.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Folder with the chain.")] = None,
-    genesis: Annotated[
-        Path | None, typer.Option("--genesis", help="Genesis of the chain, where there is no --run.")
-    ] = None,
-    nonce: Annotated[
-        int | None, typer.Option(min=1, help="The sender's last plus one; --run knows it.")
-    ] = None,
-    valid_until: Annotated[
-        int | None, typer.Option(min=1, help="Last block that may hold it; with --run 100 above the head.")
-    ] = None,
+    key: KeyOption,
+    out: OutOption,
+    run: RunOption = None,
+    genesis: GenesisOption = None,
+    nonce: NonceOption = None,
+    valid_until: ValidUntilOption = None,
     module: ModuleOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -184,14 +207,49 @@ def tx(
     import_modules(module)
     made = build(name, method, args, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
     _write_new(out, made.raw)
-    facts = {
-        "file": str(out),
-        "tx_id": made.id.hex(),
-        "sender": made.sender.hex(),
-        "nonce": made.nonce,
-        "valid_until": made.valid_until_height,
-    }
-    _print(facts, json)
+    _print(_facts_of(made, out), json)
+
+
+@app.command()
+def accuse(
+    proof: AccusationArgument,
+    key: KeyOption,
+    out: OutOption,
+    second: SecondArgument = None,
+    run: RunOption = None,
+    genesis: GenesisOption = None,
+    nonce: NonceOption = None,
+    valid_until: ValidUntilOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Build the transaction by which a chain convicts who broke its promise; `chain send` submits it."""
+    from wattswap.nodes.transactions import build_accusation
+
+    files = (proof, *([second] if second else ()))
+    made, facts = build_accusation(files, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    _write_new(out, made.raw)
+    _print(_facts_of(made, out) | {name: facts[name] for name in ("role", "public_key", "broken")}, json)
+
+
+@app.command()
+def possession(
+    key: Annotated[
+        Path, typer.Option("--key", help="Who joins: a key file, or the folder of a node with one key.")
+    ],
+    genesis: Annotated[Path, typer.Option("--genesis", help="Genesis of the chain.")],
+    instead_of: Annotated[
+        str, typer.Option("--instead-of", help="Public key whose place it takes.", metavar="OLD")
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Sign that the holder of a key takes a place on a chain, which a proposal or rotate_key has to show."""
+    from wattswap.nodes.transactions import possession_of
+
+    facts = possession_of(key, genesis, instead_of)
+    if json:
+        _print(facts, json)
+    else:
+        print(facts["proof"])
 
 
 @app.command()
@@ -206,6 +264,16 @@ def send(
 
     send(file.read_bytes(), targets_of(nodes)[1], open_libp2p)
     print("taken: it waits for a block")
+
+
+def _facts_of(made: Tx, out: Path) -> dict[str, Any]:
+    return {
+        "file": str(out),
+        "tx_id": made.id.hex(),
+        "sender": made.sender.hex(),
+        "nonce": made.nonce,
+        "valid_until": made.valid_until_height,
+    }
 
 
 def _which(known: Iterable[str]) -> NoReturn:

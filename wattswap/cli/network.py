@@ -19,6 +19,8 @@ KEPT = ("ready", "height", "last block s ago", "role", "peers", "refused", "head
 """Columns that stay on a narrow screen, the most important first."""
 WITH_CHAIN = ("validator", "observer", "operator")
 """Roles that store the chain."""
+CLOCK_APART_S = 1.0
+"""From which offset on a clock is reported. [s]"""
 NODE_DOWN = ExitCode.CHECK_FAILED
 """Exit code of `network status` if a node is unreachable."""
 
@@ -46,10 +48,10 @@ def status(
     """Show the status of every node; exit code 6 if any is unreachable."""
     from p2p.transports.libp2p import open_libp2p
     from wattswap.cli.output import print_json
-    from wattswap.nodes.status import survey
+    from wattswap.nodes.status import rows_of, survey
 
     chain_id, targets = _targets(where, genesis)
-    rows = [finding.facts() for finding in survey(chain_id, targets, open_libp2p)]
+    rows = rows_of(survey(chain_id, targets, open_libp2p))
     if json:
         print_json({"chain_id": chain_id.hex(), "up": all(row["up"] for row in rows), "nodes": rows})
     else:
@@ -101,7 +103,16 @@ def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> Non
     for row in rows:
         if row["refused"]:
             why = ", ".join(f"{code} {times}" for code, times in row["refused_by_code"].items())
-            print(wrapped(f"{row['node']} refused {row['refused']} messages since it started: {why}", 2))
+            most = ", ".join(f"{code} {times} of {peer}" for peer, code, times in row["refused_most"][:3])
+            whose = f"; most: {most}" if most else ""
+            print(
+                wrapped(f"{row['node']} refused {row['refused']} messages since it started: {why}{whose}", 2)
+            )
+    for row in rows:
+        if row["up"] and abs(row["clock_ahead_s"]) >= CLOCK_APART_S:
+            where = "ahead of" if row["clock_ahead_s"] > 0 else "behind"
+            apart = f"{row['node']}: its clock is {abs(row['clock_ahead_s']):.1f} s {where} that of the validators"
+            note(f"{apart}; its messages come too {'early' if row['clock_ahead_s'] > 0 else 'late'}")
     for row in rows:
         if not row["up"]:
             note(f"{row['node']} is down: {row['trouble']}")

@@ -11,6 +11,7 @@ from agents.bidding import Orders
 from market.book import OrderBook
 from market.rounds import of_round
 from p2p.batches.batch import BatchArgs, batches
+from p2p.batches.closings import check_closers
 from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
@@ -55,19 +56,27 @@ class NetworkChain:
         """An interval recomputed from its messages and checked as a validator checks it.
 
         Raises:
-            VerificationFailed: The chain has no batch of it, its blob is missing, or the batch does not follow.
+            VerificationFailed: The chain has no batch of it, its blob is missing, the batch does not follow, or it
+                lacks messages that no quorum of the validators of its height has closed a slot without.
         """
         where = f"interval {start_s}"
         if start_s not in self._heights:
             raise VerificationFailed.of(where, "the chain has no batch of it")
-        _, args = self._heights[start_s]
+        height, args = self._heights[start_s]
         blob = self._blobs.get(args.blob_hash)
         if blob is None:
             raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
         try:
-            return self._checker.settled(args, blob)
+            recomputed = self._checker.settled(args, blob)
+            check_closers(self._checker.closed(blob), self._validators(height))
         except RemoteError as error:
             raise VerificationFailed.of(where, error.detail) from None
+        return recomputed
+
+    def _validators(self, height: int) -> tuple[bytes, ...]:
+        """Validators of the block of a height."""
+        changes = self._store.changes(height - 1)
+        return changes[-1].validators if changes else self._setup.genesis.authorities
 
     def changed_hands(self, i: int) -> bool:
         """Whether another collector settled the i-th interval than the one before, or than who begins."""

@@ -14,13 +14,16 @@ from market.errors import MarketError
 from p2p.batches.batch import BatchArgs
 from p2p.batches.blob import (
     MAX_BLOB_BYTES,
+    IntervalContent,
     blob_hash,
     open_blob,
     pack_solutions,
     unpack_solutions,
     with_solution,
 )
+from p2p.batches.closings import closers, members_in, nonces_of
 from p2p.errors import RemoteError
+from p2p.roles.validator.batch_check import Closed
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
@@ -48,8 +51,8 @@ class BatchChecker:
         # A validator checks an interval in one thread while it announces it in another.
         self._lock = Lock()
 
-    def __call__(self, args: BatchArgs, blob: bytes) -> None:
-        """Check a batch against its blob before a vote.
+    def __call__(self, args: BatchArgs, blob: bytes) -> Closed:
+        """Check a batch against its blob before a vote, and return who has closed the slots that lack messages.
 
         Raises:
             RemoteError: Says what does not follow.
@@ -58,6 +61,27 @@ class BatchChecker:
         if self._lacking(blob):
             raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
         _refuse_other(args, recomputed)
+        return self.closed(blob)
+
+    def closed(self, blob: bytes) -> Closed:
+        """Who has closed each slot that lacks messages, all that they promised being in the blob.
+
+        Raises:
+            RemoteError: The blob is damaged, or lacks what a closing in it promises.
+        """
+        setup, content = self._setup, self.content(blob)
+        present = nonces_of(content.messages, setup.roster, setup.rounds)
+        members = members_in(setup.member_list, content.interval_start)
+        return closers(content.closings, present, members, setup.rounds)
+
+    def content(self, blob: bytes) -> IntervalContent:
+        """The verified messages and closings of a blob.
+
+        Raises:
+            RemoteError: As in `recompute`.
+        """
+        with self._lock:
+            return self._look_up(blob).content
 
     def settled(self, args: BatchArgs, blob: bytes) -> Recomputed:
         """Recompute an interval that a chain has settled, and check its batch.
@@ -138,7 +162,7 @@ class BatchChecker:
             raise BadBatch(str(error)) from None
         found = solutions.found if given is None else None
         packed = pack_solutions(found) if found else b""
-        return _Known(recomputed, packed if len(blob) + len(packed) < MAX_BLOB_BYTES else b"")
+        return _Known(content, recomputed, packed if len(blob) + len(packed) < MAX_BLOB_BYTES else b"")
 
 
 class _Known(NamedTuple):
@@ -148,11 +172,16 @@ class _Known(NamedTuple):
         solution: The solution that its blob could hold and does not; empty where it holds one or there is none.
     """
 
+    content: IntervalContent
     recomputed: Recomputed
     solution: bytes
 
 
+FREE: Final = ("next_collector",)
+"""Fields of a batch that do not follow from the messages of its interval: the chain and the votes restrict them."""
+
+
 def _refuse_other(args: BatchArgs, expected: Recomputed) -> None:
     for field in BatchArgs.__struct_fields__:
-        if getattr(args, field) != getattr(expected.args, field):
+        if field not in FREE and getattr(args, field) != getattr(expected.args, field):
             raise BadBatch(f"{field} does not follow from the messages and rules of the interval")

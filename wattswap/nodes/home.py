@@ -7,10 +7,10 @@ own settlement lines of earlier intervals, which it keeps; so a restarted home s
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import numpy as np
 import trio
@@ -20,39 +20,43 @@ from agents.bidding import Orders
 from agents.errors import AgentError, InvalidSnapshot
 from agents.meters import Meters
 from market.errors import MarketError
-from market.rounds import Tape
 from market.settlement.accounts import COLUMNS
-from p2p.batches.batch import BatchArgs
+from p2p.batches.closings import (
+    Closing,
+    check_broken_promise,
+    check_closers,
+    check_closing,
+    make_broken_promise,
+)
 from p2p.batches.receipts import (
+    ABSENT,
     Opening,
     check_omission,
     check_opening,
     keeps,
     leaf_index,
     make_omission,
+    slot_of,
+    slots,
 )
-from p2p.blocks.block import Tx
-from p2p.errors import InvalidMessage, OutOfRange, RemoteError
-from p2p.ledger.light import Line, batch_in, check_proof
-from p2p.roles.collector.gateway import NotTaken
+from p2p.errors import BadProof, InvalidMessage, OutOfRange, RemoteError
+from p2p.ledger.light import Line, SettledInterval
+from p2p.ledger.modules.evidence import BROKEN_PROMISE, OMISSION
 from p2p.roles.exchange.journal import SignedOtherwise
 from p2p.roles.exchange.wire import read_position
-from p2p.roles.household import NotAcknowledged
+from p2p.roles.household.carrier import NotTaken
+from p2p.roles.household.gateway import Member
 from p2p.roles.validator.batch_check import Offload
-from p2p.transports.base import RequestRefused
 from p2p.wire import messages
 from p2p.wire.codec import decode
 from p2p.wire.messages import (
     PROMISES,
+    HandedIn,
     NothingMessage,
     OrderMessage,
     ReadingMessage,
-    ReceiptMessage,
-    ResultMessage,
     message_id,
-    signer_of,
 )
-from wattswap.errors import VerificationFailed
 from wattswap.nodes.ahead import read_answer
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
@@ -63,11 +67,7 @@ from wattswap.runs.prepare import Homes, Setup
 
 GOSSIP_PATIENCE_S: Final = 5.0
 """How long a home waits for a result by gossip before it requests it. [s]"""
-HEARD_INTERVALS: Final = 192
-GONE: Final = (RequestRefused, NotTaken)
-"""What is no longer available: it was settled long before this home started."""
-A = TypeVar("A")
-R = TypeVar("R")
+RECEIVED_INTERVALS: Final = 192
 
 _log = logging.getLogger(__name__)
 
@@ -76,55 +76,32 @@ MISLED: Final = (SignedOtherwise, InvalidMessage, MarketError, AgentError)
 """Errors to which the answers of a collector may lead: answers unlike those before a restart, and a tape by which a
 strategy fails or orders what no message may hold."""
 
-
-class Client(Protocol):
-    """A home's connection to its collector: by a node of its own, or through a gateway."""
-
-    async def submit(self, message: OrderMessage | NothingMessage) -> ReceiptMessage: ...
-
-    async def send_reading(self, message: ReadingMessage) -> ReceiptMessage: ...
-
-    async def result(self, interval_start: int) -> ResultMessage: ...
-
-    async def line(self, interval_start: int) -> bytes: ...
-
-    async def inclusion(self, interval_start: int, number: int = 0) -> bytes: ...
-
-    async def position(self, interval_start: int, number: int = 0) -> bytes: ...
-
-    async def tape(self, interval_start: int, number: int) -> Tape: ...
-
-    def promise(self, interval_start: int, number: int = 0) -> tuple[bytes, bytes] | None: ...
-
-    def reading_taken_by(self, interval_start: int) -> Collection[bytes]: ...
-
-
-OnOmission = Callable[[str, int, int, bytes], None]
-"""(home, interval_start, round, proof): keeps the proof that a collector omitted an order it had promised."""
+OnProof = Callable[[str, int, int, bytes], None]
+"""(home, interval_start, slot, proof): keeps the proof that somebody broke a promise to a home."""
 
 
 class Listener:
-    """Results received by gossip, by interval; several homes may share one."""
+    """Settled intervals known by gossip; several homes may share one."""
 
     def __init__(self) -> None:
-        self._heard: dict[int, ResultMessage] = {}
+        self._received: dict[int, SettledInterval] = {}
         self._news = trio.Condition()
 
-    async def receive(self, result: ResultMessage) -> None:
-        """Take a verified result."""
+    async def receive(self, settled: SettledInterval) -> None:
+        """Take a settled interval, whose proof was checked."""
         async with self._news:
-            self._heard[result.interval_start] = result
-            while len(self._heard) > HEARD_INTERVALS:
-                del self._heard[min(self._heard)]
+            self._received[settled.interval_start] = settled
+            while len(self._received) > RECEIVED_INTERVALS:
+                del self._received[min(self._received)]
             self._news.notify_all()
 
-    async def wait(self, start_s: int) -> ResultMessage | None:
-        """The result of an interval, or None if gossip does not deliver it in time."""
-        with trio.move_on_after(GOSSIP_PATIENCE_S):
+    async def wait(self, start_s: int, patience_s: float) -> SettledInterval | None:
+        """An interval once it is settled, or None if gossip does not say so in time, or speaks of a later one."""
+        with trio.move_on_after(patience_s):
             async with self._news:
-                while start_s not in self._heard:
+                while max(self._received, default=-1) < start_s:
                     await self._news.wait()
-        return self._heard.get(start_s)
+        return self._received.get(start_s)
 
 
 @dataclass(slots=True)
@@ -148,24 +125,25 @@ class Home:
     Args:
         setup: The scenario.
         index: Its place in the roster.
-        client: Its connection to the collector.
+        client: Its connection to collectors and validators.
         listener: Its results by gossip.
         pace: When it sends its orders.
-        on_omission: See `OnOmission`.
+        on_proof: See `OnProof`.
         learned: What its strategy has learned.
         offload: Where that is written.
-        on_proof: Called with each proof that it has checked.
+        read_line: Checks the proof of a line; raises a RemoteError for anything else.
     """
 
     setup: Setup
     index: int
-    client: Client
+    client: Member
     listener: Listener
     pace: Pace
-    on_omission: OnOmission
+    on_proof: OnProof
     learned: Learned
     offload: Offload
-    on_proof: Callable[[bytes], None] = lambda proof: None
+    read_line: Callable[[bytes], Line]
+    _begun_s: float = 0.0
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
         """Take part in the network from interval `first` of the scenario on.
@@ -209,53 +187,66 @@ class Home:
         self, i: int, community: Homes, orders: Orders | Lines, first: OrderMessage | NothingMessage
     ) -> Done:
         done, begun = Done(), trio.current_time()
+        self._begun_s = begun
         start_s = self.setup.start_of(i)
         self.pace.opened()
         # One that is no member submits nothing, follows the results, and checks that its own line is empty.
         takes_part = bool(self.setup.takes_part(i)[self.index])
-        said: list[OrderMessage | NothingMessage] = []
+        said: list[HandedIn] = []
         taken = False
         if takes_part:
-            try:
-                taken = self._count(await retry(self.client.submit, first), done)
-                said.append(first)
-            except GONE:
-                pass
+            taken = await self._submit(first, done)
+            said.append(first)
             done.receipt_s = trio.current_time() - begun
-        missed = takes_part and not said
-        if not missed:
-            if isinstance(orders, Lines):
-                said += await self._ahead(i, community, orders if taken else NO_LINES, done)
-            else:
-                said += await self._later_rounds(i, community, orders if taken else None, done)
-        meters = await self._lived(i, community, takes_part and not missed)
-        if missed:
-            return Done(missed=1)
-        registers = int(meters.import_wh[0]), int(meters.export_wh[0])
+        if isinstance(orders, Lines):
+            said += await self._ahead(i, community, orders if taken else NO_LINES, done)
+        else:
+            said += await self._later_rounds(i, community, orders if taken else None, done)
+        meters = await self._lived(i, community, takes_part)
+        if takes_part:
+            reading = self._reading(i, start_s, int(meters.import_wh[0]), int(meters.export_wh[0]))
+            await self._submit(reading, done)
+            said.append(reading)
         try:
-            if takes_part:
-                reading = self._reading(i, start_s, *registers)
-                self._count(await retry(self.client.send_reading, reading), done)
-            result = await self.listener.wait(start_s)
-            done.by_gossip = int(result is not None)
-            if result is None:
-                result = await retry(self.client.result, start_s)
+            settled = await self.listener.wait(start_s, self._patience_s(i))
+            done.by_gossip = int(settled is not None)
+            if settled is None:
+                settled = await self.client.result(start_s)
             done.result_s = trio.current_time() - begun
-            proof = await retry(self.client.line, start_s)
-            tx, args = batch_in(proof)
-            # Who settled may be another collector than the one that took the reading, or the order.
-            counts = not takes_part or tx.sender in self.client.reading_taken_by(start_s)
-            line = self._check(i, proof, result, registers if counts else None)
-            self.on_proof(proof)
+            line = await self.client.line(start_s, partial(self._read_line, settled))
             if community.learns:
                 postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
-                community.learn_own(own_results(start_s, postings, args.price))
+                community.learn_own(own_results(start_s, postings, settled.args.price))
             done.proofs = 1
             for message in said:
-                done.broken_promises += not await self._is_kept(message, tx, args)
-        except GONE:
+                if not isinstance(message, ReadingMessage):
+                    done.broken_promises += not await self._is_kept(message, settled)
+                elif not _shows(line, message):
+                    kept = await self._is_kept(message, settled)
+                    done.broken_promises += not kept
+        except (
+            NotTaken
+        ) as error:  # it was settled long before this home started, or nobody can compute its lines
+            _log.warning("%s has no proof of %s: %s", self.setup.roster[self.index], start_s, error)
             return Done(missed=1)
         return done
+
+    def _patience_s(self, i: int) -> float:
+        """How long it waits for gossip: not beyond the next opening, so that one that is behind catches up. [s]"""
+        clock = self.pace.clock
+        left_s = self.pace.left_s(clock.opens_ms(i + 1)) if clock.begin_unix_ms else GOSSIP_PATIENCE_S
+        return min(left_s, GOSSIP_PATIENCE_S)
+
+    async def _submit(self, message: HandedIn, done: Done) -> bool:
+        """Give a message to the collector and to validators; whether the collector has taken it."""
+        try:
+            taken = (await self.client.submit(message)).code in PROMISES
+        except NotTaken as error:
+            _log.warning("%s: %s", self.setup.roster[self.index], error)
+            taken = False
+        done.receipts += taken
+        done.late += not taken
+        return taken
 
     async def _later_rounds(
         self, i: int, community: Homes, standing: Orders | None, done: Done
@@ -277,8 +268,8 @@ class Home:
             for number in range(setup.rounds):
                 market.order(standing)
                 if takes_part:
-                    market.move_to(await self._position(start_s, number))
-                tape = await retry(partial(self.client.tape, number=number), start_s)
+                    market.move_to(await self._position(start_s, number, market))
+                tape = await self.client.tape(start_s, number, self._due_s(number))
                 opened = Round(number + 1, tape, np.array([market.bought_wh], dtype=np.int64))
                 if opened.number == setup.rounds:
                     community.end_rounds(opened)
@@ -287,10 +278,10 @@ class Home:
                 if not takes_part:
                     continue
                 message = setup.message(self.index, start_s, orders, opened.number)
-                taken = self._count(await retry(self.client.submit, message), done)
+                taken = await self._submit(message, done)
                 said.append(message)
                 standing = orders if taken and isinstance(message, OrderMessage) else None
-        except (RequestRefused, RemoteError, *MISLED) as error:
+        except (RemoteError, *MISLED) as error:
             _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
         return said
 
@@ -313,14 +304,14 @@ class Home:
                 if number:
                     again = submitted_lines(setup, community, i, measured=measured_in(setup, number))
                     message = setup.message_of(self.index, start_s, again.of_home(self.index), number)
-                    lines = again if self._count(await retry(self.client.submit, message), done) else lines
+                    lines = again if await self._submit(message, done) else lines
                     said.append(message)
                 if community.reacts:
-                    data = await retry(partial(self.client.position, number=number), start_s)
-                    moves = read_answer(setup, data, start_s, number, lines)
+                    read = partial(_read_answer, setup, start_s, number, lines)
+                    moves = await self.client.position(start_s, number, read, self._due_s(number))
                     agreed = agreed or moves
                     agree_in_round(setup, community, agreed, moves, number)
-        except (RequestRefused, RemoteError, *MISLED) as error:
+        except (RemoteError, *MISLED) as error:
             _log.warning("%s stays out of the rounds of %s: %s", setup.roster[self.index], start_s, error)
         return said
 
@@ -330,21 +321,34 @@ class Home:
             try:
                 position_wh = await self._position(self.setup.start_of(i), self.setup.rounds - 1)
                 community.agree(np.array([position_wh], dtype=np.int64))
-            except (RequestRefused, RemoteError):
+            except RemoteError:
                 pass
         return read_meters(self.setup, community, i)
 
-    async def _position(self, start_s: int, number: int) -> int:
+    async def _position(self, start_s: int, number: int, market: Standing | None = None) -> int:
         """What this home has bought up to a round less what it has sold, as the collector reports it. [Wh]
 
+        Args:
+            market: What it has ordered and traded so far; an answer that cannot follow from it is wrong.
+
         Raises:
-            RequestRefused: The collector does not have it any more.
-            RemoteError: The answer is malformed or out of range.
+            RemoteError: No collector has it any more.
         """
         genesis = self.setup.genesis
-        data = await retry(partial(self.client.position, number=number), start_s)
         most_wh = genesis.params.max_energy_wh * (number + 1)
-        return read_position(data, genesis.chain_id, start_s, number, most_wh)
+
+        def read(data: bytes) -> int:
+            bought_wh = read_position(data, genesis.chain_id, start_s, number, most_wh)
+            if market is not None:
+                market.check(bought_wh)
+            return bought_wh
+
+        return await self.client.position(start_s, number, read, self._due_s(number))
+
+    def _due_s(self, number: int) -> float:
+        """In how long the gate of a round of this interval ends: who collects knows its outcome then. [s]"""
+        ends_s = self._begun_s + (number + 1) * self.pace.clock.gate_s
+        return max(0.0, ends_s - trio.current_time())
 
     def _reading(self, i: int, start_s: int, import_wh: int, export_wh: int) -> ReadingMessage:
         setup = self.setup
@@ -360,48 +364,85 @@ class Home:
             int(setup.meter.quality[setup.first_row + i, self.index]),
         )
 
-    def _count(self, receipt: ReceiptMessage, done: Done) -> bool:
-        taken = receipt.code in PROMISES
-        done.receipts += taken
-        done.late += not taken
-        return taken
-
-    def _check(self, i: int, proof: bytes, result: ResultMessage, registers: tuple[int, int] | None) -> Line:
+    def _read_line(self, settled: SettledInterval, proof: bytes) -> Line:
         """Check the proof of the home's own line, trusting nobody, and return the line.
 
-        Args:
-            registers: What the collector that settled has taken from the home; None where it took nothing. [Wh]
+        Raises:
+            RemoteError: It is none, or of another home, interval or block.
         """
-        line = check_proof(proof, self.setup.genesis)
-        proven = (line.account, line.interval_start, line.block_hash)
-        metered = (line.values["import_wh"], line.values["export_wh"])
-        if proven != (self.index, self.setup.start_of(i), result.block_hash) or registers not in (
-            None,
-            metered,
-        ):
-            raise VerificationFailed.of(
-                f"{self.setup.roster[self.index]}, {self.setup.interval(i)}",
-                "the proof is not of this home's meter and the announced block",
-            )
+        line = self.read_line(proof)
+        if (line.account, line.block_hash) != (self.index, settled.block_hash):
+            raise BadProof("the proof is not of this home's meter and the settled block")
         return line
 
-    async def _is_kept(self, order: OrderMessage | NothingMessage, tx: Tx, args: BatchArgs) -> bool:
-        """Check that the batch includes the order as its receipt promised; keep the proof if it does not."""
-        start_s, number, members = order.interval_start, order.round, self.setup.member_list
-        opening = decode(Opening, await retry(partial(self.client.inclusion, number=number), start_s))
-        index, leaves = leaf_index(self.index, number, len(members)), len(members) * self.setup.rounds
-        check_opening(opening, index, leaves, args.inclusion_root)
-        promise = self.client.promise(start_s, number)
-        # If another collector settled, the one that gave the receipt did not decide.
-        if promise is None or signer_of(promise[0]) != tx.sender:
+    async def _is_kept(self, message: HandedIn, settled: SettledInterval) -> bool:
+        """Check that the batch includes a message as receipts promised; keep and show the proof if it does not."""
+        start_s, members, rounds = message.interval_start, self.setup.member_list, self.setup.rounds
+        slot = slot_of(message, rounds)
+        index, leaves = leaf_index(self.index, slot, len(members)), len(members) * slots(rounds)
+
+        def read(data: bytes) -> Opening:
+            opening = decode(Opening, data)
+            check_opening(opening, index, leaves, settled.args.inclusion_root)
+            return opening
+
+        opening = await self.client.inclusion(start_s, slot, read)
+        promises = self.client.promises(start_s, slot)
+        if keeps(opening, message.nonce, message_id(message)) or not promises:
             return True
-        if keeps(opening, order.nonce, message_id(order)):
-            return True
-        receipt, message = promise
-        omission = make_omission(receipt, message, members.proof(self.index), opening, tx)
-        check_omission(omission, self.setup.genesis)
-        self.on_omission(order.household, start_s, number, omission)
-        return False
+        home, kept = members.proof(self.index), True
+        if settled.tx.sender in promises:
+            receipt, signed = promises[settled.tx.sender]
+            proof = make_omission(receipt, signed, home, opening, settled.tx)
+            kept = not await self._accuse(message, slot, OMISSION, proof) and kept
+        check = partial(self._check_closings, settled, slot, opening)
+        for closing in await self.client.closings(start_s, slot, check):
+            if closing.validator in promises:
+                proof = make_broken_promise(*promises[closing.validator], home, closing)
+                kept = not await self._accuse(message, slot, BROKEN_PROMISE, proof) and kept
+        return kept
+
+    def _check_closings(
+        self, settled: SettledInterval, slot: int, opening: Opening, closings: tuple[Closing, ...]
+    ) -> None:
+        """Refuse closings that cannot be those of the batch: a collector could leave out who broke its promise.
+
+        Raises:
+            RemoteError: One is none of this slot, or promises what the batch does not hold; or the slot lacks this
+                home's message, and they are not of a quorum.
+        """
+        genesis, closed = self.setup.genesis, set[bytes]()
+        for closing in closings:
+            check_closing(closing, genesis.chain_id)
+            if (closing.interval_start, closing.slot) != (settled.interval_start, slot):
+                raise BadProof("a closing of another interval or slot")
+            promised = closing.nonce_of(self.index)
+            if promised is not None and promised > opening.nonce:
+                raise BadProof("a closing promises a message that the batch does not hold")
+            closed.add(closing.validator)
+        if opening.nonce == ABSENT and slot in (0, self.setup.rounds):
+            check_closers([frozenset(closed)], settled.trusted.validators)
+
+    async def _accuse(self, message: HandedIn, slot: int, method: str, proof: bytes) -> bool:
+        """Keep a proof and give it to validators; False where it proves nothing."""
+        check = check_omission if method == OMISSION else check_broken_promise
+        try:
+            culprit, _ = check(proof, self.setup.genesis)
+        except RemoteError:
+            return False
+        _log.error("%s has a proof of %s against %s", message.household, method, culprit.hex()[:16])
+        self.on_proof(message.household, message.interval_start, slot, proof)
+        await self.client.accuse(method, proof, culprit)
+        return True
+
+
+def _shows(line: Line, reading: ReadingMessage) -> bool:
+    """Whether a line has the registers of a reading, so that its leaf need not be asked for."""
+    return (line.values["import_wh"], line.values["export_wh"]) == (reading.import_wh, reading.export_wh)
+
+
+def _read_answer(setup: Setup, start_s: int, number: int, lines: Lines, data: bytes) -> Moves:
+    return read_answer(setup, data, start_s, number, lines)
 
 
 @dataclass(slots=True)
@@ -424,8 +465,8 @@ class Standing:
             self.most_wh = int(orders.energy_wh[orders.side > 0].sum())
             self.least_wh = -int(orders.energy_wh[orders.side < 0].sum())
 
-    def move_to(self, bought_wh: int) -> None:
-        """Take over a position.
+    def check(self, bought_wh: int) -> None:
+        """Raise unless a position can follow.
 
         Raises:
             OutOfRange: No clearing of the standing orders leads to it.
@@ -435,18 +476,13 @@ class Standing:
             raise OutOfRange(
                 f"{more_wh} Wh in a round; the orders give {self.least_wh}..{self.most_wh} Wh at most"
             )
+
+    def move_to(self, bought_wh: int) -> None:
+        """Take over a position that was checked."""
+        more_wh = bought_wh - self.bought_wh
         self.bought_wh = bought_wh
         self.most_wh -= max(more_wh, 0)
         self.least_wh -= min(more_wh, 0)
-
-
-async def retry(ask: Callable[[A], Awaitable[R]], what: A) -> R:
-    """Repeat a request until it is acknowledged, however long the chain makes no progress."""
-    while True:
-        try:
-            return await ask(what)
-        except NotAcknowledged as error:
-            _log.warning("%s", error)
 
 
 class OnInterval(Protocol):

@@ -37,8 +37,8 @@ class Recomputed:
 
     Args:
         record: The interval; its registers are as reported, or as traded where a home did not report.
-        inclusion: Commitment to the orders that receipts promised to include.
-        args: What goes on chain.
+        inclusion: Commitment to the messages that receipts promised to include.
+        args: What goes on chain; the next turn in it is the first operator's, which is for the collector to change.
         ahead: The market, where it clears a horizon.
     """
 
@@ -154,10 +154,9 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solution
     imported, exported = registers(setup, book, clearing, content.readings)
     record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
     batch = salted(record.settled.postings, start_s, content.interval_secret)
-    inclusion = include(
-        setup.roster, (*content.orders, *content.nothings), content.interval_secret, setup.rounds
-    )
-    args = args_of(record, batch, blob_hash=blob_hash, inclusion_root=inclusion.root)
+    inclusion = include(setup.roster, content.messages, content.interval_secret, setup.rounds)
+    operator = setup.genesis.operator
+    args = args_of(record, batch, operator, blob_hash=blob_hash, inclusion_root=inclusion.root)
     return Recomputed(record, batch, inclusion, args, ahead)
 
 

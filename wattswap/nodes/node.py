@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,16 +13,20 @@ import trio
 from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
 from p2p.errors import P2PError
 from p2p.ledger.store import ChainStore
+from p2p.roles.collector.closer import Closer
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
 from p2p.roles.exchange.journal import Journal
+from p2p.roles.exchange.turns import Timing
+from p2p.roles.household.collectors import Collectors
 from p2p.roles.replica.blobs import FolderBlobs, fetch_blob
 from p2p.roles.replica.ledger import CHECKPOINT_EVERY, Ledger
+from p2p.roles.replica.schedule import Schedule
 from p2p.roles.replica.snapshot import fetch_snapshot
 from p2p.roles.replica.status import ask_status
-from p2p.transports.base import Transport, peer_id_of
+from p2p.transports.base import Transport
 from p2p.wire.identity import Identity, derive_seed
 from wattswap.nodes.ahead import check_orders
+from wattswap.nodes.announcer import Announcer
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
@@ -36,8 +40,6 @@ from wattswap.runs.prepare import Setup
 JOURNAL_FILE: Final = "journal.db"
 OMISSION: Final = "omission-"
 """Prefix of the files with proofs of broken promises."""
-JOIN_S: Final = 120.0
-"""How long a home waits for the first collector to start. [s]"""
 HANDOVER_S: Final = 1.0
 """How long an operator may take to answer that it is back. [s]"""
 TIMEOUTS: Final[Mapping[str, Timeouts]] = {"lan": LAN_TIMEOUTS, "wan": Timeouts()}
@@ -65,9 +67,9 @@ class Node:
         """Addresses of the nodes of a role."""
         return [peer.address for peer in self.config.peers if peer.role == role]
 
-    def operators(self) -> list[str]:
-        """Peer ids of the operators."""
-        return [peer_id_of(key) for key in self.setup.genesis.operators]
+    def addresses_of(self, *roles: str) -> dict[bytes, str]:
+        """Addresses of the nodes of some roles, by their public keys."""
+        return {peer.key: peer.address for peer in self.config.peers if peer.role in roles}
 
     def salts(self) -> bytes:
         """Master secret of the salts of this node's batches: the scenario's own where the keys are the scenario's."""
@@ -86,7 +88,7 @@ class Node:
             opened = ChainStore.create(path, genesis, disk=disk)
         with opened as store:
             ledger = Ledger(store, genesis, CHECKPOINT_EVERY)
-            self.known.authorities = lambda: ledger.validators
+            self.known.follow(ledger)
             yield ledger
 
     async def begin_at_snapshot(self) -> None:
@@ -104,13 +106,46 @@ class Node:
         if base is not None:  # otherwise there is none yet, and the chain is short enough to be executed
             ChainStore.create(path, genesis, base, self.world.disk).close()
 
+    def schedule(self, ledger: Ledger) -> Schedule:
+        """Gates and turns as this node sees them; one for all its parts, which share its clock."""
+        setup, clock = self.setup, self.config.clock
+        pace, step_s = Pace(clock, self.world.now_ms), setup.minutes * 60
+        timing = Timing(setup.rounds, round(clock.gate_s * 1_000), round(clock.takeover_s * 1_000))
+
+        def opens_ms(start_s: int, settled_ms: int | None) -> int:
+            return pace.opens_ms((start_s - setup.start_s) // step_s, settled_ms)
+
+        return Schedule(ledger, timing, setup.after, opens_ms, self.world.now_ms)
+
     def collector_loop(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
+        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, schedule: Schedule
     ) -> CollectorLoop:
         """The collector loop of this node."""
-        return CollectorLoop(
-            self.setup,
+        setup, own_key, ledger = self.setup, self.identity.public_key, chain.ledger
+        closer = Closer(
+            self.transport,
+            setup.genesis.chain_id,
             operator,
+            own_key,
+            lambda: ledger.validators,
+            self.addresses_of("validator"),
+        )
+        announcer = Announcer(
+            setup,
+            self.transport,
+            operator,
+            own_key,
+            ledger,
+            blobs,
+            checker,
+            self.stats,
+            self.fetch,
+            self.world.offload,
+        )
+        return CollectorLoop(
+            setup,
+            operator,
+            closer,
             self.identity,
             chain,
             blobs,
@@ -118,9 +153,9 @@ class Node:
             self.salts(),
             self.stats,
             Pace(self.config.clock, self.world.now_ms),
-            first=first,
-            next_collector=self.next_collector,
-            fetch=self.fetch,
+            schedule,
+            announcer,
+            is_ready=self.is_ready,
             offload=self.world.offload,
         )
 
@@ -136,29 +171,23 @@ class Node:
                 return blob
         return None
 
-    async def next_collector(self) -> bytes:
-        """Who collects next: a validator that has taken over returns the role as soon as the operator answers."""
-        primary = self.setup.genesis.operators[0]
-        if self.identity.public_key == primary:
-            return primary
-        with trio.move_on_after(HANDOVER_S):
-            for peer in self.config.peers:
-                if peer.key == primary:
-                    try:
-                        name = await self.transport.connect(peer.address)
-                        status = await ask_status(self.transport, name, self.setup.genesis.chain_id)
-                    except P2PError:
-                        break
-                    if status.ready:
-                        return primary
-        return self.identity.public_key
+    async def is_ready(self, key: bytes) -> bool:
+        """Whether the node of a public key answers that it does its work."""
+        address = next((peer.address for peer in self.config.peers if peer.key == key), None)
+        if address is None:
+            return False
+        ready = False
+        with trio.move_on_after(HANDOVER_S), suppress(P2PError):
+            name = await self.transport.connect(address)
+            ready = bool((await ask_status(self.transport, name, self.setup.genesis.chain_id)).ready)
+        return ready
 
-    def keep_omission(self, household: str, interval_start: int, number: int, omission: bytes) -> None:
-        """Keep the proof that a collector broke its promise to a home of this node in a round."""
+    def keep_proof(self, household: str, interval_start: int, slot: int, proof: bytes) -> None:
+        """Keep the proof that a collector or validator broke its promise to a home of this node in a slot."""
         place = self.setup.roster.index(household)
-        later = f"-{number}" if number else ""
+        later = f"-{slot}" if slot else ""
         path = self.data / f"{OMISSION}{interval_start}-{place}{later}.bin"
-        self.world.disk.write_whole(path, omission)
+        self.world.disk.write_whole(path, proof)
 
     def journal(self) -> Journal:
         """What this node has promised and signed."""
@@ -169,8 +198,12 @@ class Node:
         return FolderBlobs(self.data / BLOBS, self.world.disk)
 
     @contextmanager
-    def collector(self) -> Iterator[Operator]:
-        """The collecting role of this node, with the promises it gave before it was last stopped."""
+    def collector(self, schedule: Schedule, *, closes: bool) -> Iterator[Operator]:
+        """The collecting role of this node, with the promises it gave before it was last stopped.
+
+        Args:
+            closes: Whether it signs closings, as validators do.
+        """
         genesis, setup = self.setup.genesis, self.setup
         with self.journal() as journal:
             yield Operator(
@@ -180,24 +213,19 @@ class Node:
                 setup.roster,
                 setup.member_list.by_id,
                 setup.minutes,
+                schedule,
                 journal,
                 genesis.params.limits,
                 setup.member_list.check_term,
                 check_orders(setup),
+                self.known.is_collector if closes else None,
             )
 
     def collectors(self) -> Collectors:
         """The collectors to which this node sends."""
-        peers = {peer.key: peer.address for peer in self.config.peers}
-        genesis = self.setup.genesis
-        operators, authorities = (
-            [Collector(key, peers[key]) for key in keys if key in peers]
-            for keys in (genesis.operators, genesis.authorities)
-        )
         return Collectors(
             self.transport,
-            operators,
-            authorities,
+            self.addresses_of("operator", "validator"),
+            self.known.sets,
             failover_s=self.config.clock.takeover_s,
-            keys=self.known.collectors,
         )

@@ -49,7 +49,7 @@ from wattswap.scenario.load import Scenario
 BUNDLE = "scenario"
 DIALLERS = ("household", "gateway")
 """Roles whose nodes nobody dials."""
-GATES_SHARE, TAKEOVER_SHARE = 0.8, 0.4
+GATES_SHARE, TAKEOVER_SHARE = 0.7, 0.4
 """Share of an interval for all its gates: that of the readings and one for the orders of each round; share of the time
 of a gate to wait for an absent collector."""
 

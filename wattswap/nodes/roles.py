@@ -14,10 +14,8 @@ import trio
 
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
-from p2p.roles.collector.gateway import Gateway
-from p2p.roles.exchange.gossip import results_check
 from p2p.roles.exchange.wire import result_topic
-from p2p.roles.household import Household
+from p2p.roles.household.gateway import Gateway, Member
 from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
@@ -26,17 +24,19 @@ from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.validator import Validator
+from p2p.transports.admission import Rank
 from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import NodeConfig, household_key
-from wattswap.nodes.home import Client, Done, Home, Listener
-from wattswap.nodes.known import Known, places_of
+from wattswap.nodes.home import Done, Home, Listener
+from wattswap.nodes.known import TRUSTED_FILE, Known, places_of
 from wattswap.nodes.learned import LEARNED, Learned
-from wattswap.nodes.node import JOIN_S, TIMEOUTS, Node
+from wattswap.nodes.node import TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import STATS, Stats, read_stats, refused_codes
+from wattswap.nodes.watch import Watch
 from wattswap.nodes.world import World
 from wattswap.runs.prepare import Setup
 
@@ -68,6 +68,9 @@ def prepared(config: NodeConfig) -> Setup:
     return replace(setup, given_members=members_beside(config, setup))
 
 
+SHOW_SHARE: Final = 0.25
+"""Share of the time of a gate after which homes give their messages to validators too."""
+
 MakeNode = Callable[
     [NodeConfig, Mapping[str, Identity], Setup, Identity, Transport, Stats, World, Known], Node
 ]
@@ -86,12 +89,15 @@ async def run_role(
         stats = Stats(config.data_path / STATS, config.name, [transport], world.now_ms, disk=world.disk)
         if world.shares_process:
             stats.cpu_s = None
-        known, genesis = Known(config, setup), setup.genesis
+        known = Known(config, setup, config.data_path / TRUSTED_FILE, world.disk)
         transport.admit(places_of(config.listen), known.rank)
-        check = results_check(genesis.chain_id, known.collectors, genesis.params.limits)
-        transport.check_gossip(result_topic(genesis.chain_id), check)
+        transport.check_gossip(result_topic(setup.genesis.chain_id), known.check_gossip)
         node = make_node(config, keys, setup, identity, transport, stats, world, known)
-        await ROLES[config.role](node)
+        watch = Watch(config, transport, setup.genesis.chain_id, world.now_ms)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            await ROLES[config.role](node)
+            nursery.cancel_scope.cancel()
 
 
 async def run_validator(node: Node) -> None:
@@ -107,28 +113,26 @@ async def run_validator(node: Node) -> None:
             min_safe_height=config.consensus.min_safe_height,
             disk=node.world.disk,
         )
-        checker, blobs = node.world.checker(setup), node.blobs()
+        checker, blobs, schedule = node.world.checker(setup), node.blobs(), node.schedule(ledger)
         validator = Validator(
             node.transport,
             node.identity,
-            ledger,
+            schedule,
             signs,
             blobs,
             checker,
             node.addresses("validator"),
-            following=setup.after,
-            readers=node.operators(),
             config=ValidatorConfig(
                 timeouts=TIMEOUTS[config.consensus.timeouts],
                 heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
             ),
-            now_ms=node.world.now_ms,
+            may_accuse=lambda peer: node.known.rank(peer) != Rank.STRANGER,
             offload=node.world.offload,
         )
         try:
-            with node.collector() as collector:
-                loop = node.collector_loop(collector, OwnChain(validator), blobs, checker, first=False)
-                await _together(validator.run, loop.run)
+            with node.collector(schedule, closes=True) as collector:
+                loop = node.collector_loop(collector, OwnChain(validator), blobs, checker, schedule)
+                await _together(validator.run, loop.run, collector.run)
         finally:
             signs.close()
 
@@ -136,17 +140,17 @@ async def run_validator(node: Node) -> None:
 async def run_operator(node: Node) -> None:
     """A collector of orders and readings; it follows the chain and does not vote."""
     setup = node.setup
-    first = setup.genesis.operators[0] == node.identity.public_key
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        checker, blobs = node.world.checker(setup), node.blobs()
+        checker, blobs, schedule = node.world.checker(setup), node.blobs(), node.schedule(ledger)
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, node.known.is_collector)
         chain = RemoteChain(node.transport, ledger, validators)
         _serve_chain(node, ledger)
-        with node.collector() as collector:
-            loop = node.collector_loop(collector, chain, blobs, checker, first=first)
-            await _together(Observer(node.transport, ledger, validators).run, loop.run)
+        with node.collector(schedule, closes=False) as collector:
+            loop = node.collector_loop(collector, chain, blobs, checker, schedule)
+            observer = Observer(node.transport, ledger, validators)
+            await _together(observer.run, loop.run, collector.run)
 
 
 async def run_observer(node: Node) -> None:
@@ -168,7 +172,8 @@ def _serve_chain(node: Node, ledger: Ledger) -> None:
         age_ms = node.world.now_ms() - ledger.tip.time_ms
         return _counters(node) | ({"last_block_age_s": age_ms // 1_000} if ledger.height else {})
 
-    serve_status(node.transport, node.setup.genesis.chain_id, node.config.role, where, counters)
+    role, now_ms = node.config.role, node.world.now_ms
+    serve_status(node.transport, node.setup.genesis.chain_id, role, where, counters, now_ms)
 
 
 def _counters(node: Node) -> dict[str, int]:
@@ -184,42 +189,12 @@ def _serve_status(node: Node) -> None:
         return 0, bytes(32), True
 
     chain_id = node.setup.genesis.chain_id
-    serve_status(node.transport, chain_id, node.config.role, where, lambda: _counters(node))
+    role, now_ms = node.config.role, node.world.now_ms
+    serve_status(node.transport, chain_id, role, where, lambda: _counters(node), now_ms)
 
 
-async def run_household(node: Node) -> None:
-    """One home with a node of its own."""
-    (name,) = node.config.households
-    setup = node.setup
-    _serve_status(node)
-    with node.journal() as journal:
-        house = Household(
-            node.transport,
-            node.identity,
-            setup.genesis.chain_id,
-            name,
-            node.collectors(),
-            setup.minutes,
-            journal,
-            setup.genesis.params.limits,
-            len(setup.roster),
-        )
-        listener = Listener()
-        await house.join(patience_s=JOIN_S)
-        first = _first(node)
-
-        async def listen() -> None:
-            async for result in house.results(setup.start_of(first)):
-                await listener.receive(result)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listen)
-            await _home(node, name, house, listener).live(first, RunLog(node, 1))
-            nursery.cancel_scope.cancel()
-
-
-async def run_gateway(node: Node) -> None:
-    """Many homes behind one node."""
+async def run_homes(node: Node) -> None:
+    """One home with a node of its own, or many homes behind one."""
     setup, listener = node.setup, Listener()
     _serve_status(node)
     identities = {home: node.keys[household_key(home)] for home in node.config.households}
@@ -230,10 +205,12 @@ async def run_gateway(node: Node) -> None:
             setup.genesis.chain_id,
             node.collectors(),
             setup.minutes,
-            journal,
+            node.known.read_result,
             listener.receive,
+            journal,
             setup.genesis.params.limits,
             len(setup.roster),
+            SHOW_SHARE * node.config.clock.gate_s,
         )
         first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:
@@ -245,14 +222,14 @@ async def run_gateway(node: Node) -> None:
             nursery.cancel_scope.cancel()
 
 
-def _home(node: Node, name: str, client: Client, listener: Listener) -> Home:
+def _home(node: Node, name: str, client: Member, listener: Listener) -> Home:
     """One home of a node, with what its strategy has learned in the node's folder."""
     index = node.setup.roster.index(name)
     path, chain_id = node.data / f"{LEARNED}{index}.json", node.setup.genesis.chain_id.hex()
     learned = Learned(path, chain_id, name, node.world.disk)
     pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
-    keep, learn = node.keep_omission, node.known.learn
-    return Home(node.setup, index, client, listener, pace, keep, learned, offload, learn)
+    keep, read_line = node.keep_proof, node.known.read_line
+    return Home(node.setup, index, client, listener, pace, keep, learned, offload, read_line)
 
 
 COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")
@@ -299,6 +276,6 @@ ROLES: Final[Mapping[str, Callable[[Node], Awaitable[None]]]] = {
     "validator": run_validator,
     "operator": run_operator,
     "observer": run_observer,
-    "household": run_household,
-    "gateway": run_gateway,
+    "household": run_homes,
+    "gateway": run_homes,
 }

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import trio
 
 from p2p.blocks.genesis import read_genesis
 from p2p.errors import KeyFileError, P2PError
-from p2p.roles.replica.status import ask_status
+from p2p.roles.replica.status import Refused, ask_status, offset_ms
+from p2p.roles.validator.config import wall_clock_ms
 from p2p.transports.base import Transport, peer_id_of
 from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
@@ -46,7 +48,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The status of a node, or why it has none."""
+    """The status of a node, or why it has none.
+
+    Args:
+        refused: What it refused most often, by peer and code.
+        ahead_ms: How far its clock is ahead of the one here. [ms]
+    """
 
     target: Target
     role: str = ""
@@ -54,10 +61,12 @@ class Finding:
     head_hash: bytes = b""
     ready: bool = False
     counters: dict[str, int] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+    ahead_ms: int = 0
     trouble: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """The finding as a row; unknown values are None."""
+        """The finding as a row; unknown values are None. Its clock is compared by `compared`."""
         up = not self.trouble
         return {
             "node": self.target.name,
@@ -69,6 +78,7 @@ class Finding:
             "peers": self.counters.get("peers"),
             "refused": self._refused(),
             "refused_by_code": self._by_code(),
+            "refused_most": [[one.peer, one.code, one.times] for one in self.refused],
             "last_block_age_s": self.counters.get("last_block_age_s"),
             "trouble": self.trouble,
         }
@@ -165,6 +175,7 @@ async def _ask(transport: Transport, chain_id: bytes, target: Target) -> Finding
     try:
         with trio.fail_after(PATIENCE_S):
             peer = await transport.connect(target.address)
+            asked_ms = wall_clock_ms()
             status = await ask_status(transport, peer, chain_id)
     except trio.TooSlowError:
         return Finding(target, trouble=f"no answer within {PATIENCE_S:g} s")
@@ -172,6 +183,28 @@ async def _ask(transport: Transport, chain_id: bytes, target: Target) -> Finding
         return Finding(target, trouble=f"no node answers at {target.address}")
     except P2PError as error:
         return Finding(target, trouble=str(error))
-    return Finding(
-        target, status.role, status.height, status.head_hash, bool(status.ready), dict(status.counters)
-    )
+    ahead_ms = offset_ms(status, asked_ms, wall_clock_ms())
+    head = (status.role, status.height, status.head_hash, bool(status.ready))
+    return Finding(target, *head, dict(status.counters), status.refused, ahead_ms)
+
+
+def rows_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings as rows; a clock is compared with those of the validators that answer, and of all where none does.
+
+    Peers are named by their nodes where these are among the findings.
+    """
+    up = [finding for finding in findings if not finding.trouble]
+    validators = [finding.ahead_ms for finding in up if finding.role == "validator"]
+    right_ms = median(validators or [finding.ahead_ms for finding in up] or [0])
+    names = {
+        finding.target.address.rpartition("/p2p/")[2]: finding.target.name
+        for finding in findings
+        if finding.target.address
+    }
+    rows = []
+    for finding in findings:
+        row = finding.facts()
+        row["clock_ahead_s"] = None if finding.trouble else round((finding.ahead_ms - right_ms) / 1_000, 3)
+        row["refused_most"] = [[names.get(peer, peer), *rest] for peer, *rest in row["refused_most"]]
+        rows.append(row)
+    return rows

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 
-from p2p.blocks.block import Tx, make_tx
+from p2p.blocks import domains
+from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.blocks.possession import NO_KEY
 from p2p.errors import InvalidArguments, InvalidTx, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
 from p2p.ledger.module import Method, modules_of
+from p2p.ledger.modules import evidence
 from p2p.ledger.state import check_call, check_tx
 from p2p.roles.validator.mempool import TxReply
-from p2p.wire.codec import Record, decode
-from p2p.wire.identity import Identity, load_key_file
+from p2p.wire.codec import Record, decode, encode
+from p2p.wire.identity import PUBLIC_KEY_BYTES, Identity, load_key_file
 from wattswap.errors import InvalidData, Problem, UsageError, VerificationFailed, suggest
 from wattswap.nodes.chains import UNREACHABLE, send_tx
 from wattswap.nodes.config import NODE_KEY, load_config
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.status import Open, Target, ephemeral_transport
+from wattswap.runs.accusations import read_accusation
 from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
 
 VALID_BLOCKS = 100
 """Blocks above the head for which a transaction is valid, where nothing else is asked for."""
+
+ROOM_BYTES = 256
+"""What a transaction holds beside its arguments, at most. [B]"""
 
 
 def build(
@@ -53,10 +62,102 @@ def build(
         KeyFileError: The key cannot be used.
         VerificationFailed: The chain would refuse the transaction.
     """
-    _check_place(run, genesis, nonce, valid_until)
-    trusted = genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
-    record = _arguments(_method(trusted, module, method), args)
-    sender = _signer(key, trusted)
+    place = ChainPlace.of("chain tx", run, genesis, nonce, valid_until)
+    record = _arguments(_method(place.genesis, module, method), args)
+    return place.build(module, method, record, key)
+
+
+def build_accusation(
+    files: Sequence[Path],
+    key: Path,
+    *,
+    run: Path | None = None,
+    genesis: Path | None = None,
+    nonce: int | None = None,
+    valid_until: int | None = None,
+) -> tuple[Tx, dict[str, Any]]:
+    """Build the transaction that shows a proof to the chain module `evidence`; other arguments as for `build`.
+
+    Args:
+        files: A proof, or the transactions of two batches.
+
+    Returns:
+        The transaction, and what the proof proves.
+
+    Raises:
+        UsageError: Lists what does not fit the command.
+        InvalidData: A file is not what it must be, or too large for a transaction.
+        KeyFileError: The key cannot be used.
+        VerificationFailed: It convicts nobody, or the chain would refuse it.
+    """
+    place = ChainPlace.of("chain accuse", run, genesis, nonce, valid_until)
+    found = read_accusation(files, place.genesis)
+    size = len(encode(found.args))
+    if size > MAX_TX_BYTES - ROOM_BYTES:
+        raise InvalidData.of(
+            str(files[0]),
+            f"has {size:,} bytes, more than a transaction holds ({MAX_TX_BYTES - ROOM_BYTES:,})",
+            "it convicts offline only, by `chain check-omission`",
+        )
+    return place.build(evidence.NAME, found.method, found.args, key), found.facts(place.genesis)
+
+
+def possession_of(key: Path, genesis: Path, instead_of: str = "") -> dict[str, str]:
+    """The proof that the holder of a key takes a place on a chain: by hex, with the public key.
+
+    Args:
+        key: A key file, or the folder of a node that signs with one key.
+        instead_of: Public key whose place it takes, in hex; empty for a new place.
+
+    Raises:
+        UsageError: It is not a public key.
+        KeyFileError: The key cannot be used.
+    """
+    trusted = read_genesis(genesis)
+    try:
+        old = bytes.fromhex(instead_of) or NO_KEY
+    except ValueError:
+        old = b""
+    if len(old) != PUBLIC_KEY_BYTES:
+        cure = f"give {2 * PUBLIC_KEY_BYTES} hexadecimal digits"
+        raise UsageError.of("--instead-of", "is not a public key", cure)
+    holder = _signer(key, trusted)
+    proof = holder.sign(domains.SIGN_POSSESSION, trusted.chain_id + old)
+    return {"public_key": holder.public_key.hex(), "proof": proof.hex()}
+
+
+@dataclass(frozen=True)
+class ChainPlace:
+    """The chain for which a transaction is made, as far as it is available.
+
+    Args:
+        run: Folder with the chain; gives nonce and height.
+        nonce: Needed where there is no run, as is valid_until.
+    """
+
+    genesis: Genesis
+    run: Path | None
+    nonce: int | None
+    valid_until: int | None
+
+    @classmethod
+    def of(
+        cls, command: str, run: Path | None, genesis: Path | None, nonce: int | None, valid_until: int | None
+    ) -> Self:
+        """Raises UsageError unless a chain is given, or its genesis with nonce and height."""
+        _check_place(command, run, genesis, nonce, valid_until)
+        trusted = (
+            genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
+        )
+        return cls(trusted, run, nonce, valid_until)
+
+    def build(self, module: str, method: str, record: Record, key: Path) -> Tx:
+        """Return the signed transaction; raises as the function `build`."""
+        return _build(self, module, method, record, _signer(key, self.genesis))
+
+
+def _build(place: ChainPlace, module: str, method: str, record: Record, sender: Identity) -> Tx:
+    run, trusted, nonce, valid_until = place.run, place.genesis, place.nonce, place.valid_until
     tip = None if run is None else tip_of(run)
     last, height = (0, 0) if tip is None else (tip.state.nonce(sender.public_key), tip.height)
     until = height + VALID_BLOCKS if valid_until is None else valid_until
@@ -105,9 +206,11 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
     return reply
 
 
-def _check_place(run: Path | None, genesis: Path | None, nonce: int | None, valid_until: int | None) -> None:
+def _check_place(
+    command: str, run: Path | None, genesis: Path | None, nonce: int | None, valid_until: int | None
+) -> None:
     if (run is None) == (genesis is None):
-        raise UsageError.of("chain tx", "needs the chain", "give either --run or --genesis")
+        raise UsageError.of(command, "needs the chain", "give either --run or --genesis")
     missing = [name for name, value in (("--nonce", nonce), ("--valid-until", valid_until)) if value is None]
     if run is None and missing:
         raise UsageError(*(Problem(name, "is needed with --genesis", "or give --run") for name in missing))

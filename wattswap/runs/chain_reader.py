@@ -21,7 +21,14 @@ from p2p.errors import GenesisError, OtherFormat, StoreError
 from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import Tip
-from p2p.ledger.light import check_proof, make_proof, proof_from_json, proof_to_json, set_changes
+from p2p.ledger.light import (
+    check_proof,
+    make_batch_proof,
+    make_proof,
+    proof_from_json,
+    proof_to_json,
+    set_changes,
+)
 from p2p.ledger.module import ChainModule, modules_of
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
@@ -317,8 +324,8 @@ def prove_line(run: Path, household: str, interval: str) -> str:
         raise VerificationFailed.of(
             f"postings of {interval}", "are not the ones on the chain", "run `wattswap verify` on this folder"
         )
-    place = (found.block, found.cert, genesis, found.tx_index, changes)
-    proof = make_proof(batch, accounts.index(household), *place)
+    settled_in = make_batch_proof(found.block, found.cert, genesis, found.tx_index, changes)
+    proof = make_proof(batch, accounts.index(household), settled_in)
     return proof_to_json(proof, check_proof(proof, genesis))
 
 
@@ -359,32 +366,4 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
             / (NANO_PER_UNIT if "nano" in name else WH_PER_KWH)
             for name, value in line.values.items()
         },
-    }
-
-
-def check_accusation(proof: Path, genesis: Path) -> dict[str, Any]:
-    """Check a proof that a collector broke its promise, offline; returns whom it convicts.
-
-    Raises:
-        OSError: A file cannot be read.
-        GenesisError: The genesis file is none.
-        VerificationFailed: It convicts nobody.
-    """
-    from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
-    from p2p.errors import P2PError
-    from p2p.wire.codec import decode
-
-    data, trusted = proof.read_bytes(), read_genesis(genesis)
-    try:
-        key = check_omission(data, trusted)
-        omission = decode(Omission, data, max_bytes=MAX_OMISSION_BYTES)
-        (_, args), *_ = batches((omission.tx,))
-    except P2PError as error:
-        raise VerificationFailed.of(str(proof), str(error), "it convicts nobody") from None
-    return {
-        "convicted": True,
-        "role": "operator" if key in trusted.operators else "authority",
-        "public_key": key.hex(),
-        "household": omission.home.index,
-        "interval": stamp(args.interval_start),
     }

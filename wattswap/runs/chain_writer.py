@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2p.batches.batch import Batch, BatchArgs, batch_args, batches, make_batch
-from p2p.ledger.light import make_proof
+from p2p.ledger.light import make_batch_proof, make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
 from wattswap.errors import VerificationFailed
@@ -30,10 +30,11 @@ class Committed:
     cert: Any
 
 
-def args_of(record: IntervalRecord, batch: Batch, **network: bytes) -> BatchArgs:
+def args_of(record: IntervalRecord, batch: Batch, next_collector: bytes, **network: bytes) -> BatchArgs:
     """What an interval puts on the chain.
 
     Args:
+        next_collector: Whose turn the next interval is first.
         network: The roots and hashes that only a network has: `blob_hash` and `inclusion_root`.
     """
     return batch_args(
@@ -46,6 +47,7 @@ def args_of(record: IntervalRecord, batch: Batch, **network: bytes) -> BatchArgs
         prices=len(record.clearing.prices) * len(record.clearing.node_price),
         price=record.price,
         traded_wh=record.traded_wh,
+        next_collector=next_collector,
         **network,
     )
 
@@ -74,7 +76,7 @@ class ChainWriter:
     def add(self, record: IntervalRecord) -> Committed:
         """Put an interval on the chain: roots and totals in the block, salted entries beside it."""
         batch = make_batch(record.settled.postings, record.start_s, self._salts)
-        args = args_of(record, batch)
+        args = args_of(record, batch, self._setup.genesis.operator)
         time_ms = (record.start_s + self._setup.minutes * 60) * 1_000
         block, cert = self._producer.append_batch(args, time_ms)
         height = block.header.height
@@ -82,7 +84,8 @@ class ChainWriter:
 
     def proof(self, committed: Committed, account: int) -> bytes:
         """The proof of one account's line of a block that was just written."""
-        return make_proof(committed.batch, account, committed.block, committed.cert, self._setup.genesis)
+        proof = make_batch_proof(committed.block, committed.cert, self._setup.genesis)
+        return make_proof(committed.batch, account, proof)
 
     def cut_back(self, height: int) -> None:
         """Remove every block above a checkpoint.

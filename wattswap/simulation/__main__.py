@@ -14,7 +14,7 @@ from wattswap.cli.tables import wrapped
 from wattswap.errors import ExitCode, UsageError, WattswapError
 from wattswap.simulation.base import base_of
 from wattswap.simulation.byzantine import LIES, check_lies
-from wattswap.simulation.oracles import ORACLES, UNTIL_TURNS, Violation, judge
+from wattswap.simulation.oracles import ORACLES, Violation, judge
 from wattswap.simulation.plan import (
     SEEDS_MAX,
     Lie,
@@ -28,7 +28,7 @@ from wattswap.simulation.plan import (
 from wattswap.simulation.run import simulated
 from wattswap.simulation.shrink import shrink
 from wattswap.simulation.story import story
-from wattswap.simulation.sweep import ROOT, Kept, Result, code_hash, plan_of, sweep
+from wattswap.simulation.sweep import ROOT, Draw, Kept, Result, code_hash, sweep
 
 RESULTS = ROOT / "build" / "simulation"
 STORIES = 3
@@ -72,13 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         help="a node that lies, as late:operator-0:home-01",
     )
     parser.add_argument("--quiet-network", action="store_true", help="no faults besides the lies")
+    parser.add_argument(
+        "--byzantine",
+        action="store_true",
+        help="drawn lies of the operator, of validators, homes and a stranger",
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes (2)")
     parser.add_argument("--again", action="store_true", help="run seeds again that this code has passed")
     parser.add_argument("--shrink", action="store_true", help="make the first failing plan small")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the plan of the first failing seed")
-    parser.add_argument(
-        "--every-oracle", action="store_true", help=f"fail on {', '.join(sorted(UNTIL_TURNS))} as well"
-    )
     parser.add_argument(
         "--trace", type=Path, metavar="FILE", help="with --plan: write a line of each message"
     )
@@ -125,15 +127,12 @@ def _lies(options: argparse.Namespace) -> tuple[Lie, ...]:
     return tuple(found)
 
 
-def _strict(options: argparse.Namespace) -> set[str]:
-    return set(ORACLES) - (set() if options.every_oracle else UNTIL_TURNS)
-
-
 def _run_seeds(options: argparse.Namespace) -> int:
     shape = Shape(options.validators, options.gateways, options.intervals, options.pace_seconds)
     check_shape(shape)
-    seeds, lies = list(_seeds(options.seeds)), _lies(options)
-    _check(plan_of(shape, lies, options.quiet_network, seeds[0]))
+    seeds = list(_seeds(options.seeds))
+    draw = Draw(shape, _lies(options), options.quiet_network, options.byzantine)
+    _check(draw.plan(seeds[0]))
     kept = Kept(RESULTS / f"{code_hash()}.jsonl")
     if options.again and kept.path.exists():
         kept.path.unlink()
@@ -150,48 +149,42 @@ def _run_seeds(options: argparse.Namespace) -> int:
 
     sweep(
         seeds,
-        shape,
-        lies,
-        quiet=options.quiet_network,
+        draw,
         workers=options.workers,
         kept=kept,
         on_result=on_result,
     )
-    return _report(options, shape, lies, sorted(results, key=lambda one: one.seed), known)
+    return _report(options, draw, sorted(results, key=lambda one: one.seed), known)
 
 
-def _report(
-    options: argparse.Namespace, shape: Shape, lies: tuple[Lie, ...], results: list[Result], known: int
-) -> int:
-    strict = _strict(options)
+def _report(options: argparse.Namespace, draw: Draw, results: list[Result], known: int) -> int:
     counts = Counter(name for result in results for name in result.violated)
-    failing = [result for result in results if result.error or strict & result.violated.keys()]
+    failing = [result for result in results if result.error or result.violated]
     cpu_s = sum(result.cpu_s for result in results)
-    intervals = shape.intervals * len(results)
+    intervals = draw.shape.intervals * len(results)
     print(
         f"{len(results)} seeds, {known} of them from earlier slices of this code\n"
         f"  {cpu_s:.0f} CPU s, {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s"
     )
     for name in ORACLES:
         if counts[name]:
-            open_until = "" if name in strict else "  (open until turns and receipts bind)"
-            print(f"  {name}: violated in {counts[name]} seeds{open_until}")
+            print(f"  {name}: violated in {counts[name]} seeds")
     for name in sorted({lie for result in results for lie in result.told}):
         print(f"  lie {name}: told in {sum(result.told.get(name, 0) > 0 for result in results)} seeds")
     for result in [one for one in failing if one.error][:STORIES]:
         print(f"seed {result.seed}: the simulation ended with {result.error}")
     for number, result in enumerate([one for one in failing if not one.error][:STORIES]):
-        plan = plan_of(shape, lies, options.quiet_network, result.seed)
+        plan = draw.plan(result.seed)
         if number == 0:
-            plan = _shrunk(plan, strict) if options.shrink else plan
+            plan = _shrunk(plan) if options.shrink else plan
             _save(plan, options)
-        _tell(plan, strict)
+        _tell(plan)
         print(f"again: python -m wattswap.simulation --seeds {result.seed}{_same(options)} --again")
     if failing:
         first = ", ".join(str(one.seed) for one in failing[:20])
         _show([f"violated in {len(failing)} of {len(results)} seeds: {first}"])
         return int(ExitCode.CHECK_FAILED)
-    print("nothing else is violated" if counts else "nothing is violated")
+    print("nothing is violated")
     return int(ExitCode.OK)
 
 
@@ -204,13 +197,14 @@ def _same(options: argparse.Namespace) -> str:
             found += f" --{name.replace('_', '-')} {value:g}"
     found += "".join(f" --lie {lie}" for lie in options.lie)
     found += " --quiet-network" if options.quiet_network else ""
-    return found + (" --every-oracle" if options.every_oracle else "")
+    found += " --byzantine" if options.byzantine else ""
+    return found
 
 
 def _run_plan(plan: Plan, options: argparse.Namespace) -> int:
     _check(plan)
     if options.shrink:
-        plan = _shrunk(plan, set(ORACLES))
+        plan = _shrunk(plan)
         _save(plan, options)
     with simulated(plan, with_lines=options.trace is not None) as outcome:
         violations = judge(outcome.history)  # of every oracle: a plan is kept for what it shows
@@ -232,8 +226,8 @@ def _check(plan: Plan) -> None:
     check_lies(plan, configs)
 
 
-def _shrunk(plan: Plan, strict: set[str]) -> Plan:
-    wanted = strict & {one.oracle for one in _violations(plan)}
+def _shrunk(plan: Plan) -> Plan:
+    wanted = {one.oracle for one in _violations(plan)}
     return shrink(plan, lambda smaller: bool(wanted & {one.oracle for one in _violations(smaller)}))
 
 
@@ -255,10 +249,9 @@ def _show(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
-def _tell(plan: Plan, strict: set[str]) -> None:
+def _tell(plan: Plan) -> None:
     with simulated(plan) as outcome:
-        violations = [one for one in judge(outcome.history) if one.oracle in strict]
-        _show(story(outcome.history, violations))
+        _show(story(outcome.history, judge(outcome.history)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.blob import IntervalContent, blob_hash, open_blob
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.errors import RemoteError
+from p2p.ledger.modules import evidence
 from p2p.ledger.store import ChainStore
 from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
 from wattswap.nodes.node import OMISSION
@@ -169,6 +170,13 @@ class History:
     def gone(self) -> frozenset[str]:
         """Nodes that are gone for good."""
         return frozenset(name for _, act in self.acted if act.kind == "gone" for name in act.who)
+
+    def convicted(self) -> Iterator[tuple[int, bytes]]:
+        """Height and key of what the chain has convicted a collector or validator of, by transactions."""
+        for block, _ in self.chain:
+            for tx in block.txs:
+                if tx.module == evidence.NAME:
+                    yield block.header.height, evidence.accused(tx, self.setup.genesis)
 
     def evidence(self) -> Iterator[tuple[int, bytes]]:
         """Height and bytes of what convicts a validator on the chain."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from market.errors import MarketError
 from market.settlement.accounts import COLUMN_INDEX, MONEY_COLUMNS, check_balanced
 from p2p.batches.blob import blob_hash
+from p2p.batches.closings import MAX_BROKEN_BYTES, BrokenPromise, check_broken_promise
 from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
 from p2p.consensus.evidence import check_evidence
 from p2p.errors import RemoteError
@@ -19,9 +20,8 @@ from p2p.wire.messages import (
     PROMISES,
     HandedIn,
     Kind,
-    NothingMessage,
-    OrderMessage,
     ReadingMessage,
+    household_of,
     message_id,
     open_message,
 )
@@ -29,7 +29,7 @@ from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.runs.layout import CHAIN
 from wattswap.simulation.history import History
 from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
-from wattswap.simulation.truth import Receipt, opened
+from wattswap.simulation.truth import Receipt
 
 DISK_MAX_BYTES: Final = 32 * 1024 * 1024
 """Most that a node may hold on its disk: SQLite's logs take up to 8 MiB a file. [B]"""
@@ -94,30 +94,38 @@ def agreement(history: History) -> Found:
 
 
 def accepted(history: History) -> Found:
-    """Each order and reading that a receipt promised to include is settled, or its home can prove the lie."""
-    convicted = {_convicted(history, proof) for _, proof in history.omissions}
+    """Each message that its settler, or f + 1 validators, promised to include is settled, or somebody is convicted.
+
+    A promise of another collector alone binds nobody: a home that reaches fewer validators counts as without a message.
+    """
+    convicted = {where for _, where in _convictions(history)}
+    validators = set(history.base.of_role("validator"))
+    enough = (len(validators) - 1) // 3 + 1
+    promised: dict[bytes, set[str]] = {}
     for receipt in history.truth.receipts:
-        if receipt.code not in PROMISES:
-            continue
-        message = history.truth.spoken[receipt.name].message
-        settled = history.settled.get(message.interval_start)
+        if receipt.code in PROMISES and _is_signed(history, receipt):
+            promised.setdefault(receipt.name, set()).add(receipt.collector)
+    for name, by in promised.items():
+        message = history.truth.spoken[name].message
+        start_s, home = message.interval_start, message.household
+        settled = history.settled.get(start_s)
         if settled is None or settled.content is None:
             continue  # `liveness` looks at it
+        if len(by & validators) < enough and history.name_of(settled.sender) not in by:
+            continue
         kind = ReadingMessage if isinstance(message, ReadingMessage) else object
         number = 0 if isinstance(message, ReadingMessage) else message.round
-        there = settled.message_of(message.household, kind, number)
-        if there is not None and (message_id(there) == receipt.name or there.nonce > message.nonce):
+        there = settled.message_of(home, kind, number)
+        if there is not None and (message_id(there) == name or there.nonce > message.nonce):
             continue
-        proven = receipt.collector, message.interval_start, message.household
-        if (proven in convicted and kind is object) or not _is_signed(history, receipt):
-            continue
-        what = "reading" if isinstance(message, ReadingMessage) else "order"
-        text = f"the {what} of {message.household}, accepted by {receipt.collector}, is not settled"
-        yield f"{text}, and nobody is convicted", message.interval_start, message.household
+        if (start_s, home) not in convicted:
+            what = "reading" if isinstance(message, ReadingMessage) else "order"
+            text = f"the {what} of {home}, promised by {', '.join(sorted(by))}, is not settled"
+            yield f"{text}, and nobody is convicted", start_s, home
 
 
 def _is_signed(history: History, receipt: Receipt) -> bool:
-    """Whether a receipt is one, and no lie."""
+    """Whether a receipt is one of who gave it, and no lie."""
     genesis, members = history.setup.genesis, history.setup.member_list
     try:
         open_message(
@@ -125,7 +133,7 @@ def _is_signed(history: History, receipt: Receipt) -> bool:
             chain_id=genesis.chain_id,
             kinds=(Kind.RECEIPT,),
             household_keys=members.by_id,
-            collector_keys=(*genesis.operators, *genesis.authorities),
+            collector_keys=(history.base.key(receipt.collector).public_key,),
             limits=genesis.params.limits,
         )
     except RemoteError:
@@ -133,21 +141,35 @@ def _is_signed(history: History, receipt: Receipt) -> bool:
     return True
 
 
+def _convictions(history: History) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Who is convicted by each proof that checks, and of which interval and by which home."""
+    for _, proof in history.omissions:
+        name, start_s, home = _convicted(history, proof)
+        if name:
+            yield name, (start_s, home)
+
+
 def _convicted(history: History, proof: bytes) -> tuple[str, int, str]:
     """Who is convicted by a proof, of which interval and by which home; nobody where it does not check."""
+    genesis = history.setup.genesis
     try:
-        key = check_omission(proof, history.setup.genesis)
+        key, start_s = check_omission(proof, genesis)
+        message = decode(Omission, proof, max_bytes=MAX_OMISSION_BYTES).message
     except RemoteError:
-        return "", -1, ""
-    message = opened(decode(Omission, proof, max_bytes=MAX_OMISSION_BYTES).message)
-    if not isinstance(message, OrderMessage | NothingMessage):
-        return "", -1, ""
-    return history.name_of(key), message.interval_start, message.household
+        try:
+            key, start_s = check_broken_promise(proof, genesis)
+            message = decode(BrokenPromise, proof, max_bytes=MAX_BROKEN_BYTES).message
+        except RemoteError:
+            return "", -1, ""
+    return history.name_of(key), start_s, household_of(message)
 
 
 def shut_out(history: History) -> Found:
-    """A home that was up and connected and spoke early in an interval is in its batch, or can prove a lie."""
-    convicted = {_convicted(history, proof)[1:] for _, proof in history.omissions}
+    """A home that was up and spoke early, and could reach f + 1 honest validators, is in the batch, or has a proof.
+
+    Who lies to it does not matter: it counts what it really sent.
+    """
+    convicted = {where for _, where in _convictions(history)}
     pace_s = history.plan.shape.pace_s
     for spoken in history.truth.spoken.values():
         message = spoken.message
@@ -160,8 +182,38 @@ def shut_out(history: History) -> Found:
             continue
         if history.settled[start_s].content is None or _is_touched(history, node, opens_s, opens_s + pace_s):
             continue
+        if not _reaches_enough(history, message_id(message), node, opens_s):
+            continue
         if history.settled[start_s].message_of(home, object, message.round) is None:
             yield f"{home} spoke in time and is not in the interval that was settled", start_s, home
+
+
+LEGS: Final = 8
+"""Ways over the network until a home has promises of enough validators, connections included, one of them in vain."""
+
+
+def _reaches_enough(history: History, name: bytes, node: str, opens_s: float) -> bool:
+    """Whether f + 1 honest validators with a right clock were up and connected while an interval was traded.
+
+    Where the network is so slow that its time may not be enough, only if it sent its message to them in time; where it
+    loses messages, nobody knows what has arrived, and `accepted` counts what was answered.
+    """
+    plan, validators = history.plan, history.base.of_role("validator")
+    enough = (len(validators) - 1) // 3 + 1
+    apart = {name for act in plan.acts if act.kind in ("skew", "jump") for name in act.who}
+    free = {
+        name
+        for name in validators
+        if name not in history.byzantine | history.gone | apart
+        and not _is_touched(history, name, opens_s, opens_s + plan.shape.pace_s)
+    }
+    if opens_s < plan.calm_s and plan.weather.loss:
+        return False
+    gate_s, way_s = history.base.configs[node].clock.gate_s, plan.weather.delay_max_s
+    is_calm = opens_s >= plan.calm_s or LEGS * way_s < gate_s
+    asked = history.truth.asked.get(name, {})
+    in_time = {name for name, at_s in asked.items() if at_s + way_s < opens_s + gate_s}
+    return len(free if is_calm else free & in_time) >= enough
 
 
 def _is_touched(history: History, node: str, begin_s: float, end_s: float) -> bool:
@@ -220,7 +272,7 @@ def takes_part(history: History) -> Found:
     Nothing is wrong then any more, so it holds whatever was wrong before. A home that is gone for good is excepted,
     and one whose own proof convicts somebody. Whatever is wrong, no home leaves out an interval.
     """
-    convicted = {_convicted(history, proof)[1:] for _, proof in history.omissions}
+    convicted = {where for _, where in _convictions(history)}
     yield from _left_out(history)
     yield from _unproven(history)
     for i, start_s in enumerate(history.starts()):
@@ -248,12 +300,16 @@ def no_honest_convicted(history: History) -> Found:
         name = history.name_of(offence.authority)
         if name not in history.byzantine:
             yield f"block {height} convicts {name}, which is honest", -1, name
+    for height, key in history.convicted():
+        name = history.name_of(key)
+        if name not in history.byzantine:
+            yield f"block {height} takes the office of {name}, which is honest", -1, name
     for holder, proof in history.omissions:
         name, start_s, _ = _convicted(history, proof)
         if not name and holder not in history.byzantine:
-            yield f"{holder} has kept a proof of omission that does not check", -1, holder
+            yield f"{holder} has kept a proof that does not check", -1, holder
         if name and name not in history.byzantine:
-            yield f"a proof of omission convicts {name}, which is honest", start_s, name
+            yield f"a proof convicts {name}, which is honest", start_s, name
 
 
 def dates(history: History) -> Found:
@@ -299,14 +355,15 @@ def liveness(history: History) -> Found:
     """Each interval is settled within three paces of its opening, or of the calm where that is later; homes finish.
 
     A pace counts as long as a request may take at least: one that was lost before the calm is given up after that.
-    Two paces and such a request after the calm, one pace is enough, and every honest node has followed.
+    Two paces and such a request after the calm, one pace is enough, and every honest node has followed; where several
+    collectors are gone or byzantine, a takeover more for each but the first.
     """
     plan = history.plan
     at_rest_s = _at_rest_s(plan)
     for i, start_s in enumerate(history.starts()):
         due_s = max(plan.opens_s(i), plan.calm_s) + PATIENCE_PACES * max(plan.shape.pace_s, REQUEST_TIMEOUT_S)
         if plan.opens_s(i) >= at_rest_s:
-            due_s = plan.opens_s(i) + plan.shape.pace_s
+            due_s = plan.opens_s(i) + plan.shape.pace_s + _takeovers_s(history)
         settled = history.settled.get(start_s)
         if settled is None:
             yield "is never settled", start_s, ""
@@ -317,6 +374,17 @@ def liveness(history: History) -> Found:
         if name not in history.byzantine:
             yield f"{name} did not finish its intervals", -1, name
     yield from _behind(history)
+
+
+def _takeovers_s(history: History) -> float:
+    """Time of the takeovers beyond the first, where several collectors are gone or byzantine. [s]"""
+    bad = [
+        name
+        for name in history.base.of_role("operator", "validator")
+        if name in history.gone | history.byzantine
+    ]
+    takeover_s = history.base.configs["operator-0"].clock.takeover_s
+    return max(len(bad) - 1, 0) * takeover_s
 
 
 def _behind(history: History) -> Found:
@@ -419,8 +487,6 @@ ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
         bounded,
     )
 }
-UNTIL_TURNS: Final = frozenset({"accepted", "shut_out"})
-"""Oracles that honest faults violate until turns and receipts bind (part 10)."""
 
 
 def judge(history: History) -> list[Violation]:

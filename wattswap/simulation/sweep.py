@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from wattswap.simulation.base import base_of
+from wattswap.simulation.byzantine import draw_lies
 from wattswap.simulation.oracles import judge
 from wattswap.simulation.plan import Lie, Plan, Shape, draw_plan
 from wattswap.simulation.run import simulated
@@ -42,16 +43,37 @@ class Result:
     error: str = ""
 
 
-def run_seed(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Result:
-    """Draw, run and check a seed.
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a plan is drawn from, besides its seed.
 
     Args:
+        shape: The neighbourhood.
         lies: Of byzantine nodes, besides the faults.
         quiet: Without faults.
+        byzantine: With drawn lies; then no validator is gone for good, as those that lie are as many as may fail.
     """
+
+    shape: Shape
+    lies: tuple[Lie, ...] = ()
+    quiet: bool = False
+    byzantine: bool = False
+
+    def plan(self, seed: int) -> Plan:
+        """The plan of a seed."""
+        nodes = list(base_of(self.shape, False).configs)
+        plan = Plan(seed=seed, shape=self.shape) if self.quiet else draw_plan(seed, self.shape, nodes)
+        if not self.byzantine:
+            return msgspec.structs.replace(plan, lies=self.lies)
+        acts = tuple(act for act in plan.acts if act.kind != "gone" or act.who == ("operator-0",))
+        return msgspec.structs.replace(plan, lies=(*self.lies, *draw_lies(seed, nodes)), acts=acts)
+
+
+def run_seed(draw: Draw, seed: int) -> Result:
+    """Draw, run and check a seed."""
     begun = time.process_time()
     try:
-        with simulated(plan_of(shape, lies, quiet, seed)) as outcome:
+        with simulated(draw.plan(seed)) as outcome:
             violated = Counter(violation.oracle for violation in judge(outcome.history))
             told, events = dict(outcome.history.truth.lies), outcome.events
     except Exception as error:  # a seed that the simulation cannot run is a finding, too
@@ -59,18 +81,9 @@ def run_seed(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Resul
     return Result(seed, dict(violated), told, events, round(time.process_time() - begun, 4))
 
 
-def plan_of(shape: Shape, lies: Sequence[Lie], quiet: bool, seed: int) -> Plan:
-    """The plan of a seed; see `run_seed`."""
-    nodes = list(base_of(shape, False).configs)
-    plan = Plan(seed=seed, shape=shape) if quiet else draw_plan(seed, shape, nodes)
-    return msgspec.structs.replace(plan, lies=tuple(lies))
-
-
-def run_seeds(
-    seeds: Iterable[int], shape: Shape, lies: Sequence[Lie] = (), *, quiet: bool = False, workers: int = 1
-) -> Iterator[Result]:
+def run_seeds(seeds: Iterable[int], draw: Draw, *, workers: int = 1) -> Iterator[Result]:
     """Run seeds; the results come in any order."""
-    run = partial(run_seed, shape, tuple(lies), quiet)
+    run = partial(run_seed, draw)
     if workers == 1:
         yield from map(run, seeds)
         return
@@ -124,10 +137,8 @@ class Kept:
 
 def sweep(
     seeds: Sequence[int],
-    shape: Shape,
-    lies: Sequence[Lie],
+    draw: Draw,
     *,
-    quiet: bool,
     workers: int,
     kept: Kept,
     on_result: Callable[[Result, bool], None],
@@ -137,9 +148,8 @@ def sweep(
     Args:
         on_result: Called with each result, and whether an earlier slice had it.
     """
-    name = json.dumps(
-        [[getattr(shape, key) for key in shape.__struct_fields__], [str(lie) for lie in lies], quiet]
-    )
+    shape = [getattr(draw.shape, key) for key in draw.shape.__struct_fields__]
+    name = json.dumps([shape, [str(lie) for lie in draw.lies], draw.quiet, draw.byzantine])
     missing = []
     for seed in seeds:
         found = kept.of(name, seed)
@@ -147,6 +157,6 @@ def sweep(
             missing.append(seed)
         else:
             on_result(found, True)
-    for result in run_seeds(missing, shape, lies, quiet=quiet, workers=workers):
+    for result in run_seeds(missing, draw, workers=workers):
         kept.add(name, result)
         on_result(result, False)

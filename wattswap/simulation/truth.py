@@ -95,6 +95,7 @@ class Truth:
 
     Attributes:
         spoken: By message id.
+        asked: When a message first left for each node, by message id and name. [s after the begin]
         receipts: In the order of arrival.
         refused: In the order of arrival.
         settled: When an interval was first seen settled, by its start; by whom. [s after the begin]
@@ -109,6 +110,7 @@ class Truth:
     """
 
     spoken: dict[bytes, Spoken] = field(default_factory=dict)
+    asked: dict[bytes, dict[str, float]] = field(default_factory=dict)
     receipts: list[Receipt] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     settled: dict[int, tuple[float, str]] = field(default_factory=dict)
@@ -166,7 +168,9 @@ class Truth:
     def _said(self, data: bytes, collector: str) -> None:
         message = opened(data)
         if isinstance(message, HandedIn):
-            self.spoken.setdefault(message_id(message), Spoken(message, trio.current_time(), collector))
+            name, now_s = message_id(message), trio.current_time()
+            self.spoken.setdefault(name, Spoken(message, now_s, collector))
+            self.asked.setdefault(name, {}).setdefault(collector, now_s)
 
     def _answered(self, asked: bytes, reply: bytes, collector: str) -> None:
         message = opened(asked)

@@ -1,12 +1,11 @@
 """Module `accounts`: nonces, quotas, and which key has which role.
 
     a || key        nonce and quota of a sender
-    r || key        roles of a key: index of the operator, index of the home, -1 for none
-    o || index u32  key of an operator
+    r || key        home of a key
     h || index u32  key of a home
 
 A home has its role from its first transaction, `enter`, which shows its key; the genesis holds only a root.
-The role of a validator is not here: it follows from the set of the height, see `governance`.
+The roles of operators and validators are not here: they follow from the lists of the height, see `offices`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import NO_KEY, MemberProof, check_member
 from p2p.blocks.possession import check_possession
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx
+from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
-from p2p.ledger.modules import governance
 from p2p.ledger.view import Context, View, record
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
@@ -42,9 +41,8 @@ class Account(Record, frozen=True):
 
 
 class Role(Record, frozen=True):
-    """What a key is: index of the operator and of the home, -1 for none."""
+    """The home of a key: its index, -1 for none."""
 
-    operator: int
     household: int
 
 
@@ -62,7 +60,7 @@ class EnterArgs(Record, frozen=True):
 
 
 NO_ACCOUNT = Account(0, _NONE, 0)
-NO_ROLE = Role(_NONE, _NONE)
+NO_ROLE = Role(_NONE)
 
 
 def account(view: View, sender: bytes) -> Account:
@@ -71,22 +69,21 @@ def account(view: View, sender: bytes) -> Account:
 
 
 def role_key(key: bytes) -> bytes:
-    """Key of the entry that holds the roles of a public key."""
+    """Key of the entry that holds the home of a public key."""
     return b"r" + key
 
 
 def role(view: View, key: bytes) -> Role:
-    """Operator and home of a key."""
+    """Home of a key."""
     return view.read(NAME, role_key(key), Role) or NO_ROLE
 
 
 def roles_of(view: View, key: bytes) -> frozenset[str]:
     """Names of the roles of a key."""
-    found = role(view, key)
-    names = {OPERATOR} if found.operator != _NONE else set()
-    if found.household != _NONE:
+    names = {OPERATOR} if key in offices.operators(view) else set()
+    if role(view, key).household != _NONE:
         names.add(HOUSEHOLD)
-    if key in governance.validator_sets(view).current:
+    if key in offices.validator_sets(view).current:
         names.add(AUTHORITY)
     return frozenset(names)
 
@@ -98,7 +95,7 @@ def household_of(ctx: Context) -> int:
 
 def is_operator(ctx: Context) -> bool:
     """Whether the sender is an operator."""
-    return role(ctx.view, ctx.sender).operator != _NONE
+    return ctx.sender in offices.operators(ctx.view)
 
 
 def count(ctx: Context, nonce: int, *, limited: bool) -> None:
@@ -111,7 +108,7 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     if not limited:
         ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, known.window, known.used))
         return
-    governed = governance.governed(ctx.view)
+    governed = offices.governed(ctx.view)
     window = ctx.height // governed.quota_window
     used = known.used + 1 if window == known.window else 1
     if used > governed.tx_quota:
@@ -131,9 +128,11 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
     if roles_of(view, key):
         raise InvalidTx("key_taken", "the new key has a role already")
     check_possession(key, args.proof, ctx.genesis.chain_id, ctx.sender)
-    moved = role(view, ctx.sender)
-    view.put(NAME, role_key(ctx.sender), None)
-    _give(view, key, moved)
+    offices.replace_operator(view, ctx.sender, key)
+    household = household_of(ctx)
+    if household != _NONE:
+        view.put(NAME, role_key(ctx.sender), None)
+        _give(view, key, household)
 
 
 def _check_enter(args: EnterArgs, genesis: Genesis) -> None:
@@ -151,25 +150,16 @@ def _enter(ctx: Context, args: EnterArgs) -> None:
         raise InvalidTx("member_known", f"home {index} has shown its key already")
     if household_of(ctx) != _NONE:
         raise InvalidTx("key_taken", f"the key has the role of home {household_of(ctx)} already")
-    _give(view, ctx.sender, Role(role(view, ctx.sender).operator, index))
+    _give(view, ctx.sender, index)
 
 
 def _household_key(index: int) -> bytes:
     return b"h" + index.to_bytes(4, "big")
 
 
-def _give(view: View, key: bytes, given: Role) -> None:
-    view.write(NAME, role_key(key), given)
-    if given.operator != _NONE:
-        view.put(NAME, b"o" + given.operator.to_bytes(4, "big"), key)
-    if given.household != _NONE:
-        view.put(NAME, _household_key(given.household), key)
-
-
-def _start(view: View, genesis: Genesis) -> None:
-    operators = {key: i for i, key in enumerate(genesis.operators)}
-    for key, index in operators.items():
-        _give(view, key, Role(index, _NONE))
+def _give(view: View, key: bytes, household: int) -> None:
+    view.write(NAME, role_key(key), Role(household))
+    view.put(NAME, _household_key(household), key)
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
@@ -204,8 +194,7 @@ MODULE = CHAIN_MODULES.register(
         },
         (
             Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
-            Entry("Roles of a key.", b"r", (("key", "bytes"),), Role),
-            Entry("Key of an operator.", b"o", (("operator", "u32"),)),
+            Entry("Home of a key.", b"r", (("key", "bytes"),), Role),
             Entry("Key of a home.", b"h", (("household", "u32"),)),
         ),
         codes={
@@ -214,7 +203,6 @@ MODULE = CHAIN_MODULES.register(
             "key_taken": "The new key, or that of the home, has a role already.",
             "key_proof": "The new key did not sign that it takes over.",
         },
-        start=_start,
         check=_invariants,
     )
 )

@@ -1,36 +1,47 @@
-"""Module `governance`: the sets of validators, the parameters in force, proposals and their approvals.
+"""Module `governance`: the validators propose and approve changes of their set, the operators and the parameters.
 
-    `council`       sets of the next height and of the one after it, jailed validators, open proposals
-    history         the newest sets with the height from which each one holds, to check evidence
-    governed        parameters in force
-    j || key        height from which evidence against a validator counts again after its return
-    next            number of the next proposal
-    p || number u64 an open proposal
-    change          only within a block: the set that was decided in it
-
-A change decided in block h holds from h + 2 on, so that the header of h + 1 can already announce it. A block
-changes the set at most once.
+Its state is in `offices`. A change of the set decided in block h holds from h + 2 on, so that the header of h + 1 can
+already announce it. A block changes the set at most once.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 
-from p2p.blocks.block import quorum, validators_hash
-from p2p.blocks.genesis import GOVERNED_BOUNDS, Genesis, Governed, is_set_size
+from p2p.blocks.block import quorum
+from p2p.blocks.genesis import GOVERNED_BOUNDS, MAX_OPERATORS, Genesis, Governed, is_set_size
 from p2p.blocks.possession import NO_KEY, check_possession
-from p2p.blocks.tree import Tree
-from p2p.consensus.evidence import Offence
-from p2p.errors import BrokenInvariant, InvalidTx, OutOfRange
+from p2p.errors import BrokenInvariant, InvalidTx
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, ChainModule, Entry, Method
-from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
-from p2p.wire.codec import Record, decode
+from p2p.ledger.offices import (
+    CHANGE,
+    GOVERNED,
+    HISTORY,
+    NAME,
+    NEXT,
+    OPERATORS,
+    VALIDATOR_SETS,
+    History,
+    Keys,
+    Number,
+    Past,
+    Proposal,
+    ValidatorSets,
+    change_sets,
+    governed,
+    history,
+    operators,
+    proposal_key,
+    proposal_of,
+    proposals,
+    validator_sets,
+)
+from p2p.ledger.view import Context, View
+from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 
-NAME = "governance"
 PROPOSE_AUTHORITY = "propose_authority"
+PROPOSE_OPERATOR = "propose_operator"
 PROPOSE_PARAMETER = "propose_parameter"
 APPROVE = "approve"
 
@@ -39,85 +50,16 @@ REMOVE = 2
 ROTATE = 3
 RETURN = 4
 PARAMETER = 5
+ADD_OPERATOR = 6
+REMOVE_OPERATOR = 7
 _ACTIONS = (ADD, REMOVE, ROTATE, RETURN)
+_OPERATOR_ACTIONS = (ADD_OPERATOR, REMOVE_OPERATOR)
 
 MAX_OPEN = 32
 """Proposals that may be open at a time."""
 
 MAX_HISTORY = 16
 """Validator sets that are kept to check evidence."""
-
-VALIDATOR_SETS, HISTORY, GOVERNED = b"council", b"history", b"governed"
-"""Keys of the entries; `council` is the name that the validator sets have had since the first format."""
-NEXT, CHANGE = b"next", b"change"
-
-
-class ValidatorSets(Record, frozen=True):
-    """The validator sets and what they decide on.
-
-    Args:
-        current: The validators of the next height (within a block: of this one), in the order of turns.
-        next: Those of the height after it.
-        jailed: Validators that signed twice and have not been called back, sorted.
-        open: Numbers of the open proposals, ascending.
-    """
-
-    current: tuple[bytes, ...]
-    next: tuple[bytes, ...]
-    jailed: tuple[bytes, ...]
-    open: tuple[int, ...]
-
-    @property
-    def hashes(self) -> tuple[bytes, bytes]:
-        """Hashes of both sets, as headers carry them."""
-        return validators_hash(self.current), validators_hash(self.next)
-
-
-class Keys(Record, frozen=True):
-    """A list of keys."""
-
-    keys: tuple[bytes, ...]
-
-
-class Past(Record, frozen=True):
-    """A set and the height from which it holds."""
-
-    height: int
-    validators: tuple[bytes, ...]
-
-
-class History(Record, frozen=True):
-    """The newest sets, in ascending height."""
-
-    sets: tuple[Past, ...]
-
-
-class Number(Record, frozen=True):
-    """One number."""
-
-    number: int
-
-
-class Proposal(Record, frozen=True):
-    """An open proposal.
-
-    Args:
-        action: ADD, REMOVE, ROTATE, RETURN or PARAMETER.
-        key: The validator it is about; empty for a parameter.
-        new_key: Of a ROTATE; else empty.
-        name: Of the parameter; else empty.
-        value: Of the parameter; else 0.
-        expiry_height: Last height at which it may pass.
-        approvals: Keys of the validators in favour, sorted.
-    """
-
-    action: int
-    key: bytes
-    new_key: bytes
-    name: str
-    value: int
-    expiry_height: int
-    approvals: tuple[bytes, ...]
 
 
 class AuthorityArgs(Record, frozen=True):
@@ -131,6 +73,20 @@ class AuthorityArgs(Record, frozen=True):
     action: int
     key: bytes
     new_key: bytes
+    proof: bytes
+    expiry_height: int
+
+
+class OperatorArgs(Record, frozen=True):
+    """Arguments of governance.propose_operator.
+
+    Args:
+        action: ADD_OPERATOR or REMOVE_OPERATOR.
+        proof: Possession of the key that joins; else empty.
+    """
+
+    action: int
+    key: bytes
     proof: bytes
     expiry_height: int
 
@@ -149,66 +105,6 @@ class ApproveArgs(Record, frozen=True):
     number: int
 
 
-def validator_sets(view: View) -> ValidatorSets:
-    """Sets, jailed validators and open proposals."""
-    found = view.read(NAME, VALIDATOR_SETS, ValidatorSets)
-    assert found is not None, "the state was not started from a genesis"
-    return found
-
-
-def governed(view: View) -> Governed:
-    """The parameters in force."""
-    found = view.read(NAME, GOVERNED, Governed)
-    assert found is not None, "the state was not started from a genesis"
-    return found
-
-
-@lru_cache(maxsize=256)
-def validator_sets_of(tree: Tree) -> tuple[ValidatorSets, tuple[bytes, bytes]]:
-    """The validator sets in a module's tree, and their hashes; most blocks do not change this tree."""
-    found = decode(ValidatorSets, tree.get(VALIDATOR_SETS) or b"", max_bytes=MAX_VALUE_BYTES)
-    return found, found.hashes
-
-
-@lru_cache(maxsize=256)
-def governed_of(tree: Tree) -> Governed:
-    """The parameters in a module's tree."""
-    return decode(Governed, tree.get(GOVERNED) or b"")
-
-
-def proposals(view: View) -> dict[int, Proposal]:
-    """The open proposals by number."""
-    return {number: proposal_of(view, number) for number in validator_sets(view).open}
-
-
-def proposal_of(view: View, number: int) -> Proposal:
-    """An open proposal."""
-    found = view.read(NAME, proposal_key(number), Proposal)
-    assert found is not None, f"proposal {number} is open and not there"
-    return found
-
-
-def proposal_key(number: int) -> bytes:
-    """Key of the entry of a proposal."""
-    return b"p" + number.to_bytes(8, "big")
-
-
-def validators_of(view: View, height: int) -> tuple[bytes, ...]:
-    """The set of a past height.
-
-    Raises:
-        OutOfRange: It is not stored.
-    """
-    history = view.read(NAME, HISTORY, History) or History(())
-    for past in reversed(history.sets):
-        if past.height <= height:
-            return past.validators
-    raise OutOfRange(f"the set of height {height} is not stored")
-
-
-# --- methods ----------------------------------------------------------------------------------------------
-
-
 def _check_authority(args: AuthorityArgs, genesis: Genesis) -> None:
     if args.action not in _ACTIONS:
         raise InvalidTx("tx_args", f"action {args.action}; there are {_ACTIONS}")
@@ -223,6 +119,17 @@ def _check_authority(args: AuthorityArgs, genesis: Genesis) -> None:
         check_possession(args.new_key, args.proof, genesis.chain_id, args.key)
     elif args.proof:
         raise InvalidTx("tx_args", "only ADD and ROTATE carry a proof")
+
+
+def _check_operator(args: OperatorArgs, genesis: Genesis) -> None:
+    if args.action not in _OPERATOR_ACTIONS:
+        raise InvalidTx("tx_args", f"action {args.action}; there are {_OPERATOR_ACTIONS}")
+    if len(args.key) != PUBLIC_KEY_BYTES:
+        raise InvalidTx("tx_args", f"a key of {len(args.key)} bytes; it must have {PUBLIC_KEY_BYTES}")
+    if args.action == ADD_OPERATOR:
+        check_possession(args.key, args.proof, genesis.chain_id, NO_KEY)
+    elif args.proof:
+        raise InvalidTx("tx_args", "only ADD_OPERATOR carries a proof")
 
 
 def _check_parameter(args: ParameterArgs, genesis: Genesis) -> None:
@@ -242,6 +149,12 @@ def _propose_authority(ctx: Context, args: AuthorityArgs) -> None:
     _propose(ctx, proposal)
 
 
+def _propose_operator(ctx: Context, args: OperatorArgs) -> None:
+    proposal = Proposal(args.action, args.key, b"", "", 0, args.expiry_height, ())
+    _changed_operators(ctx.view, proposal)  # refuses what could not be done today
+    _propose(ctx, proposal)
+
+
 def _propose_parameter(ctx: Context, args: ParameterArgs) -> None:
     _propose(ctx, Proposal(PARAMETER, b"", b"", args.name, args.value, args.expiry_height, ()))
 
@@ -255,7 +168,7 @@ def _propose(ctx: Context, proposal: Proposal) -> None:
         raise InvalidTx("gov_full", f"{MAX_OPEN} proposals are open")
     number = (view.read(NAME, NEXT, Number) or Number(0)).number
     view.write(NAME, NEXT, Number(number + 1))
-    _change(view, open=(*numbers, number))
+    change_sets(view, open=(*numbers, number))
     _support(ctx, number, proposal)
 
 
@@ -280,6 +193,9 @@ def _support(ctx: Context, number: int, proposal: Proposal) -> None:
         value = msgspec.structs.replace(governed(view), **{proposal.name: proposal.value})
         view.write(NAME, GOVERNED, value)
         return
+    if proposal.action in _OPERATOR_ACTIONS:
+        view.write(NAME, OPERATORS, Keys(_changed_operators(view, proposal)))
+        return
     changed = _changed_set(view, proposal)
     if changed != validator_sets(view).next:
         if view.get(NAME, CHANGE) is not None:
@@ -287,6 +203,22 @@ def _support(ctx: Context, number: int, proposal: Proposal) -> None:
         view.write(NAME, CHANGE, Keys(changed))
     if proposal.action in (RETURN, REMOVE):
         _release(view, proposal.key, ctx.height)
+
+
+def _changed_operators(view: View, proposal: Proposal) -> tuple[bytes, ...]:
+    """Return the operators after a proposal.
+
+    Raises:
+        InvalidTx: The key is an operator already, or is none, or there would be too many.
+    """
+    known, key = operators(view), proposal.key
+    if (key in known) == (proposal.action == ADD_OPERATOR):
+        raise InvalidTx("gov_member", f"key {key.hex()[:16]} is an operator already, or is none")
+    if proposal.action == REMOVE_OPERATOR:
+        return tuple(member for member in known if member != key)
+    if len(known) == MAX_OPERATORS:
+        raise InvalidTx("gov_set_size", f"there would be {MAX_OPERATORS + 1} operators")
+    return (*known, key)
 
 
 def _changed_set(view: View, proposal: Proposal) -> tuple[bytes, ...]:
@@ -314,29 +246,11 @@ def _changed_set(view: View, proposal: Proposal) -> tuple[bytes, ...]:
 def _release(view: View, key: bytes, height: int) -> None:
     waiting = validator_sets(view).jailed
     if key in waiting:
-        _change(view, jailed=tuple(member for member in waiting if member != key))
+        change_sets(view, jailed=tuple(member for member in waiting if member != key))
         view.write(NAME, b"j" + key, Number(height))
 
 
-# --- evidence and the end of a block ------------------------------------------------------------------------
-
-
-def evidence_window(view: View, height: int) -> range:
-    """Heights about which a block of this height may hold evidence."""
-    return range(max(1, height - governed(view).evidence_heights), height)
-
-
-def punish(view: View, offence: Offence) -> None:
-    """Jail a validator that signed two different messages.
-
-    Raises:
-        OutOfRange: It is jailed already, or has returned since, or is not a validator any more.
-    """
-    key, known = offence.authority, validator_sets(view)
-    since = (view.read(NAME, b"j" + key, Number) or Number(0)).number
-    if key in known.jailed or offence.height <= since or key not in known.next:
-        raise OutOfRange(f"validator {key.hex()[:16]} is jailed already, has returned since, or has left")
-    _change(view, jailed=tuple(sorted((*known.jailed, key))))
+# --- the end of a block ----------------------------------------------------------------------------------------
 
 
 def _end_block(view: View, genesis: Genesis, height: int) -> None:
@@ -349,10 +263,10 @@ def _end_block(view: View, genesis: Genesis, height: int) -> None:
         following = change.keys
         view.put(NAME, CHANGE, None)
     if not known.current == known.next == following:
-        _change(view, current=known.next, next=following)
+        change_sets(view, current=known.next, next=following)
     if following != known.next:
-        history = (view.read(NAME, HISTORY, History) or History(())).sets
-        view.write(NAME, HISTORY, History((*history, Past(height + 2, following))[-MAX_HISTORY:]))
+        sets = (*history(view), Past(height + 2, following))
+        view.write(NAME, HISTORY, History(sets[-MAX_HISTORY:]))
     if known.open:
         _close(view, tuple(n for n in known.open if proposal_of(view, n).expiry_height <= height))
         _drop_approvals(view, set(known.next))
@@ -373,14 +287,10 @@ def _drop_approvals(view: View, members: set[bytes]) -> None:
             view.write(NAME, proposal_key(number), msgspec.structs.replace(proposal, approvals=kept))
 
 
-def _change(view: View, **fields: tuple[bytes, ...] | tuple[int, ...]) -> None:
-    view.write(NAME, VALIDATOR_SETS, msgspec.structs.replace(validator_sets(view), **fields))
-
-
 def _close(view: View, closed: tuple[int, ...]) -> None:
     if not closed:
         return
-    _change(view, open=tuple(number for number in validator_sets(view).open if number not in closed))
+    change_sets(view, open=tuple(number for number in validator_sets(view).open if number not in closed))
     for number in closed:
         view.put(NAME, proposal_key(number), None)
 
@@ -388,6 +298,7 @@ def _close(view: View, closed: tuple[int, ...]) -> None:
 def _start(view: View, genesis: Genesis) -> None:
     view.write(NAME, VALIDATOR_SETS, ValidatorSets(genesis.authorities, genesis.authorities, (), ()))
     view.write(NAME, HISTORY, History((Past(1, genesis.authorities),)))
+    view.write(NAME, OPERATORS, Keys(genesis.operators))
     view.write(NAME, GOVERNED, genesis.params.governed)
 
 
@@ -395,6 +306,9 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
     if not view.touched(NAME):
         return
     after, single = validator_sets(view), len(genesis.authorities) == 1
+    keys = operators(view)
+    if len(set(keys)) != len(keys) or len(keys) > MAX_OPERATORS:
+        raise BrokenInvariant(height, NAME, f"{len(keys)} operators, or one key twice")
     for members in (after.current, after.next):
         if (
             len(set(members)) != len(members)
@@ -413,7 +327,7 @@ _ONLY_AUTHORITIES = frozenset({AUTHORITY})
 MODULE = CHAIN_MODULES.register(
     ChainModule(
         NAME,
-        "The validators vote on their own set and on the governed parameters.",
+        "The validators vote on their own set, on the operators and on the governed parameters.",
         {
             PROPOSE_AUTHORITY: Method(
                 "Propose that a validator joins, leaves, changes its key or returns.",
@@ -421,6 +335,13 @@ MODULE = CHAIN_MODULES.register(
                 _ONLY_AUTHORITIES,
                 _propose_authority,
                 _check_authority,
+            ),
+            PROPOSE_OPERATOR: Method(
+                "Propose that an operator joins or leaves.",
+                OperatorArgs,
+                _ONLY_AUTHORITIES,
+                _propose_operator,
+                _check_operator,
             ),
             PROPOSE_PARAMETER: Method(
                 "Propose a value of a governed parameter.",
@@ -436,6 +357,7 @@ MODULE = CHAIN_MODULES.register(
         (
             Entry("Sets of validators and open proposals.", VALIDATOR_SETS, record=ValidatorSets),
             Entry("The newest sets with their heights.", HISTORY, record=History),
+            Entry("Keys of the operators.", OPERATORS, record=Keys),
             Entry("Parameters in force.", GOVERNED, record=Governed),
             Entry("Number of the next proposal.", NEXT, record=Number),
             Entry("Height of a validator's last return.", b"j", (("key", "bytes"),), Number),
@@ -447,8 +369,8 @@ MODULE = CHAIN_MODULES.register(
             "gov_full": "Too many proposals are open.",
             "gov_expiry": "The proposal's expiry is in the past, or too far away.",
             "gov_range": "No such parameter, or a value outside its bounds.",
-            "gov_member": "The key is in the set already, or is not in it.",
-            "gov_set_size": "The set would not have 1, or 4 to 25 validators.",
+            "gov_member": "The key is in the set or an operator already, or is not.",
+            "gov_set_size": "The set would not have 1, or 4 to 25 validators, or there would be too many operators.",
             "gov_busy": "Another change of the set happens in this block.",
         },
         start=_start,

@@ -19,8 +19,9 @@ import msgspec
 from p2p.blocks import domains, merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BrokenInvariant, InvalidTx
+from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
-from p2p.ledger.modules import accounts, governance, meters
+from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.meters import Reading
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
@@ -209,7 +210,7 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
     view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
-    expiry_s = reading.interval_start + governance.governed(view).guarantee_days * meters.DAY_S
+    expiry_s = reading.interval_start + offices.governed(view).guarantee_days * meters.DAY_S
     version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))

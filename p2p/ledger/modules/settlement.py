@@ -1,6 +1,6 @@
 """Module `settlement`: one batch an interval, its sums, and what all batches add up to.
 
-last     number of batches and the newest settled interval
+last     number of batches, the newest settled interval, and whose turn the next one is
 sums     `BatchArgs.totals` of all batches, row by row, each number 16 bytes big endian, signed
 """
 
@@ -26,15 +26,20 @@ from p2p.batches.batch import MEMBERS, SETTLE_BATCH, SETTLEMENT, BatchArgs, salt
 from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, NonCanonical
+from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
+from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
 
 NAME = SETTLEMENT
 Sums = tuple[tuple[int, ...], ...]
 _SUMS = b"sums"
 _LOW = 2**64 - 1
+
+TAKEOVER_BATCHES = 96
+"""After so many batches of a chain the next turn is an operator's, so that no validator keeps it for good."""
 
 _HASHES = ("book_root", "clearing_root", "postings_root", "prices_root", "blob_hash", "inclusion_root")
 
@@ -45,12 +50,14 @@ class Settled(Record, frozen=True):
     Args:
         batches: Settled intervals.
         last_interval_start: Start of the newest one, or -1. [s]
+        collector: Public key of the one whose turn the next interval is first.
         sums: Of all members, then of each other account; columns as COLUMNS, each number 16 bytes big endian, signed.
             [Wh, nano]
     """
 
     batches: int
     last_interval_start: int
+    collector: bytes
     sums: bytes
 
     @property
@@ -109,6 +116,8 @@ def _check_form(args: BatchArgs, genesis: Genesis) -> None:
         raise InvalidTx(
             "tx_args", f"interval_start {args.interval_start} is not on a {minutes}-minute boundary"
         )
+    if len(args.next_collector) != PUBLIC_KEY_BYTES:
+        raise InvalidTx("tx_args", f"next_collector must have {PUBLIC_KEY_BYTES} bytes")
     if args.members != genesis.members:
         raise InvalidTx("settle_members", f"{args.members} members; the genesis has {genesis.members}")
     if min(args.orders, args.traded_wh) < 0 or args.prices < 1:
@@ -205,18 +214,43 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             "tx_args",
             f"interval {args.interval_start} is not whole intervals of {step_s} s after {known.last_interval_start}",
         )
+    _check_next(ctx, args, known)
     pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(args.rows), strict=True)
     totals = [old + new for old, new in pairs]
     if not -(2**127) <= min(totals) <= max(totals) < 2**127:
         raise InvalidTx("settle_sums", "the sums of all batches would not fit into 128 bits")
     halves = [half for total in totals for half in (total >> 64, total & _LOW)]
     sums = _layout(len(totals)).pack(*halves)
-    view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, sums))
+    view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, args.next_collector, sums))
+
+
+def _check_next(ctx: Context, args: BatchArgs, known: Settled) -> None:
+    problem = next_problem(args.next_collector, ctx.sender, known, offices.operators(ctx.view))
+    if problem:
+        raise InvalidTx("settle_turn", problem)
+
+
+def next_problem(named: bytes, sender: bytes, known: Settled, operators: tuple[bytes, ...]) -> str:
+    """Why a batch may not give the next turn to one; empty where it may.
+
+    Only an operator may have it, or a validator who keeps it or takes it.
+
+    Args:
+        known: Before the batch.
+        operators: Above the block's parent.
+    """
+    if named in operators:
+        return ""
+    if operators and (known.batches + 1) % TAKEOVER_BATCHES == 0:
+        return f"batch {known.batches + 1} must give the next turn to an operator"
+    if named not in (sender, known.collector):
+        return "the next turn is an operator's, the sender's, or of whom it was before"
+    return ""
 
 
 def _start(view: View, genesis: Genesis) -> None:
     numbers = (1 + len(genesis.account_names)) * len(COLUMNS)
-    view.write(NAME, _SUMS, Settled(0, -1, bytes(16 * numbers)))
+    view.write(NAME, _SUMS, Settled(0, -1, genesis.operators[0], bytes(16 * numbers)))
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
@@ -249,6 +283,7 @@ MODULE = CHAIN_MODULES.register(
         codes={
             "settle_late": "The interval is not later than the last settled one.",
             "settle_sums": "The totals do not add up to zero, do not agree, or give an account energy it cannot have.",
+            "settle_turn": "The batch gives the next turn to somebody who may not have it.",
             "settle_members": "The batch does not have the members of the genesis.",
             "settle_entries": "The entries are missing, not wanted, or not those of the root and the totals.",
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -10,13 +10,12 @@ import trio
 
 from market.units import INT64_SAFE
 from p2p.batches.blob import MAX_BLOB_BYTES
-from p2p.errors import LocalError
+from p2p.batches.receipts import slot_of
 from p2p.roles.exchange.tape import MAX_ROWS
 from p2p.roles.exchange.wire import Forgotten
 from p2p.wire.messages import (
     PROMISES,
     HandedIn,
-    Kind,
     Limits,
     OrderMessage,
     ReadingMessage,
@@ -32,6 +31,8 @@ REPLACEMENTS_MAX: Final = 1
 
 READING_BYTES: Final = 192
 """Room of a home's reading in a blob. [B]"""
+CLOSINGS_BYTES: Final = MAX_BLOB_BYTES // 4
+"""Room of the closings in a blob. [B]"""
 SPARED_BYTES: Final = 64
 """What a line of a blob leaves out of a signed message at least: the chain and the key. [B]"""
 
@@ -39,11 +40,7 @@ M = TypeVar("M", OrderMessage, ReadingMessage)
 T = TypeVar("T")
 
 Gate = tuple[int, int]
-"""Start of an interval and round of its market, from 0; readings have the round 0. [s since 1970, UTC]"""
-
-
-class CollectionOrder(LocalError, ValueError):
-    """A gate that cannot be opened now: they come one at a time, each later than the last."""
+"""Start of an interval and slot: round of its market, or behind all rounds the readings. [s since 1970, UTC]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class Collected(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What the orders and "nothing" of a home take up in an interval, or may at most, all rounds together.
+    """What the order or "nothing" of a home takes up in a round, or may at most.
 
     Args:
         energy_wh: Ordered, in all intervals together. [Wh]
@@ -81,13 +78,6 @@ class Share:
     orders: int = 0
     data_bytes: int = 0
 
-    def __add__(self, other: Share) -> Share:
-        return Share(
-            self.energy_wh + other.energy_wh,
-            self.orders + other.orders,
-            self.data_bytes + other.data_bytes,
-        )
-
     def holds(self, taken: Share) -> bool:
         """Whether no more is taken than this."""
         return (
@@ -98,17 +88,19 @@ class Share:
 
 
 def share_of(limits: Limits, homes: int) -> Share:
-    """The most that one home may take up, so that an interval in which every home takes it can still be settled.
+    """The most that one home may take up in a round, so that an interval in which every home takes it in every round
+    can still be settled.
 
     The book of all rounds has to fit into 64-bit money, of which half is left to the settlement, the signed messages
     into a blob, and the orders into a tape. Else homes that order much in many rounds could stop a market for good.
-    Where they order for a horizon, whoever serves all of them is in the book too, with as much each way.
+    Each round has its own part: no collector or validator sees all messages of a home, so none could count them
+    together. Where they order for a horizon, whoever serves all of them is in the book too, with as much each way.
     """
-    homes, parts = max(homes, 1), 4 if limits.reach_ahead else 2
+    homes, parts = max(homes, 1) * limits.rounds, 4 if limits.reach_ahead else 2
     return Share(
         INT64_SAFE // (parts * limits.max_price_micro_per_kwh * homes),
         MAX_ROWS // homes if limits.rounds > 1 else MAX_ROWS,
-        MAX_BLOB_BYTES // homes - READING_BYTES,
+        (MAX_BLOB_BYTES - CLOSINGS_BYTES) // homes - READING_BYTES,
     )
 
 
@@ -134,18 +126,14 @@ class Pending:
     """The messages of one gate.
 
     Args:
-        awaited: Homes without a message for which the gate is kept open.
+        closed: Whether it takes no more.
     """
 
     gate: Gate
-    awaited: set[str]
+    closed: bool = False
     entries: dict[str, Entry] = field(default_factory=dict)
     receipts: dict[bytes, bytes] = field(default_factory=dict)
-    complete: trio.Event = field(default_factory=trio.Event)
-    closed: bool = False
-
-    def __post_init__(self) -> None:
-        self._wait_for_less()
+    news: trio.Event = field(default_factory=trio.Event)
 
     def classify(self, message: HandedIn) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""
@@ -162,78 +150,65 @@ class Pending:
 
     def pin(self, message: HandedIn, signed: bytes, name: bytes, receipt: bytes) -> None:
         """Keep an accepted message in place of the one before."""
+        self._keep(message, signed)
+        self.receipts[name] = receipt
+
+    def take_over(self, message: HandedIn, signed: bytes) -> None:
+        """Keep a message that validators have promised to include, unless a later one is here."""
+        before = self.entries.get(message.household)
+        if before is None or before.message.nonce < message.nonce:
+            self._keep(message, signed)
+
+    async def wait_for(self, households: Iterable[str]) -> None:
+        """Wait until each of these homes has a message here, or the gate is closed."""
+        awaited = set(households)
+        while not self.closed and (awaited := {home for home in awaited if home not in self.entries}):
+            await self.news.wait()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        news, self.news = self.news, trio.Event()
+        news.set()
+
+    def _keep(self, message: HandedIn, signed: bytes) -> None:
         before = self.entries.get(message.household)
         self.entries[message.household] = Entry(
             message, signed, before.replacements + 1 if before else 0, taken_by(message, signed)
         )
-        self.receipts[name] = receipt
-        self.awaited.discard(message.household)
-        self._wait_for_less()
-
-    def _wait_for_less(self) -> None:
-        if not self.awaited:
-            self.complete.set()
+        self.wake()
 
 
 @dataclass(slots=True)
 class Intake:
-    """The intake of one sort of message: the open gate and the closed ones before it.
+    """The gates of a collector.
 
     Args:
-        desk: Under which the journal keeps its promises.
-        share: Of each home in an interval; None where one message is all that a home may send.
+        share: What the orders of each home may take up in a round.
+        rounds: Of the market.
     """
 
-    desk: int
-    kinds: Sequence[Kind]
-    share: Share | None = None
+    share: Share
+    rounds: int
     pending: dict[Gate, Pending] = field(default_factory=dict)
-    newest: Gate = (-1, 0)
 
-    def open(self, gate: Gate, awaited: Iterable[str]) -> Pending:
-        """Open a gate.
+    def gate_of(self, message: HandedIn) -> Gate:
+        """The gate that a message is for."""
+        return message.interval_start, slot_of(message, self.rounds)
 
-        Args:
-            awaited: Homes for which it is kept open; it closes once all of them have sent something.
+    def add(self, pending: Pending) -> None:
+        """Add a gate, dropping the oldest ones."""
+        keep(self.pending, pending.gate, pending)
 
-        Raises:
-            CollectionOrder: Another one is open, or this one is not later than the last.
-        """
-        if self.newest in self.pending and not self.pending[self.newest].closed:
-            raise CollectionOrder(f"the gate of {_words(self.newest)} is still open; collect one at a time")
-        if gate <= self.newest:
-            raise CollectionOrder(f"{_words(gate)} after {_words(self.newest)}; the gate never goes back")
-        self.newest = gate
-        pending = Pending(gate, set(awaited))
-        keep(self.pending, gate, pending)
-        return pending
-
-    def end(self, gate: Gate) -> None:
-        """Note that neither this gate nor one before it is opened any more: what is sent for it is late, not early."""
-        self.newest = max(self.newest, gate)
-
-    def classify(self, message: HandedIn, signed: bytes) -> ReceiptCode:
+    def classify(self, pending: Pending, message: HandedIn, signed: bytes) -> ReceiptCode:
         """The receipt code of a message that was not seen before."""
-        gate = gate_of(message)
-        pending = self.pending.get(gate)
-        if pending is None:
-            return ReceiptCode.EARLY if gate > self.newest else ReceiptCode.LATE
         code = pending.classify(message)
-        if code not in PROMISES or self.share is None:
+        if code not in PROMISES:
             return code
-        others = sum((entry.taken for entry in self._other_rounds(message.household, gate)), Share())
-        return code if self.share.holds(others + taken_by(message, signed)) else ReceiptCode.REFUSED
+        return code if self.has_room(message, signed) else ReceiptCode.REFUSED
 
-    def _other_rounds(self, household: str, gate: Gate) -> Iterator[Entry]:
-        """The messages of a home in the other rounds of an interval."""
-        for other, pending in self.pending.items():
-            if other[0] == gate[0] and other != gate and household in pending.entries:
-                yield pending.entries[household]
-
-
-def gate_of(message: HandedIn) -> Gate:
-    """The gate that a message is for."""
-    return message.interval_start, 0 if isinstance(message, ReadingMessage) else message.round
+    def has_room(self, message: HandedIn, signed: bytes) -> bool:
+        """Whether a message takes up no more than the share of its home; readings have room of their own."""
+        return isinstance(message, ReadingMessage) or self.share.holds(taken_by(message, signed))
 
 
 def keep(history: dict[Gate, T], gate: Gate, value: T, most: int = HISTORY_INTERVALS) -> None:
@@ -244,7 +219,7 @@ def keep(history: dict[Gate, T], gate: Gate, value: T, most: int = HISTORY_INTER
 
 
 History = Mapping[Gate, Mapping[str, bytes]]
-"""Something for each home, by interval and round; what has no rounds has the round 0."""
+"""Something for each home, by interval and slot; what has no slots has the slot 0."""
 
 
 def own(history: History, household: str, gate: Gate) -> bytes:
@@ -265,5 +240,5 @@ def look_up(history: Mapping[Gate, T], gate: Gate, part: Callable[[T], bytes | N
 
 
 def _words(gate: Gate) -> str:
-    start_s, number = gate
-    return f"interval {start_s}, round {number}" if number else f"interval {start_s}"
+    start_s, slot = gate
+    return f"interval {start_s}, slot {slot}" if slot else f"interval {start_s}"

@@ -1,9 +1,9 @@
-"""A collector's side of the network: takes signed messages, answers signed receipts, announces results.
+"""A collector's side of the network: takes signed messages, answers signed receipts, closes slots.
 
-The market operator is one, and so is every validator, which takes over when the operator fails. What was accepted never
-depends on the order of arrival: per home the highest nonce counts, and a closed collection comes out in roster
-order. A receipt is a promise: it is in the journal before it leaves, and a collector that was killed continues with the
-promises it gave.
+The market operator is one, and so is every validator: homes give their messages to some of them besides the collector
+whose turn it is. What was accepted never depends on the order of arrival: per home the highest nonce counts, and a
+closed gate comes out in roster order. A receipt is a promise: it is in the journal before it leaves, and a collector
+that was killed continues with the promises it gave.
 """
 
 from __future__ import annotations
@@ -11,50 +11,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
-from p2p.errors import InvalidMessage, LocalError, NotAMember, OutOfRange, RemoteError, UnknownHousehold
-from p2p.roles.collector.intake import (
-    HISTORY_INTERVALS,
-    Collected,
-    Gate,
-    History,
-    Intake,
-    M,
-    Pending,
-    T,
-    gate_of,
-    keep,
-    look_up,
-    own,
-    share_of,
-)
+from p2p.batches.batch import BatchArgs
+from p2p.batches.closings import Closing, Promised, decode_closing, make_closing
+from p2p.batches.receipts import slots
+from p2p.blocks.block import MAX_TX_BYTES
+from p2p.errors import LocalError, NotAllowed, NotAMember, OutOfRange, RemoteError
+from p2p.roles.collector.answers import Answers
+from p2p.roles.collector.hand_in import coded, read_each
+from p2p.roles.collector.intake import Collected, Gate, Intake, M, Pending, share_of
 from p2p.roles.exchange.journal import Journal, Promise
-from p2p.roles.exchange.tape import TAPE_PROTOCOL, read_tape_query
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     BID_PROTOCOL,
-    INCLUSION_PROTOCOL,
-    INCLUSIONS_PROTOCOL,
-    LINE_PROTOCOL,
-    LINES_PROTOCOL,
-    POSITION_PROTOCOL,
-    POSITIONS_PROTOCOL,
+    CLOSING_PROTOCOL,
     READING_PROTOCOL,
-    REFUSED_MARK,
-    RESULT_PROTOCOL,
+    CloseReply,
     HandInReply,
-    read_batch,
-    read_query,
-    read_round_query,
-    result_topic,
+    read_close_query,
 )
-from p2p.transports.base import Transport, peer_id_of
+from p2p.transports.base import Transport
 from p2p.transports.counters import Refusals
-from p2p.wire.codec import encode
+from p2p.wire.codec import decode, encode
+from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     DEFAULT_LIMITS,
@@ -63,40 +45,49 @@ from p2p.wire.messages import (
     HandedIn,
     Kind,
     Limits,
-    LineQueryMessage,
-    Message,
     OrderMessage,
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
-    ResultMessage,
     message_id,
     open_message,
     sign_message,
 )
 
-YIELD_AFTER: Final = 16
-"""Signatures of a batch that are checked between two checkpoints of the scheduler."""
-TAPES_INTERVALS: Final = 2
-"""Intervals whose tapes are kept: the one that is traded, and the one before for a home that is slow."""
+CLOSING, BATCH = "closing", "batch"
+"""What a collector signs once, as the journal names it."""
+CLOSED_HOMES_BYTES: Final = FRAME_MAX_BYTES // 2
+"""Messages that go with a closing, at most. [B]"""
+ORDERS: Final = (Kind.ORDER, Kind.NOTHING)
+
+
+class Gates(Protocol):
+    """When messages are taken; see `p2p.roles.replica.schedule.Schedule`."""
+
+    def refusal(self, interval_start: int, slot: int) -> ReceiptCode | None: ...
+
+    def check_closed(self, interval_start: int, slot: int) -> None: ...
 
 
 class Operator:
-    """Serves a roster of homes; `collect`, `collect_readings` and `announce` drive an interval.
+    """Serves a roster of homes; `collect` drives a slot of an interval.
 
     Args:
         transport: An open endpoint; its handlers are set at once.
-        identity: Key that signs receipts and results.
+        identity: Key that signs receipts and closings.
         chain_id: 32 bytes of the chain; messages of another are refused.
         roster: Home ids, in the order of the books.
         keys: Public key of each home of the roster.
         minutes: Length of the interval. [min]
+        gates: When messages are taken.
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be checked with the batch.
         check_term: Raises `NotAMember` where a home is not a member in an interval.
         check_orders: Raises a `RemoteError` for orders that the market does not take, though the chain would.
+        closes_for: Whether a peer may demand closings; None where this node is no validator.
 
     Attributes:
+        answers: What it answers when homes ask.
         speakers: Peers that have submitted a message, as many as there are homes at most.
     """
 
@@ -108,10 +99,12 @@ class Operator:
         roster: tuple[str, ...],
         keys: Mapping[str, bytes],
         minutes: int,
+        gates: Gates,
         journal: Journal | None = None,
         limits: Limits = DEFAULT_LIMITS,
         check_term: Callable[[str, int], None] = lambda household, interval_start: None,
         check_orders: Callable[[OrderMessage], None] = lambda message: None,
+        closes_for: Callable[[str], bool] | None = None,
     ) -> None:
         missing = [household for household in roster if household not in keys]
         if missing:
@@ -120,177 +113,178 @@ class Operator:
         self._identity = identity
         self._chain_id = chain_id
         self._roster = roster
+        self._places = {household: place for place, household in enumerate(roster)}
         self._keys = {household: keys[household] for household in roster}
-        self._peers = {peer_id_of(key): household for household, key in self._keys.items()}
         self._minutes = minutes
+        self._gates = gates
         self._limits = limits
         self._check_term = check_term
         self._check_orders = check_orders
-        self._topic = result_topic(chain_id)
-        self._orders = Intake(0, (Kind.ORDER, Kind.NOTHING), share_of(limits, len(roster)))
-        self._readings = Intake(1, (Kind.READING,))
+        self._closes_for = closes_for
+        self._intake = Intake(share_of(limits, len(roster)), limits.rounds)
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
-        self._heard: set[int] = set()
-        self._wanted: int | None = None
+        self._failed = trio.Event()
+        self._asked_for: int | None = None
+        self._asked = trio.Event()
         self.speakers: set[str] = set()
-        self._news = trio.Event()
-        self._results: dict[Gate, bytes] = {}
-        self._lines: dict[Gate, Mapping[str, bytes]] = {}
-        self._openings: dict[Gate, Mapping[str, bytes]] = {}
-        self._positions: dict[Gate, Mapping[str, bytes]] = {}
-        self._tapes: dict[Gate, tuple[bytes, ...]] = {}
+        self.answers = Answers(transport, chain_id, self._keys, limits, self._note_question)
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
-        transport.serve(LINE_PROTOCOL, self._give_line)
-        transport.serve(INCLUSION_PROTOCOL, partial(self._give, self._openings))
-        transport.serve(RESULT_PROTOCOL, self._give_result)
         transport.serve(BATCH_PROTOCOL, self._take_batch)
-        transport.serve(LINES_PROTOCOL, partial(self._give_many, self._lines))
-        transport.serve(INCLUSIONS_PROTOCOL, partial(self._give_many, self._openings))
-        transport.serve(POSITION_PROTOCOL, partial(self._give, self._positions))
-        transport.serve(POSITIONS_PROTOCOL, partial(self._give_many, self._positions))
-        transport.serve(TAPE_PROTOCOL, self._give_tape)
+        if closes_for is not None:
+            transport.serve(CLOSING_PROTOCOL, self._close_for)
 
     @property
     def refused(self) -> Refusals:
         """Everything refused on this node, by peer and code: bad frames, bad messages, refusing receipts."""
         return self._transport.stats.refused
 
-    async def wait_for_subscribers(self, peers: int) -> None:
-        """Wait until results would reach at least this number of peers directly."""
-        await self._transport.wait_for_subscribers(self._topic, peers)
+    async def run(self) -> None:
+        """Wait until no promise can be given any more.
 
-    async def spoken(self, interval_start: int) -> None:
-        """Wait until a home submits a message for an interval, whether its gate is open or not.
-
-        One interval at a time: messages for others cannot evict it from the bounded set of known intervals.
+        Raises:
+            LocalError: Why: the journal cannot be written. A node that goes on would close no slot for others.
         """
-        self._wanted = interval_start
-        while interval_start not in self._heard:
-            await self._news.wait()
+        await self._failed.wait()
+        self._check_journal()
+
+    async def questioned(self, interval_start: int) -> None:
+        """Wait until a home asks for what only the collector of an interval has: its position or a tape."""
+        while self._asked_for is None or self._asked_for < interval_start:
+            await self._asked.wait()
+
+    async def complete(self, interval_start: int) -> None:
+        """Wait until all messages of an interval are here, of each slot."""
+        for slot in range(slots(self._limits.rounds)):
+            await self._gate((interval_start, slot)).wait_for(self._members_in(interval_start))
 
     async def collect(
         self,
         interval_start: int,
         deadline_s: float,
-        number: int = 0,
+        slot: int = 0,
         not_awaited: Collection[str] = (),
     ) -> Collected[OrderMessage]:
-        """Open the gate of a round and return its orders.
+        """Wait for the messages of a round, close its gate, and return its orders.
 
         Args:
             interval_start: Start of the interval. [s since 1970, UTC]
             deadline_s: How long the gate stays open; it closes earlier once every home that is awaited has
                 answered, and then nothing can be replaced any more. [s]
-            number: Of the round, from 0. Interval and round are later than those before.
+            slot: Round, from 0.
             not_awaited: Homes for which the gate is not kept open; their messages are taken while it is.
 
         Raises:
-            CollectionOrder: A gate that is open, or not later than the last.
             JournalDamaged: A promise could not be written; this collector gives none any more.
         """
-        gate = interval_start, number
-        return await self._collect(self._orders, OrderMessage, gate, deadline_s, not_awaited)
+        return await self._collect(OrderMessage, (interval_start, slot), deadline_s, not_awaited)
 
     async def collect_readings(self, interval_start: int, deadline_s: float) -> Collected[ReadingMessage]:
         """Collect the meter readings of an interval, as `collect` does orders."""
-        return await self._collect(self._readings, ReadingMessage, (interval_start, 0), deadline_s)
+        return await self._collect(ReadingMessage, (interval_start, self._limits.rounds), deadline_s)
 
-    async def announce(self, result: ResultMessage) -> None:
-        """Sign a result, keep it for those who ask, and gossip it.
+    def take_over(self, interval_start: int, slot: int, messages: Sequence[bytes]) -> None:
+        """Add messages of homes that validators have promised to include to a closed gate.
 
-        Raises:
-            InvalidMessage: It is of another chain, or out of range.
-        """
-        await self._transport.publish(self._topic, self.keep(result))
-
-    def keep(self, result: ResultMessage) -> bytes:
-        """Sign a result, keep it for those who ask, and return its signed bytes.
+        Only those that this collector would take itself: one that it cannot settle would stop it, and all after it.
 
         Raises:
-            InvalidMessage: It is of another chain, or out of range.
+            RemoteError: One is no message that a collector may promise.
         """
-        if result.chain_id != self._chain_id:
-            raise InvalidMessage("ResultMessage: chain_id is not the chain of this operator")
-        signed = sign_message(self._identity, result)
-        keep(self._results, (result.interval_start, 0), signed)
-        self._journal.forget_before(result.interval_start)
-        return signed
+        pending = self._gate((interval_start, slot))
+        for data in messages:
+            message = self._check((*ORDERS, Kind.READING), data)
+            if self._intake.gate_of(message) == pending.gate and self._intake.has_room(message, data):
+                pending.take_over(message, data)
 
-    def provide_lines(self, interval_start: int, lines: Mapping[str, bytes]) -> None:
-        """Keep each home's settlement line of an interval; only that home may ask for it.
+    def collected(self, wanted: type[M], interval_start: int, slot: int) -> Collected[M]:
+        """What a closed gate holds now."""
+        return self._collected(wanted, self._gate((interval_start, slot)), Counter())
 
-        Args:
-            lines: By home, none of them empty: that would look like one that is not ready. They may be made when
-                they are asked for.
+    def present(self, interval_start: int, slot: int) -> dict[tuple[int, int], int]:
+        """Nonce of each message of a slot, by slot and home."""
+        entries = self._gate((interval_start, slot)).entries
+        return {(slot, self._places[household]): entry.message.nonce for household, entry in entries.items()}
+
+    def batch_given(self, interval_start: int) -> BatchArgs | None:
+        """The batch that this node has signed for an interval, or None."""
+        data = self._journal.given(BATCH, interval_start, 0)
+        return None if data is None else decode(BatchArgs, data, max_bytes=MAX_TX_BYTES)
+
+    def give_batch(self, args: BatchArgs) -> BatchArgs:
+        """Keep the batch of an interval before it is signed; return the one that this node has signed first."""
+        kept = self._journal.give(BATCH, args.interval_start, 0, encode(args))
+        return decode(BatchArgs, kept, max_bytes=MAX_TX_BYTES)
+
+    def close(self, interval_start: int, slot: int) -> Closing:
+        """Sign what was promised in a slot, once; nothing more is promised in it.
+
+        Raises:
+            RemoteError: Another interval is settled next, or the gate has not ended.
+            JournalDamaged: It could not be written.
         """
-        keep(self._lines, (interval_start, 0), lines)
-
-    def provide_openings(self, interval_start: int, openings: Mapping[str, bytes], number: int = 0) -> None:
-        """Keep each home's opening of the batch's inclusion root for a round, as `provide_lines` does lines."""
-        keep(self._openings, (interval_start, number), openings, HISTORY_INTERVALS * self._limits.rounds)
-
-    def provide_positions(self, interval_start: int, positions: Mapping[str, bytes], number: int = 0) -> None:
-        """Keep what each home has bought and sold up to a round, for as many rounds as lines of intervals."""
-        keep(self._positions, (interval_start, number), positions)
-
-    def provide_tape(self, interval_start: int, number: int, pages: tuple[bytes, ...]) -> None:
-        """Keep the tape of the rounds up to one, for anybody who asks, while its interval and the next are traded.
-
-        Args:
-            pages: As `tape.make_pages` returns them.
-        """
-        keep(self._tapes, (interval_start, number), pages, TAPES_INTERVALS * self._limits.rounds)
-
-    def end_rounds(self, interval_start: int) -> None:
-        """Note that no further round is opened: orders are late, and nobody waits for a tape that is not here."""
-        last = (interval_start, self._limits.rounds - 1)
-        self._orders.end(last)
-        if self._limits.rounds > 1 and last not in self._tapes:
-            self.provide_tape(*last, ())
+        given = self._journal.given(CLOSING, interval_start, slot)
+        if given is not None:
+            return decode_closing(given)
+        self._gates.check_closed(interval_start, slot)
+        self._check_journal()
+        pending = self._gate((interval_start, slot))
+        pending.closed = True
+        promised = [
+            Promised(self._places[household], entry.message.nonce)
+            for household, entry in pending.entries.items()
+        ]
+        closing = make_closing(self._identity, self._chain_id, interval_start, slot, promised)
+        try:
+            self._journal.close_gate(interval_start, slot)
+            return decode_closing(self._journal.give(CLOSING, interval_start, slot, encode(closing)))
+        except LocalError as error:
+            self._fail(error)
+            raise
 
     def end_interval(self, interval_start: int) -> None:
-        """Note that an interval is settled: as `end_rounds`, and readings are late also where none were collected."""
-        self.end_rounds(interval_start)
-        self._readings.end((interval_start, 0))
+        """Note that an interval is settled: nothing more is taken for it, and nobody waits for a tape."""
+        self.answers.end_rounds(interval_start)
+        for slot in range(slots(self._limits.rounds)):
+            pending = self._gate((interval_start, slot))
+            pending.closed = True
+            pending.wake()
+        self._journal.forget_before(interval_start)
 
     async def _collect(
-        self,
-        intake: Intake,
-        wanted: type[M],
-        gate: Gate,
-        deadline_s: float,
-        not_awaited: Collection[str] = (),
+        self, wanted: type[M], gate: Gate, deadline_s: float, not_awaited: Collection[str] = ()
     ) -> Collected[M]:
-        interval_start = gate[0]
-        members = self._members_in(interval_start)
-        pending = intake.open(gate, (household for household in members if household not in not_awaited))
-        self._restore(intake, pending)
+        pending = self._gate(gate)
         before = self.refused.counts.copy()
-        if self._journal.is_closed(intake.desk, *gate):
-            # The tape of the round is known, or a batch is under way: a promise now could not be kept.
-            pending.closed = True
-        else:
+        if not pending.closed:
             try:
                 with trio.move_on_after(deadline_s):
-                    await pending.complete.wait()
+                    await pending.wait_for(
+                        household for household in self._members_in(gate[0]) if household not in not_awaited
+                    )
             finally:
                 pending.closed = True
             self._check_journal()
-            self._journal.close_gate(intake.desk, *gate)
-        spoken = [
+            self._journal.close_gate(*gate)
+        return self._collected(wanted, pending, Counter(self.refused.counts) - before)
+
+    def _collected(
+        self, wanted: type[M], pending: Pending, refused: Mapping[tuple[str, str], int]
+    ) -> Collected[M]:
+        interval_start = pending.gate[0]
+        sent = [
             (household, pending.entries[household])
             for household in self._roster
             if household in pending.entries
         ]
         return Collected(
             interval_start,
-            messages=tuple(entry.message for _, entry in spoken if isinstance(entry.message, wanted)),
-            signed=tuple(entry.signed for _, entry in spoken),
-            nothing=tuple(household for household, entry in spoken if not isinstance(entry.message, wanted)),
-            absent=tuple(household for household in members if household not in pending.entries),
-            refused=dict(Counter(self.refused.counts) - before),
+            messages=tuple(entry.message for _, entry in sent if isinstance(entry.message, wanted)),
+            signed=tuple(entry.signed for _, entry in sent),
+            nothing=tuple(household for household, entry in sent if not isinstance(entry.message, wanted)),
+            absent=tuple(h for h in self._members_in(interval_start) if h not in pending.entries),
+            refused=dict(refused),
         )
 
     def _members_in(self, interval_start: int) -> tuple[str, ...]:
@@ -302,65 +296,71 @@ class Operator:
                 found.append(household)
         return tuple(found)
 
-    def _restore(self, intake: Intake, pending: Pending) -> None:
-        """Put the promises back that were given before this process was started."""
-        for promise in self._journal.promises(intake.desk, *pending.gate):
-            message = self._open(promise.message, intake.kinds)
-            if isinstance(message, HandedIn):
-                pending.pin(message, promise.message, promise.name, promise.receipt)
+    def _gate(self, gate: Gate) -> Pending:
+        """A gate, with the promises that were given before this process was started."""
+        found = self._intake.pending.get(gate)
+        if found is None:
+            found = Pending(gate, closed=self._journal.is_closed(*gate))
+            for promise in self._journal.promises(*gate):
+                message = self._open(promise.message, (*ORDERS, Kind.READING))
+                found.pin(message, promise.message, promise.name, promise.receipt)
+            self._intake.add(found)
+        return found
+
+    def _note_question(self, interval_start: int) -> None:
+        if self._gates.refusal(interval_start, 0) == ReceiptCode.EARLY:
+            return  # one about the far future would wake this node in every interval
+        if self._asked_for is None or self._asked_for < interval_start:
+            self._asked_for = interval_start
+            asked, self._asked = self._asked, trio.Event()
+            asked.set()
 
     # --- submitting -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
-        return self._take(self._orders, peer, frame)
+        return self._take(ORDERS, peer, frame)
 
     async def _take_reading(self, peer: str, frame: bytes) -> bytes:
-        return self._take(self._readings, peer, frame)
+        return self._take((Kind.READING,), peer, frame)
 
-    def _take(self, intake: Intake, peer: str, frame: bytes) -> bytes:
+    def _take(self, kinds: Sequence[Kind], peer: str, frame: bytes) -> bytes:
         """Check a message and return its receipt; a RemoteError goes back to the peer as its code."""
         self._check_journal()
-        promises: dict[tuple[int, Gate], list[Promise]] = {}
-        receipt = self._answer(peer, frame, self._read(peer, intake.kinds, frame), promises)
+        promises: dict[Gate, list[Promise]] = {}
+        receipt = self._answer(peer, frame, self._read(peer, kinds, frame), promises)
         self._write(promises)
         return receipt
 
     async def _take_batch(self, peer: str, frame: bytes) -> bytes:
         """Check a gateway's messages one by one; a refused one does not affect the others."""
-        kinds = (*self._orders.kinds, *self._readings.kinds)
-        opened = await self._read_all(peer, frame, lambda data: self._read(peer, kinds, data))
+        kinds = (*ORDERS, Kind.READING)
+        opened = await read_each(
+            peer, frame, self._chain_id, lambda data: self._read(peer, kinds, data), self.refused
+        )
         self._check_journal()
-        promises: dict[tuple[int, Gate], list[Promise]] = {}
+        promises: dict[Gate, list[Promise]] = {}
         entries = [
-            _code(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
+            coded(found) if isinstance(found, RemoteError) else self._answer(peer, data, found, promises)
             for data, found in opened
         ]
         self._write(promises)
         return encode(HandInReply(tuple(entries)))
 
-    async def _read_all(
-        self, peer: str, frame: bytes, read: Callable[[bytes], T]
-    ) -> Sequence[tuple[bytes, T | RemoteError]]:
-        found: list[tuple[bytes, T | RemoteError]] = []
-        for number, data in enumerate(read_batch(frame, self._chain_id)):
-            if number % YIELD_AFTER == 0:
-                await trio.lowlevel.checkpoint()
-            try:
-                found.append((data, read(data)))
-            except RemoteError as error:
-                self.refused.add(peer, error.code, error.detail)
-                found.append((data, error))
-        return found
-
-    def _open(self, frame: bytes, kinds: Sequence[Kind]) -> Message:
-        return open_message(
+    def _open(self, frame: bytes, kinds: Sequence[Kind]) -> HandedIn:
+        message = open_message(
             frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys, limits=self._limits
         )
-
-    def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
-        message = self._open(frame, kinds)
         if not isinstance(message, HandedIn):
             raise TypeError(f"a {type(message).__name__} passed the check of kinds")
+        return message
+
+    def _check(self, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+        """Read a message that this market can settle.
+
+        Raises:
+            RemoteError: It is none, or one that no honest collector promises.
+        """
+        message = self._open(frame, kinds)
         if message.minutes != self._minutes:
             raise OutOfRange(
                 f"minutes is {message.minutes}; this market trades {self._minutes}-minute intervals"
@@ -368,52 +368,61 @@ class Operator:
         self._check_term(message.household, message.interval_start)
         if isinstance(message, OrderMessage):
             self._check_orders(message)
-        self._hear(message.interval_start)
+        return message
+
+    def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+        message = self._check(kinds, frame)
         if len(self.speakers) < len(self._roster):
             self.speakers.add(peer)
         return message
 
-    def _hear(self, interval_start: int) -> None:
-        if interval_start in self._heard:
-            return
-        self._heard.add(interval_start)
-        while len(self._heard) > HISTORY_INTERVALS:
-            # The set is bounded: a peer could fill it without end, and what is dropped comes again when it is repeated.
-            others = self._heard - {self._wanted}
-            past = min(others)
-            self._heard.discard(past if past < self._orders.newest[0] else max(others))
-        news, self._news = self._news, trio.Event()
-        news.set()
-
     def _answer(
-        self, peer: str, frame: bytes, message: HandedIn, promises: dict[tuple[int, Gate], list[Promise]]
+        self, peer: str, frame: bytes, message: HandedIn, promises: dict[Gate, list[Promise]]
     ) -> bytes:
         """Check a message and return its receipt; a promise that must be written first goes to `promises`."""
-        intake = self._readings if isinstance(message, ReadingMessage) else self._orders
-        name, gate = message_id(message), gate_of(message)
-        pending = intake.pending.get(gate)
-        if pending is not None and name in pending.receipts:
-            return pending.receipts[name]
-        code = intake.classify(message, frame)
+        name, gate = message_id(message), self._intake.gate_of(message)
+        known = self._intake.pending.get(gate)
+        if known is not None and name in known.receipts:
+            return known.receipts[name]
+        code = self._gates.refusal(*gate)
+        pending = None
+        if code is None:
+            pending = self._gate(gate)
+            if name in pending.receipts:
+                return pending.receipts[name]
+            code = self._code(pending, message, frame)
         receipt = self._receipt(message, name, code)
         if pending is not None and code in PROMISES:
             pending.pin(message, frame, name, receipt)
-            promises.setdefault((intake.desk, gate), []).append(Promise(name, frame, receipt))
+            promises.setdefault(gate, []).append(Promise(name, frame, receipt))
         elif code != ReceiptCode.EARLY:  # which is not a refusal: it comes again
             detail = f"{message.household}, interval {message.interval_start}, nonce {message.nonce}"
             self.refused.add(peer, code.name.lower(), detail)
         return receipt
 
-    def _write(self, promises: Mapping[tuple[int, Gate], Sequence[Promise]]) -> None:
+    def _code(self, pending: Pending, message: HandedIn, frame: bytes) -> ReceiptCode:
+        interval_start, slot = pending.gate
+        is_later = self._closes_for is not None and 0 < slot < self._limits.rounds
+        if is_later and message.household not in self._gate((interval_start, slot - 1)).entries:
+            # Nobody waits in a later round for who was absent before it, so no validator may promise its message.
+            return ReceiptCode.LATE
+        return self._intake.classify(pending, message, frame)
+
+    def _write(self, promises: Mapping[Gate, Sequence[Promise]]) -> None:
         try:
-            for (desk, (interval_start, number)), given in promises.items():
-                self._journal.promise(desk, interval_start, given, number)
+            for gate, given in promises.items():
+                self._journal.promise(*gate, given)
         except LocalError as error:
-            # The intakes hold promises that no journal knows: none of them may leave, now or when asked for again.
-            self._broken = error
-            for pending in (*self._orders.pending.values(), *self._readings.pending.values()):
-                pending.complete.set()
+            # The intake holds promises that no journal knows: none of them may leave, now or when asked for again.
+            self._fail(error)
+            for pending in self._intake.pending.values():
+                pending.closed = True
+                pending.wake()
             raise
+
+    def _fail(self, error: LocalError) -> None:
+        self._broken = error
+        self._failed.set()
 
     def _check_journal(self) -> None:
         if self._broken is not None:
@@ -425,47 +434,18 @@ class Operator:
             ReceiptMessage(VERSION, self._chain_id, message.interval_start, message.household, name, code),
         )
 
-    # --- asking ---------------------------------------------------------------------------------------
+    # --- closing for others ------------------------------------------------------------------------------
 
-    async def _give_line(self, peer: str, frame: bytes) -> bytes:
-        return own(self._lines, self._home_of(peer), (read_query(frame, self._chain_id), 0))
-
-    async def _give(self, history: History, peer: str, frame: bytes) -> bytes:
-        home = self._home_of(peer)
-        return own(history, home, read_round_query(frame, self._chain_id, self._limits.rounds))
-
-    def _home_of(self, peer: str) -> str:
-        household = self._peers.get(peer)
-        if household is None:
-            raise UnknownHousehold("the key of this connection belongs to no home of the roster")
-        return household
-
-    async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:
-        def read(data: bytes) -> bytes:
-            query = self._open(data, (Kind.LINE_QUERY,))
-            if not isinstance(query, LineQueryMessage):
-                raise TypeError(f"a {type(query).__name__} passed the check of kinds")
-            number = 0 if history is self._lines else query.round
-            return own(history, query.household, (query.interval_start, number))
-
-        opened = await self._read_all(peer, frame, read)
-        return encode(
-            HandInReply(
-                tuple(_code(found) if isinstance(found, RemoteError) else found for _, found in opened)
-            )
-        )
-
-    async def _give_result(self, _peer: str, frame: bytes) -> bytes:
-        return look_up(self._results, (read_query(frame, self._chain_id), 0), lambda signed: signed)
-
-    async def _give_tape(self, _peer: str, frame: bytes) -> bytes:
-        query = read_tape_query(frame, self._chain_id, self._limits.rounds)
-
-        def page(pages: tuple[bytes, ...]) -> bytes | None:
-            return pages[query.page] if 0 <= query.page < len(pages) else None
-
-        return look_up(self._tapes, (query.interval_start, query.round), page)
-
-
-def _code(error: RemoteError) -> bytes:
-    return REFUSED_MARK + error.code.encode()
+    async def _close_for(self, peer: str, frame: bytes) -> bytes:
+        """Close a slot, and give the messages that another collector lacks."""
+        if self._closes_for is None or not self._closes_for(peer):
+            raise NotAllowed(f"peer {peer} collects nothing here")
+        query = read_close_query(frame, self._chain_id, slots(self._limits.rounds), len(self._roster))
+        closing = self.close(query.interval_start, query.slot)
+        entries = self._gate((query.interval_start, query.slot)).entries
+        messages, room = [], CLOSED_HOMES_BYTES
+        for home in query.wanted:
+            entry = entries.get(self._roster[home])
+            if entry is not None and (room := room - len(entry.signed)) >= 0:
+                messages.append(entry.signed)
+        return encode(CloseReply(encode(closing), tuple(messages)))

@@ -1,7 +1,7 @@
-"""The durable journal of a node: promises that were given, messages that were signed.
+"""The durable journal of a node: promises, closings and batches that were given, messages that were signed.
 
 One SQLite file a node, write-ahead log, synchronous=FULL. A receipt is a promise, so it is written here before it
-leaves; a signature binds its home, so the same home never signs two messages for one purpose.
+leaves; a signature binds who gives it, so a node never signs two messages, closings or batches for one purpose.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from p2p.databases import DURABLE, transaction
 from p2p.disk import DISK, Disk
 from p2p.errors import LocalError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE promises (
-  number INTEGER PRIMARY KEY, desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, round INTEGER NOT NULL,
+  number INTEGER PRIMARY KEY, interval_start INTEGER NOT NULL, slot INTEGER NOT NULL,
   name BLOB NOT NULL, message BLOB NOT NULL, receipt BLOB NOT NULL, checksum BLOB NOT NULL);
-CREATE INDEX promises_by_interval ON promises (desk, interval_start, round);
+CREATE INDEX promises_by_interval ON promises (interval_start, slot);
 CREATE TABLE closed (
-  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, round INTEGER NOT NULL,
-  PRIMARY KEY (desk, interval_start, round)) WITHOUT ROWID;
+  interval_start INTEGER NOT NULL, slot INTEGER NOT NULL, PRIMARY KEY (interval_start, slot)) WITHOUT ROWID;
 CREATE TABLE signed (
-  desk INTEGER NOT NULL, interval_start INTEGER NOT NULL, household TEXT NOT NULL, nonce INTEGER NOT NULL,
-  message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (desk, interval_start, household, nonce)
+  slot INTEGER NOT NULL, interval_start INTEGER NOT NULL, household TEXT NOT NULL, nonce INTEGER NOT NULL,
+  message BLOB NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (slot, interval_start, household, nonce)
 ) WITHOUT ROWID;
+CREATE TABLE given (
+  what TEXT NOT NULL, interval_start INTEGER NOT NULL, slot INTEGER NOT NULL, data BLOB NOT NULL,
+  checksum BLOB NOT NULL, PRIMARY KEY (what, interval_start, slot)) WITHOUT ROWID;
 """
 _VERSION_ROW = f"INSERT INTO meta VALUES ('schema', CAST('{SCHEMA_VERSION}' AS BLOB));"
-_TABLES = {"meta", "promises", "closed", "signed"}
+_TABLES = {"meta", "promises", "closed", "signed", "given"}
 
 
 class JournalDamaged(LocalError):
@@ -105,24 +107,19 @@ class Journal:
         """Close the file."""
         self._connection.close()
 
-    def promise(self, desk: int, interval_start: int, promises: Iterable[Promise], number: int = 0) -> None:
-        """Write promises, durably and all together, before their receipts leave.
-
-        Args:
-            desk: 0 for orders, 1 for readings.
-            number: Of the round; 0 for readings.
-        """
-        key = _key(desk, interval_start, number)
-        rows = [(desk, interval_start, number, *promise, _checksum(key, *promise)) for promise in promises]
+    def promise(self, interval_start: int, slot: int, promises: Iterable[Promise]) -> None:
+        """Write promises, durably and all together, before their receipts leave."""
+        key = _key(interval_start, slot)
+        rows = [(interval_start, slot, *promise, _checksum(key, *promise)) for promise in promises]
         with self._explained(), transaction(self._connection):
             self._connection.executemany(
-                "INSERT INTO promises (desk, interval_start, round, name, message, receipt, checksum)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO promises (interval_start, slot, name, message, receipt, checksum)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
-    def promises(self, desk: int, interval_start: int, number: int = 0) -> list[Promise]:
-        """The promises of a round of an interval, in the order they were given.
+    def promises(self, interval_start: int, slot: int) -> list[Promise]:
+        """The promises of a slot of an interval, in the order they were given.
 
         Raises:
             JournalDamaged: A row is not as it was written.
@@ -130,38 +127,67 @@ class Journal:
         with self._explained():
             rows = self._connection.execute(
                 "SELECT name, message, receipt, checksum FROM promises"
-                " WHERE desk = ? AND interval_start = ? AND round = ? ORDER BY number",
-                (desk, interval_start, number),
+                " WHERE interval_start = ? AND slot = ? ORDER BY number",
+                (interval_start, slot),
             ).fetchall()
         found = [Promise(*row[:3]) for row in rows]
-        key = _key(desk, interval_start, number)
+        key = _key(interval_start, slot)
         if not all(_holds(row[3], key, *promise) for promise, row in zip(found, rows, strict=True)):
             raise JournalDamaged(self._path, f"a promise of interval {interval_start} has changed")
         return found
 
-    def close_gate(self, desk: int, interval_start: int, number: int = 0) -> None:
-        """Write, durably, that nothing more is promised for a round: its result may be sent or signed now."""
+    def close_gate(self, interval_start: int, slot: int) -> None:
+        """Write, durably, that nothing more is promised for a slot: its result may be sent or signed now."""
         with self._explained():
-            row = (desk, interval_start, number)
-            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?, ?)", row)
+            self._connection.execute("INSERT OR IGNORE INTO closed VALUES (?, ?)", (interval_start, slot))
 
-    def is_closed(self, desk: int, interval_start: int, number: int = 0) -> bool:
-        """Whether the gate of a round was closed, by this process or one before it."""
+    def is_closed(self, interval_start: int, slot: int) -> bool:
+        """Whether the gate of a slot was closed, by this process or one before it."""
         with self._explained():
             found = self._connection.execute(
-                "SELECT 1 FROM closed WHERE desk = ? AND interval_start = ? AND round = ?",
-                (desk, interval_start, number),
+                "SELECT 1 FROM closed WHERE interval_start = ? AND slot = ?", (interval_start, slot)
             ).fetchone()
         return found is not None
+
+    def give(self, what: str, interval_start: int, slot: int, data: bytes) -> bytes:
+        """Keep what this node signs once for a slot of an interval, durably; return what it has signed first.
+
+        Args:
+            what: Its sort: "closing" or "batch".
+
+        Raises:
+            JournalDamaged: What is kept has changed.
+        """
+        key = _key(what, interval_start, slot)
+        row = (what, interval_start, slot, data, _checksum(key, data))
+        with self._explained():
+            self._connection.execute("INSERT OR IGNORE INTO given VALUES (?, ?, ?, ?, ?)", row)
+        given = self.given(what, interval_start, slot)
+        assert given is not None, "it was written above"
+        return given
+
+    def given(self, what: str, interval_start: int, slot: int) -> bytes | None:
+        """What this node has signed for a slot of an interval, or None; as `give`."""
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT data, checksum FROM given WHERE what = ? AND interval_start = ? AND slot = ?",
+                (what, interval_start, slot),
+            ).fetchone()
+        if row is None:
+            return None
+        data: bytes = row[0]
+        if not _holds(row[1], _key(what, interval_start, slot), data):
+            raise JournalDamaged(self._path, f"the {what} of interval {interval_start} has changed")
+        return data
 
     def forget_before(self, interval_start: int) -> None:
         """Drop what concerns earlier intervals."""
         with self._explained(), transaction(self._connection):
-            for table in ("promises", "closed", "signed"):
+            for table in ("promises", "closed", "signed", "given"):
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
     def sign_once(
-        self, desk: int, interval_start: int, household: str, nonce: int, sign: Callable[[], bytes]
+        self, slot: int, interval_start: int, household: str, nonce: int, sign: Callable[[], bytes]
     ) -> bytes:
         """Return the signed bytes of a message: those that were written before, or new ones, written first.
 
@@ -171,17 +197,17 @@ class Journal:
         Raises:
             SignedOtherwise: Another message was signed under the same nonce.
         """
-        signed, key = sign(), _key(desk, interval_start, household, nonce)
+        signed, key = sign(), _key(slot, interval_start, household, nonce)
         with self._explained():
             row = self._connection.execute(
                 "SELECT message, checksum FROM signed"
-                " WHERE desk = ? AND interval_start = ? AND household = ? AND nonce = ?",
-                (desk, interval_start, household, nonce),
+                " WHERE slot = ? AND interval_start = ? AND household = ? AND nonce = ?",
+                (slot, interval_start, household, nonce),
             ).fetchone()
             if row is None:
                 self._connection.execute(
                     "INSERT INTO signed VALUES (?, ?, ?, ?, ?, ?)",
-                    (desk, interval_start, household, nonce, signed, _checksum(key, signed)),
+                    (slot, interval_start, household, nonce, signed, _checksum(key, signed)),
                 )
                 return signed
         if not _holds(row[1], key, row[0]):
@@ -227,16 +253,21 @@ class Journal:
 
     def _check_rows(self) -> None:
         """Check every row with its key: one whose key has changed would not be found."""
-        for desk, start, number, *promise, checksum in self._connection.execute(
-            "SELECT desk, interval_start, round, name, message, receipt, checksum FROM promises"
+        for start, slot, *promise, checksum in self._connection.execute(
+            "SELECT interval_start, slot, name, message, receipt, checksum FROM promises"
         ):
-            if not _holds(checksum, _key(desk, start, number), *promise):
+            if not _holds(checksum, _key(start, slot), *promise):
                 raise JournalDamaged(self._path, f"a promise of interval {start} has changed")
-        for desk, start, household, nonce, message, checksum in self._connection.execute(
-            "SELECT desk, interval_start, household, nonce, message, checksum FROM signed"
+        for slot, start, household, nonce, message, checksum in self._connection.execute(
+            "SELECT slot, interval_start, household, nonce, message, checksum FROM signed"
         ):
-            if not _holds(checksum, _key(desk, start, household, nonce), message):
+            if not _holds(checksum, _key(slot, start, household, nonce), message):
                 raise JournalDamaged(self._path, f"what {household} signed for {start} has changed")
+        for what, start, slot, data, checksum in self._connection.execute(
+            "SELECT what, interval_start, slot, data, checksum FROM given"
+        ):
+            if not _holds(checksum, _key(what, start, slot), data):
+                raise JournalDamaged(self._path, f"the {what} of interval {start} has changed")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

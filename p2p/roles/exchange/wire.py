@@ -16,21 +16,27 @@ READING_PROTOCOL: Final = "/wattswap/reading/1"
 """A signed meter reading -> a signed receipt."""
 LINE_PROTOCOL: Final = "/wattswap/line/1"
 """An IntervalQuery -> the asking home's settlement line with its proof; empty while it is not ready."""
-RESULT_PROTOCOL: Final = "/wattswap/result/1"
-"""An IntervalQuery -> the signed result of the interval, for peers that missed the gossip; or empty."""
+RESULT_PROTOCOL: Final = "/wattswap/result/2"
+"""An IntervalQuery -> the BatchProof of the interval, for peers that missed the gossip; or empty."""
 BATCH_PROTOCOL: Final = "/wattswap/batch/1"
 """A HandIn of signed orders, "nothing" and readings -> a HandInReply with a receipt for each."""
 LINES_PROTOCOL: Final = "/wattswap/lines/1"
 """A HandIn of signed questions for lines -> a HandInReply with a line for each, empty while it is not ready."""
-INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/2"
-"""A RoundQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
+INCLUSION_PROTOCOL: Final = "/wattswap/inclusion/3"
+"""A SlotQuery -> the opening of the asking home's leaf in the batch's inclusion root; or empty."""
 INCLUSIONS_PROTOCOL: Final = "/wattswap/inclusions/1"
 """A HandIn of signed questions for lines -> a HandInReply with an opening for each, or empty."""
-POSITION_PROTOCOL: Final = "/wattswap/position/2"
-"""A RoundQuery -> what the asking home has bought and sold in the rounds so far, a Position, or what its orders for a
+POSITION_PROTOCOL: Final = "/wattswap/position/3"
+"""A SlotQuery -> what the asking home has bought and sold in the rounds so far, a Position, or what its orders for a
 horizon do, a Moves, once the gate of the round is closed; or empty."""
 POSITIONS_PROTOCOL: Final = "/wattswap/positions/1"
 """A HandIn of signed questions for lines -> a HandInReply with a Position or a Moves for each, or empty."""
+CLOSING_PROTOCOL: Final = "/wattswap/closing/1"
+"""A CloseQuery of a collector -> a CloseReply of a validator, once the gate of the slot has ended."""
+CLOSINGS_PROTOCOL: Final = "/wattswap/closings/1"
+"""A SlotQuery about a settled interval -> a Closings of that slot; empty while it is not settled."""
+EVIDENCE_PROTOCOL: Final = "/wattswap/evidence/1"
+"""An Accusation -> nothing; the validator puts it on the chain if it proves something."""
 
 TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
 """Codes of refusals after which the same question is asked again."""
@@ -58,18 +64,66 @@ class IntervalQuery(Record, frozen=True):
     interval_start: int
 
 
-class RoundQuery(Record, frozen=True):
-    """A question about one round of an interval.
+class SlotQuery(Record, frozen=True):
+    """A question about one slot of an interval.
 
     Args:
         interval_start: Start of the interval. [s since 1970, UTC]
-        round: Of its market, from 0.
+        slot: Round of its market, from 0; behind all rounds, the readings.
     """
 
     version: int
     chain_id: bytes
     interval_start: int
-    round: int
+    slot: int
+
+
+class CloseQuery(Record, frozen=True):
+    """A collector's demand that a validator closes a slot of the interval that is settled next.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        slot: See `SlotQuery`.
+        wanted: Homes whose messages the collector lacks, by their places in the roster.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    slot: int
+    wanted: tuple[int, ...]
+
+
+class CloseReply(Record, frozen=True):
+    """What a validator has promised in a slot.
+
+    Args:
+        closing: Canonical bytes of its `Closing`.
+        messages: Signed messages of the homes that were wanted, as far as it has them and they fit.
+    """
+
+    closing: bytes
+    messages: tuple[bytes, ...]
+
+
+class Closings(Record, frozen=True):
+    """The closings in the blob of a settled interval, of one slot; each as canonical bytes."""
+
+    closings: tuple[bytes, ...]
+
+
+class Accusation(Record, frozen=True):
+    """A proof of a home against a collector or validator.
+
+    Args:
+        method: Of the chain module `evidence`: "omission" or "broken_promise".
+        proof: Its canonical bytes.
+    """
+
+    version: int
+    chain_id: bytes
+    method: str
+    proof: bytes
 
 
 class HandIn(Record, frozen=True):
@@ -122,9 +176,9 @@ def ask(chain_id: bytes, interval_start: int) -> bytes:
     return encode(IntervalQuery(VERSION, chain_id, interval_start))
 
 
-def ask_round(chain_id: bytes, interval_start: int, number: int) -> bytes:
-    """The bytes of a query about a round."""
-    return encode(RoundQuery(VERSION, chain_id, interval_start, number))
+def ask_slot(chain_id: bytes, interval_start: int, slot: int) -> bytes:
+    """The bytes of a query about a slot."""
+    return encode(SlotQuery(VERSION, chain_id, interval_start, slot))
 
 
 def read_query(data: bytes, chain_id: bytes) -> int:
@@ -136,22 +190,48 @@ def read_query(data: bytes, chain_id: bytes) -> int:
     return _read(IntervalQuery, data, chain_id, 128).interval_start
 
 
-def read_round_query(data: bytes, chain_id: bytes, rounds: int) -> tuple[int, int]:
-    """Return the interval start and the round that a query asks for.
+def read_slot_query(data: bytes, chain_id: bytes, slots: int) -> tuple[int, int]:
+    """Return the interval start and the slot that a query asks for.
 
     Args:
-        rounds: Of the market.
+        slots: How many there are for it.
 
     Raises:
-        RemoteError: Not a query, one for another chain or version, or for a round that the market does not have.
+        RemoteError: Not a query, one for another chain or version, or for a slot that there is not.
     """
-    query = _read(RoundQuery, data, chain_id, 128)
-    check_round(query.round, rounds)
-    return query.interval_start, query.round
+    query = _read(SlotQuery, data, chain_id, 128)
+    check_round(query.slot, slots)
+    return query.interval_start, query.slot
+
+
+def read_close_query(data: bytes, chain_id: bytes, slots: int, homes: int) -> CloseQuery:
+    """Read a demand to close a slot.
+
+    Args:
+        slots: Of an interval.
+        homes: Of the roster.
+
+    Raises:
+        RemoteError: Not a demand, one for another chain or version, or for a slot or home that there is not.
+    """
+    query = _read(CloseQuery, data, chain_id, DEFAULT_MAX_BYTES)
+    check_round(query.slot, slots)
+    if any(not 0 <= home < homes for home in query.wanted):
+        raise OutOfRange(f"a home beyond the {homes} of the roster is wanted")
+    return query
+
+
+def read_accusation(data: bytes, chain_id: bytes, max_bytes: int) -> Accusation:
+    """Read an accusation, its proof unchecked.
+
+    Raises:
+        RemoteError: Not an accusation, too large, or one for another chain or version.
+    """
+    return _read(Accusation, data, chain_id, max_bytes)
 
 
 def check_round(number: int, rounds: int) -> None:
-    """Raise `OutOfRange` unless a market of so many rounds has this one."""
+    """Raise `OutOfRange` unless there are so many rounds, or slots, that this is one."""
     if not 0 <= number < rounds:
         raise OutOfRange(f"round is {number}; it must lie in 0..{rounds - 1}")
 
@@ -213,7 +293,7 @@ def read_moves(
     return moves.energy_wh
 
 
-Q = TypeVar("Q", IntervalQuery, RoundQuery, HandIn, Position, Moves)
+Q = TypeVar("Q", IntervalQuery, SlotQuery, CloseQuery, Accusation, HandIn, Position, Moves)
 
 
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:

@@ -13,7 +13,7 @@ import trio
 
 from p2p.batches.blob import blob_hash
 from p2p.disk import DISK, Disk
-from p2p.errors import Malformed, RemoteError, StoreError, TooLarge
+from p2p.errors import Malformed, NotAllowed, RemoteError, StoreError, TooLarge
 from p2p.roles.replica.status import check_head
 from p2p.transports.base import PEER_FAILED, Transport
 from p2p.wire.codec import Record, decode, encode
@@ -30,12 +30,6 @@ SLOWEST_BYTES_PER_S = 1024 * 1024
 
 _HASH_BYTES = 32
 _SUFFIX = ".blob"
-
-
-class NotAllowed(RemoteError):
-    """A question of a peer that may not ask it."""
-
-    code = "not_allowed"
 
 
 class WrongBlob(RemoteError):

@@ -6,10 +6,12 @@ What is appended was executed here and certified by a quorum; the caller has che
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
 
+from p2p.batches.batch import batches
 from p2p.blocks.block import (
     Block,
     CommitCertificate,
@@ -24,11 +26,16 @@ from p2p.blocks.genesis import Genesis
 from p2p.errors import InvalidBlock, LocalError, StoreMismatch
 from p2p.ledger.checkpoint import checkpoint_bytes, load_tip
 from p2p.ledger.execution import Tip, advance, check_block, check_commit, validators_at
-from p2p.ledger.state import State
+from p2p.ledger.light import prove_operators
+from p2p.ledger.state import EntryProof, State
 from p2p.ledger.store import ChainStore
 
 CHECKPOINT_EVERY = 1_000
 """Blocks between two stored states, and so the most that are executed again after a restart."""
+PROVEN_MAX = 192
+"""Newest blocks for which a proof of the operators is kept, where these have changed."""
+LOOK_BACK = 1_000
+"""Blocks that are searched for the newest batch when a chain is opened."""
 
 
 class ChainForked(LocalError):
@@ -47,6 +54,7 @@ class Ledger:
     Attributes:
         validators: Validators of the next height.
         next_validators: Validators of the height after it.
+        settled_ms: Time of the newest block that settles an interval; 0 where there is none. [ms since 1970, UTC]
 
     Raises:
         StoreMismatch: The store holds another chain.
@@ -60,8 +68,10 @@ class Ledger:
         self.genesis = genesis
         self._every = checkpoint_every
         self._executed: dict[bytes, tuple[State, bytes]] = {}
+        self._operators: OrderedDict[int, EntryProof] = OrderedDict()
         self._grown = trio.Event()
         self._set_tip(load_tip(store, genesis))
+        self.settled_ms = self._find_settled_ms()
 
     @property
     def tip(self) -> Tip:
@@ -124,6 +134,9 @@ class Ledger:
             checkpoint=checkpoint_bytes(tip) if tip.height % self._every == 0 else None,
             next_set=validators_at(tip, self.genesis) if changed else None,
         )
+        if batches(block.txs):
+            self.settled_ms = header.time_ms
+            self._keep_operators(header.height)
         self._set_tip(tip)
         grown, self._grown = self._grown, trio.Event()
         grown.set()
@@ -137,6 +150,37 @@ class Ledger:
     async def wait_height(self, height: int) -> Tip:
         """Wait until a height is stored."""
         return await self.wait_for(lambda tip: tip.height >= height)
+
+    def operators_below(self, height: int) -> EntryProof | None:
+        """Proof of the operators in the state above which a block was made that settles an interval.
+
+        None where they have always been those of the genesis, as far as is known here, or where the block is not among
+        the newest that this process appended.
+        """
+        return self._operators.get(height)
+
+    def _keep_operators(self, height: int) -> None:
+        """Prove the operators of the tip for the block that is made on it, unless they are those of the genesis.
+
+        Once they were others they are proven though they are those of the genesis again: a proof that shows none leaves
+        who reads it with those that it has seen before.
+        """
+        if self._operators or self._tip.state.operators != self.genesis.operators:
+            self._operators[height] = prove_operators(self._tip.state)
+            while len(self._operators) > PROVEN_MAX:
+                self._operators.popitem(last=False)
+
+    def _find_settled_ms(self) -> int:
+        """Look for the newest batch among the newest blocks; further below, the first of them is late enough."""
+        if self._tip.state.settled.last_interval_start < 0:
+            return 0
+        time_ms = self._tip.time_ms
+        for height in range(self.height, max(self.store.base, self.height - LOOK_BACK), -1):
+            block, _ = self.store.block(height)
+            time_ms = block.header.time_ms
+            if batches(block.txs):
+                break
+        return time_ms
 
     def _set_tip(self, tip: Tip) -> None:
         self._tip = tip

@@ -1,4 +1,4 @@
-"""status/1: role, height and counters of a node."""
+"""status/2: role, height, clock, counters and refusals of a node."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from p2p.transports.base import Transport
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import VERSION
 
-STATUS_PROTOCOL = "/wattswap/status/1"
+STATUS_PROTOCOL = "/wattswap/status/2"
 MAX_COUNTERS = 64
+MAX_REFUSED = 16
+"""Pairs of peer and code whose refusals are reported, the most frequent ones."""
 _MAX_BYTES = 8 * 1024
 
 
@@ -21,6 +23,14 @@ class StatusQuery(Record, frozen=True):
     chain_id: bytes
 
 
+class Refused(Record, frozen=True):
+    """How often a node has refused something of a peer, and the code of the reason."""
+
+    peer: str
+    code: str
+    times: int
+
+
 class NodeStatus(Record, frozen=True):
     """The answer.
 
@@ -29,7 +39,9 @@ class NodeStatus(Record, frozen=True):
         name: Peer id of the node.
         height: Of its newest block.
         ready: 1 when it does its work now.
+        now_ms: Its clock. [ms since 1970, UTC]
         counters: (name, number), sorted by name.
+        refused: What it refused most often.
     """
 
     version: int
@@ -38,7 +50,9 @@ class NodeStatus(Record, frozen=True):
     height: int
     head_hash: bytes
     ready: int
+    now_ms: int
     counters: tuple[tuple[str, int], ...]
+    refused: tuple[Refused, ...]
 
 
 def check_head(version: int, found: bytes, chain_id: bytes) -> None:
@@ -60,12 +74,14 @@ def serve_status(
     role: str,
     where: Callable[[], tuple[int, bytes, bool]],
     counters: Callable[[], Mapping[str, int]],
+    now_ms: Callable[[], int],
 ) -> None:
-    """Answer on status/1.
+    """Answer on status/2.
 
     Args:
         where: Height, hash of the newest block, and whether the node does its work.
         counters: At most 64 are reported, the first by name.
+        now_ms: The node's clock. [ms since 1970, UTC]
     """
 
     async def handle(_peer: str, data: bytes) -> bytes:
@@ -73,9 +89,22 @@ def serve_status(
         check_head(query.version, query.chain_id, chain_id)
         height, head_hash, ready = where()
         shown = tuple(sorted(counters().items())[:MAX_COUNTERS])
-        return encode(NodeStatus(VERSION, role, transport.peer_id, height, head_hash, int(ready), shown))
+        most = transport.stats.refused.counts.most_common(MAX_REFUSED)
+        refused = tuple(Refused(peer, code, times) for (peer, code), times in most)
+        head = (VERSION, role, transport.peer_id, height, head_hash, int(ready), now_ms())
+        return encode(NodeStatus(*head, shown, refused))
 
     transport.serve(STATUS_PROTOCOL, handle)
+
+
+def offset_ms(status: NodeStatus, asked_ms: int, answered_ms: int) -> int:
+    """How far a peer's clock is ahead of ours, half of the way there and back taken off. [ms]
+
+    Args:
+        asked_ms: Our clock when it was asked. [ms since 1970, UTC]
+        answered_ms: Our clock when it had answered.
+    """
+    return status.now_ms - (asked_ms + answered_ms) // 2
 
 
 async def ask_status(transport: Transport, peer: str, chain_id: bytes) -> NodeStatus:

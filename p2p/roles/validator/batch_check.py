@@ -19,8 +19,10 @@ from p2p.roles.replica.blobs import Blobs, fetch_blob
 from p2p.transports.base import Transport
 from p2p.wire.codec import encode
 
-BatchCheck = Callable[[BatchArgs, bytes], None]
-"""Raises a RemoteError where the blob does not lead to the batch."""
+Closed = tuple[frozenset[bytes], ...]
+"""Who has closed each slot of an interval that lacks a message; see `p2p.batches.closings.closers`."""
+BatchCheck = Callable[[BatchArgs, bytes], Closed]
+"""Returns who has closed slots that lack messages; raises a RemoteError where the blob does not lead to the batch."""
 Offload = Callable[..., Awaitable[Any]]
 """Runs a function elsewhere: `trio.to_thread.run_sync`."""
 
@@ -55,31 +57,6 @@ class BlobQuota(RemoteError):
     code = "blob_quota"
 
 
-class NotInTurn(RemoteError):
-    """A batch of another interval than the one that follows the last settled one."""
-
-    code = "not_in_turn"
-
-
-NextInterval = Callable[[int], int]
-"""Start of the interval after the one that starts here; of the first one, for -1. [s]"""
-
-
-def check_turn(batches: Iterable[BatchArgs], last_start: int, following: NextInterval) -> None:
-    """Raise unless batches settle interval after interval, so that nobody skips those of others.
-
-    Args:
-        last_start: Start of the last settled interval, or -1. [s]
-
-    Raises:
-        NotInTurn: One does not follow.
-    """
-    for args in batches:
-        due, last_start = following(last_start), args.interval_start
-        if args.interval_start != due:
-            raise NotInTurn(f"a batch of interval {args.interval_start}; the next is {due}")
-
-
 async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a function here: for small blobs, and for tests on a clock that jumps."""
     await trio.lowlevel.checkpoint()
@@ -95,11 +72,12 @@ class PendingCheck:
 
     def __init__(self) -> None:
         self.problem: RemoteError | None = None
+        self._closed: Closed = ()
         self._done = trio.Event()
 
-    def close(self, problem: RemoteError | None) -> None:
+    def close(self, problem: RemoteError | None, closed: Closed = ()) -> None:
         """End it."""
-        self.problem = problem
+        self.problem, self._closed = problem, closed
         self._done.set()
 
     @property
@@ -107,8 +85,8 @@ class PendingCheck:
         """Whether it is under way."""
         return not self._done.is_set()
 
-    async def wait(self) -> None:
-        """Wait for the end.
+    async def wait(self) -> Closed:
+        """Wait for the end, and return who has closed the slots that lack messages.
 
         Raises:
             RemoteError: The batch is wrong, or its blob was not available.
@@ -116,6 +94,7 @@ class PendingCheck:
         await self._done.wait()
         if self.problem is not None:
             raise self.problem
+        return self._closed
 
 
 class _Lane:
@@ -175,7 +154,7 @@ class BatchChecks:
         self._offload = offload
         self._start = start
         self._pending: OrderedDict[tuple[str, bytes], PendingCheck] = OrderedDict()
-        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._right: OrderedDict[bytes, Closed] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
 
     def of_sender(self, args: BatchArgs, sender: bytes, first: str | None = None) -> PendingCheck:
@@ -213,7 +192,7 @@ class BatchChecks:
         name = _name_of(args)
         if name in self._right:
             found = PendingCheck()
-            found.close(None)
+            found.close(None, self._right[name])
             return found
         key = lane, name
         known = self._pending.get(key)
@@ -231,17 +210,17 @@ class BatchChecks:
         self, pending: PendingCheck, args: BatchArgs, name: bytes, lane: _Lane, first: str | None
     ) -> None:
         try:
-            await self._find_and_check(args, lane, first)
+            closed = await self._find_and_check(args, lane, first)
         except RemoteError as error:
             pending.close(error)
         else:
-            self._right[name] = None
+            self._right[name] = closed
             _drop_oldest(self._right)
-            pending.close(None)
+            pending.close(None, closed)
         finally:
             lane.open -= 1
 
-    async def _find_and_check(self, args: BatchArgs, lane: _Lane, first: str | None) -> None:
+    async def _find_and_check(self, args: BatchArgs, lane: _Lane, first: str | None) -> Closed:
         if not any(args.blob_hash):
             raise UnnamedBlob("the batch names no blob, so there is nothing to check")
         pause, until = _RETRY_S, trio.current_time() + PATIENCE_S
@@ -250,10 +229,10 @@ class BatchChecks:
                 kept = self._blobs.get(args.blob_hash)
                 blob = kept if kept is not None else await self._fetch(args.blob_hash, first, until)
                 if blob is not None:
-                    await self._offload(self._check, args, blob)
+                    closed: Closed = await self._offload(self._check, args, blob)
                     if kept is None:
                         self._blobs.put(blob, args.interval_start)
-                    return
+                    return closed
             await trio.sleep(pause)
             pause = min(2 * pause, _RETRY_MAX_S)
         raise NoBlob(f"nobody had blob {args.blob_hash.hex()[:16]} within {PATIENCE_S:g} s")

@@ -41,18 +41,20 @@ from p2p.consensus.types import (
     Timeout,
 )
 from p2p.consensus.votes import SignGuard
-from p2p.errors import LocalError, RemoteError
+from p2p.errors import LocalError, NotAllowed, RemoteError
 from p2p.ledger.execution import choose
-from p2p.roles.replica.blobs import Blobs, NotAllowed, serve_blobs
-from p2p.roles.replica.ledger import Ledger
+from p2p.roles.exchange.turns import NotInTurn
+from p2p.roles.replica.blobs import Blobs, serve_blobs
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pack, peer_of
+from p2p.roles.replica.schedule import Schedule
 from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
-from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NextInterval, NoBlob, Offload, check_turn
+from p2p.roles.validator.accuser import Accuser
+from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NoBlob, Offload
 from p2p.roles.validator.building import EvidencePool, build_block
 from p2p.roles.validator.catch_up import CatchUp
-from p2p.roles.validator.config import ValidatorConfig, wall_clock_ms
+from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.intake import ConsensusIntake, RateLimited
 from p2p.roles.validator.mempool import TX_PROTOCOL, Mempool, TxReply
 from p2p.transports.base import Transport, peer_id_of
@@ -71,13 +73,11 @@ class Validator:
 
     Args:
         identity: The consensus key.
-        ledger: Over the open `ChainStore` of this folder.
+        schedule: When an interval is due, and whose turn it is; of the `ledger` over the open store of this folder.
         signs: The open sign-state of this key.
         check_batch: See `batch_check.BatchCheck`; it runs in `offload`.
         addresses: Of the other validators.
-        following: Which interval is settled after which.
-        readers: Further peers that may read blobs: operators.
-        now_ms: The clock. [ms since 1970, UTC]
+        may_accuse: Whether proofs of a peer against others are checked.
         offload: Where heavy functions run.
 
     Attributes:
@@ -88,19 +88,17 @@ class Validator:
         self,
         transport: Transport,
         identity: Identity,
-        ledger: Ledger,
+        schedule: Schedule,
         signs: ConsensusStore,
         blobs: Blobs,
         check_batch: BatchCheck,
         addresses: Sequence[str],
         *,
-        following: NextInterval,
-        readers: Sequence[str] = (),
         config: ValidatorConfig | None = None,
-        now_ms: Callable[[], int] = wall_clock_ms,
+        may_accuse: Callable[[str], bool] = lambda peer: True,
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
-        self.ledger = ledger
+        self.ledger = ledger = schedule.ledger
         self.mempool = Mempool(ledger.genesis)
         self.evidence = EvidencePool()
         self.rounds: Counter[int] = Counter()
@@ -108,15 +106,13 @@ class Validator:
         self._signs = signs
         self._blobs = blobs
         self._config = config or ValidatorConfig()
-        self._now_ms = now_ms
+        self._schedule, self._now_ms = schedule, schedule.now_ms
         self._chain_id = ledger.genesis.chain_id
         self._guard = SignGuard(
             self._chain_id, lambda data: identity.sign(domains.SIGN_CONSENSUS, data), signs.last
         )
         self._core = Core(self._chain_id, identity.public_key, self._guard.sign, self._config.timeouts)
         self._refused = transport.stats.refused
-        self._readers = frozenset(readers)
-        self._following = following
         self._send_events, self._events = trio.open_memory_channel[list[Event]](_INBOX)
         self._nursery: trio.Nursery | None = None
         self._failure: LocalError | None = None
@@ -128,11 +124,12 @@ class Validator:
         self._batch_checks = BatchChecks(
             transport, self._chain_id, blobs, self._sources, check_batch, offload, self._start
         )
+        self._accuser = Accuser(transport, identity, ledger, self.submit, may_accuse)
         self._intake = ConsensusIntake(
             self._core,
             ledger,
             self._refused,
-            now_ms,
+            self._now_ms,
             early_ms=self._config.early_ms,
             late_ms=self._config.late_ms,
             rates=self._config.rates,
@@ -302,9 +299,7 @@ class Validator:
                 block = decode_block(action.block, self._chain_id)
                 proposer = self._proposer(height, block.header.proposer_idx)
                 self.ledger.execute(block, action.block_hash)
-                self._check_turn(block.txs)
-                for index, args in batches(block.txs):
-                    await self._batch_checks.of_block(args, block.txs[index].sender, proposer).wait()
+                await self._check_batches(block.txs, proposer)
                 ok = True
             except NoBlob:
                 continue  # somebody may have it by the next round
@@ -313,9 +308,16 @@ class Validator:
             break
         await self._hand_in(BlockChecked(action.block_hash, ok))
 
-    def _check_turn(self, txs: Sequence[Tx]) -> None:
-        last = self.ledger.tip.state.settled.last_interval_start
-        check_turn([args for _, args in batches(txs)], last, self._following)
+    async def _check_batches(self, txs: Sequence[Tx], proposer: str) -> None:
+        """Check the batch of a proposed block: that it follows, and that it is due and its sender may settle it."""
+        found = batches(txs)
+        if len(found) > 1:
+            raise NotInTurn(f"{len(found)} batches in a block; the turn of the second follows from the first")
+        for index, args in found:
+            sender = txs[index].sender
+            self._schedule.check_batch(args, sender)
+            closed = await self._batch_checks.of_block(args, sender, proposer).wait()
+            self._schedule.check_lacking(args, sender, closed)
 
     def _proposer(self, height: int, index: int) -> str:
         known = self.ledger.height + 1 == height and 0 <= index < len(self.ledger.validators)
@@ -327,7 +329,7 @@ class Validator:
         serve_range(self._transport, self.ledger)
         serve_snapshots(self._transport, self.ledger)
         serve_blobs(self._transport, self._chain_id, self._blobs, self._may_read)
-        serve_status(self._transport, self._chain_id, "validator", self._where, self.counters)
+        serve_status(self._transport, self._chain_id, "validator", self._where, self.counters, self._now_ms)
         self._transport.serve(CONSENSUS_PROTOCOL, self._on_frame)
         self._transport.serve(TX_PROTOCOL, self._on_tx)
 
@@ -335,15 +337,29 @@ class Validator:
         return self.ledger.height, self.ledger.tip.block_hash, self.is_running
 
     def _is_validator(self, peer: str) -> bool:
-        return peer in self._peers or any(peer == peer_id_of(key) for key in self.ledger.validators)
+        """Whether a peer takes part in consensus: a validator of now or of the next height, or one that will be.
+
+        Those of the configuration that the chain does not know may be validators of blocks that are not here yet;
+        one that the chain had and has no more is none.
+        """
+        if self._is_in(peer, (*self.ledger.validators, *self.ledger.next_validators)):
+            return True
+        return peer in self._peers and not self._is_in(peer, self.ledger.tip.state.former_validators)
+
+    @staticmethod
+    def _is_in(peer: str, keys: Sequence[bytes]) -> bool:
+        return any(peer == peer_id_of(key) for key in keys)
+
+    def _operators(self) -> list[str]:
+        return [peer_id_of(key) for key in self.ledger.tip.state.operators]
 
     def _may_read(self, peer: str) -> bool:
-        """Whether a peer may read blobs: an operator, or a validator of now; one that was removed may not."""
-        return peer in self._readers or any(peer == peer_id_of(key) for key in self.ledger.validators)
+        """Whether a peer may read blobs: an operator or a validator of now; one that was removed may not."""
+        return peer in self._operators() or self._is_in(peer, self.ledger.validators)
 
     def _sources(self) -> list[str]:
         """Whom to ask for a blob: other validators, then operators."""
-        return [*self._peers.names, *sorted(self._readers)]
+        return [*self._peers.names, *sorted(self._operators())]
 
     async def _on_frame(self, peer: str, data: bytes) -> bytes:
         if not self._is_validator(peer):
@@ -402,11 +418,13 @@ class Validator:
     async def _release(self, peer: str, tx: Tx) -> None:
         """Let a transaction into blocks, a batch when its blob was checked."""
         try:
-            self._check_turn((tx,))
             # A stranger who passes a batch on is not asked for the blob: it could let its sender wait.
             first = peer if self._may_read(peer) else None
             for _, args in batches((tx,)):
-                await self._batch_checks.of_sender(args, tx.sender, first).wait()
+                self._schedule.check_batch(args, tx.sender)
+                self._accuser.compare(tx, args)
+                closed = await self._batch_checks.of_sender(args, tx.sender, first).wait()
+                self._schedule.check_lacking(args, tx.sender, closed)
         except RemoteError as error:
             self._refused.add(peer, error.code, error.detail)
             self.mempool.drop(tx)

@@ -12,9 +12,16 @@ class Channel {
     this.chunks = stream[Symbol.asyncIterator]();
     this.rest = new Uint8Array();
     this.id = 0;
+    this.last = Promise.resolve();
   }
 
-  async request(payload) {
+  request(payload) {
+    const reply = this.last.then(() => this.exchange(payload));
+    this.last = reply.catch(() => {});
+    return reply;
+  }
+
+  async exchange(payload) {
     const id = (this.id += 1);
     if (!this.stream.send(wire.packFrame(id, wire.REQUEST, payload))) await this.stream.onDrain();
     for (;;) {
@@ -42,34 +49,40 @@ class Channel {
   close() { this.stream.abort(new Error('given up')); }
 }
 
-/** The operators and authorities as one home sees them, each {key, address}, in the order of the genesis. */
+/** The operators and validators as one home sees them, each {key, address}, in the order of the genesis. */
 export class Collectors {
   constructor(node, operators, authorities, failoverMs) {
     Object.assign(this, { node, operators, authorities, failoverMs });
     this.current = operators[0];
-    this.height = 0n;
+    [this.height, this.number] = [0n, 0n];
+    this.named = null;
     this.failingSince = null;
     this.channels = new Map();
   }
 
   connect() { return this.node.dial(multiaddr(this.current.address)); }
 
-  /** Takes what the result of a block says: this key collects next. */
-  name(key, height) {
-    if (height > this.height) this.height = height;
+  /** Follows the newest settled interval: this key collects next. */
+  name(key, height, number) {
+    if (height <= this.height) return;
+    [this.height, this.number] = [height, number];
     const found = [...this.operators, ...this.authorities].find((one) => same(one.key, key));
+    this.named = found ?? null;
     if (found && found !== this.current) [this.current, this.failingSince] = [found, null];
   }
 
   /** Asks the current one. A `Refused` is its answer; any other error says that it does not answer. */
-  async request(protocol, payload) {
-    const one = this.current, place = `${one.address} ${protocol}`;
+  request(protocol, payload) { return this.requestOf(this.current, protocol, payload); }
+
+  /** Asks one of them, whoever is asked otherwise. */
+  async requestOf(one, protocol, payload) {
+    const place = `${one.address} ${protocol}`;
     const limit = Math.min(this.failoverMs, REPLY_MS);
     let timer;
     const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error('no reply in time')), limit); });
     try {
       const reply = await Promise.race([this.exchange(place, one, protocol, payload, limit), late]);
-      this.failingSince = null;
+      if (one === this.current) this.failingSince = null;
       return reply;
     } catch (error) {
       if (!(error instanceof Refused)) this.fail(one, place);
@@ -93,10 +106,11 @@ export class Collectors {
     if (Date.now() - this.failingSince >= this.failoverMs) [this.current, this.failingSince] = [this.after(one), null];
   }
 
-  /** Operators in the order of the genesis, then authorities from the one that would propose the next height. */
+  /** Whom the newest result named, operators, and validators from another one in each interval. */
   after(one) {
-    const n = this.authorities.length, turn = n ? Number((this.height + 1n) % BigInt(n)) : 0;
-    const line = [...this.operators, ...this.authorities.slice(turn), ...this.authorities.slice(0, turn)];
+    const n = this.authorities.length, turn = n ? Number(this.number % BigInt(n)) : 0;
+    const all = [...this.operators, ...this.authorities.slice(turn), ...this.authorities.slice(0, turn)];
+    const line = [...new Set(this.named ? [this.named, ...all] : all)];
     return line[(line.indexOf(one) + 1) % line.length];
   }
 }

@@ -1,4 +1,4 @@
-// A household as a foreign peer: hands in orders and readings, hears results, checks its own proof.
+// A household as a foreign peer: hands in orders and readings, receives results, checks its own proofs.
 // Its settings come as one JSON line on stdin, its events go out as JSON lines; it ends when stdin does.
 import { createInterface } from 'node:readline';
 import { noise } from '@chainsafe/libp2p-noise';
@@ -9,10 +9,10 @@ import { identify } from '@libp2p/identify';
 import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
-import { Refused, hex, unhex } from './codec.mjs';
+import { Refused, decode, hex, unhex } from './codec.mjs';
 import { Collectors } from './collectors.mjs';
 import { publicKeyOf } from './crypto.mjs';
-import { checkProof, openGenesis } from './proof.mjs';
+import { checkBatchProof, checkOpening, checkProof, openGenesis } from './proof.mjs';
 import * as wire from './wire.mjs';
 
 const PAUSE_MS = 50, PATIENCE_MS = 30_000, GOSSIP_TRIES = 100, FAILOVER_MS = 3_000;
@@ -49,7 +49,7 @@ class Household {
       },
     });
     const { pubsub } = this.node.services;
-    pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.hear(detail.data));
+    pubsub.addEventListener('message', ({ detail }) => detail.topic === topic && this.receive(detail.data));
     pubsub.subscribe(topic);
     // No wait for a mesh: a collector joins the topic with its first result, and what is missed is asked for.
     const found = (keys) => keys.flatMap((key) => settings.collectors.filter((one) => one.key === hex(key)))
@@ -59,7 +59,7 @@ class Household {
     this.connection = await until(() => this.collectors.connect());
   }
 
-  hear(data) {
+  receive(data) {
     try {
       const result = this.readResult(data);
       this.results.set(result.interval_start, result);
@@ -67,9 +67,9 @@ class Household {
   }
 
   readResult(data) {
-    const result = wire.openMessage(data, ['result'], this.context);
-    // An old one names whom the newer ones have replaced.
-    if (result.interval_start >= this.saidFor) this.collectors.name(result.next_collector, result.height);
+    const result = checkBatchProof(data, this.genesis);
+    const step = this.genesis.params.minutes * 60n;
+    this.collectors.name(result.next_collector, result.height, result.interval_start / step + 1n);
     return result;
   }
 
@@ -81,12 +81,41 @@ class Household {
       this.receipts.clear();
     }
     this.said.set(id, { signed, protocol: name === 'reading' ? '/wattswap/reading/1' : '/wattswap/bid/1' });
-    return until(async () => {
+    const witnesses = this.witness(id);
+    const answer = await until(async () => {
       const { key } = this.collectors.current;
       if (!await this.sayAll()) return null;
       const code = this.receipts.get(`${hex(key)} ${id}`);
       return code ? { code, signed: hex(signed), collector: hex(key) } : null;
     });
+    return { ...answer, witnesses: await witnesses };
+  }
+
+  /** Gives a message to f + 1 validators, whose promise binds whoever settles the interval; returns their keys. */
+  async witness(id) {
+    const { authorities } = this.collectors, promised = new Set(), refused = new Set();
+    const wanted = Math.min(Math.floor((this.genesis.authorities.length - 1) / 3) + 1, authorities.length);
+    for (const end = Date.now() + PATIENCE_MS; promised.size < wanted && Date.now() < end; await pause()) {
+      for (const one of authorities) {
+        const key = hex(one.key);
+        if (promised.size === wanted || promised.has(key) || refused.has(key)) continue;
+        try {
+          const { signed, protocol } = this.said.get(id);
+          const context = { ...this.context, collectors: [one.key] };
+          const code = this.codeOf(await this.collectors.requestOf(one, protocol, signed), id, context);
+          if (code === 'accepted' || code === 'replaced') promised.add(key);
+          else if (code !== 'early') refused.add(key);
+        } catch (error) { if (error instanceof Refused) refused.add(key); }
+      }
+    }
+    return [...promised];
+  }
+
+  /** The code of a receipt for a message of this home. */
+  codeOf(data, id, context) {
+    const receipt = wire.openMessage(data, ['receipt'], context);
+    if (hex(receipt.message_id) !== id) throw new Refused('wrong_kind', 'a receipt for another message');
+    return wire.RECEIPT_CODES[Number(receipt.code)];
   }
 
   /** Hands in to the current collector what it has not got of this interval; false while it is too early. */
@@ -94,9 +123,7 @@ class Household {
     const { key } = this.collectors.current;
     for (const [id, { signed, protocol }] of this.said) {
       if (this.receipts.has(`${hex(key)} ${id}`)) continue;
-      const receipt = wire.openMessage(await this.collectors.request(protocol, signed), ['receipt'], this.context);
-      if (hex(receipt.message_id) !== id) throw new Refused('wrong_kind', 'a receipt for another message');
-      const code = wire.RECEIPT_CODES[Number(receipt.code)];
+      const code = this.codeOf(await this.collectors.request(protocol, signed), id, this.context);
       if (code === 'early') return false;
       this.receipts.set(`${hex(key)} ${id}`, code);
     }
@@ -111,12 +138,13 @@ class Household {
   }
 
   async askResult(start) {
-    return this.readResult(await this.ask('/wattswap/result/1', start));
+    return this.readResult(await this.ask('/wattswap/result/2', start));
   }
 
   /** Asks for something of an interval until it is there: 0 bytes mean "not yet". */
-  ask(protocol, start) {
-    const question = wire.ask(this.genesis.chainId, start);
+  ask(protocol, start, slot = null) {
+    const { chainId } = this.genesis;
+    const question = slot === null ? wire.ask(chainId, start) : wire.askSlot(chainId, start, slot);
     return until(async () => {
       if (start === this.saidFor) await this.sayAll();
       const bytes = await this.collectors.request(protocol, question);
@@ -129,6 +157,19 @@ class Household {
     const signed = wire.signMessage(this.seed, 'order', order);
     signed[signed.length - 40] ^= 1;
     return refusal(() => this.collectors.request('/wattswap/bid/1', signed));
+  }
+
+  /** The own leaf of a slot in the batch of an interval, and whether it has the message that was said. */
+  async inclusion(start, slot, result) {
+    const opening = checkOpening(await this.ask('/wattswap/inclusion/3', start, slot), result, this.account, slot, this.genesis);
+    return { slot, nonce: opening.nonce, kept: this.said.has(hex(opening.message_id)) };
+  }
+
+  /** What was bought less what was sold up to a round, or the code of the refusal where the market has no rounds. */
+  async position(start, round) {
+    const about = decode(wire.POSITION, await this.ask('/wattswap/position/3', start, round), 4096);
+    if (about.interval_start !== start || about.round !== BigInt(round)) throw new Refused('out_of_range', 'another round');
+    return about.bought_wh - about.sold_wh;
   }
 
   async prove(start) {
@@ -174,7 +215,7 @@ async function live(settings) {
   const { minutes } = home.genesis.params;
   for (let i = 0; i < settings.intervals; i += 1) {
     const start = BigInt(settings.first) + BigInt(i) * minutes * 60n;
-    const about = { version: 3, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
+    const about = { version: 4, chain_id: home.genesis.chainId, interval_start: start, minutes, household: home.id, nonce: i };
     const order = { ...about, round: 0, orders: [{ side: 1, energy_wh: 300 + i, limit_micro_per_kwh: 250_000 - i, node: 0, kind: 0, terms: [] }] };
     if (i === 0) say('forged', { code: await home.forge(order), connection: home.connection.status });
     say('order', { number: i, ...await home.handIn('order', order) });
@@ -182,6 +223,8 @@ async function live(settings) {
     const { by, result } = await home.result(start);
     const asked = hex((await home.askResult(start)).block_hash);
     say('result', { number: i, by, asked, height: result.height, block_hash: hex(result.block_hash), next_collector: hex(result.next_collector) });
+    for (const slot of [0, Number(home.genesis.limits.rounds)]) say('inclusion', { number: i, ...await home.inclusion(start, slot, result) });
+    if (settings.positions) say('position', { number: i, wh: await home.position(start, 0) });
     const { line, proof } = await home.prove(start);
     say('line', { number: i, ...line, tampered: settings.tampered, refused: await tamper(proof, home.genesis, settings.tampered) });
   }

@@ -6,8 +6,8 @@ import { PRICE } from './wire.mjs';
 export const COLUMNS = ['import_wh', 'export_wh', 'bought_wh', 'sold_wh', 'local_wh', 'retail_import_wh',
   'retail_export_wh', 'loss_wh', 'trade_nano', 'imbalance_nano', 'retail_nano', 'grid_fee_nano'];
 const SYSTEM_ACCOUNTS = 3n, PROOF_MAX = 128 * 1024, TX_MAX = 64 * 1024, GENESIS_MAX = 64 * 1024, PRECOMMIT = 2;
-const LEAF_ENTRY = 0x07, LEAF_TX = 0x08, LEAF_MODULE = 0x0a, LEAF_BUCKET = 0x0c, DEPTH = 16;
-const MODULES = ['accounts', 'governance', 'guarantees', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
+const LEAF_ENTRY = 0x07, LEAF_TX = 0x08, LEAF_MODULE = 0x0a, LEAF_BUCKET = 0x0c, LEAF_INCLUSION = 0x0e, DEPTH = 16;
+const MODULES = ['accounts', 'evidence', 'governance', 'guarantees', 'meters', 'settlement'], EMPTY = new Uint8Array(32);
 
 const of = (type, names) => names.split(' ').map((name) => [name, type]);
 const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights guarantee_days');
@@ -22,21 +22,25 @@ export const HEADER = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', '
   ['proposer_idx', 'int'], ...of('bytes', 'validators_hash next_validators_hash params_hash tx_root evidence_root state_root receipts_root')];
 export const CERT = [...of('int', 'height round'), ...of('bytes', 'block_hash bitmap signatures')];
 const PAIR = of('bytes', 'key value');
-const ROLE_PROOF = [['bucket', [['entries', { list: PAIR }], ['filled', 'int'], ['siblings', 'bytes']]], ['module_roots', { list: 'bytes' }]];
-const ROLE = of('int', 'operator household');
+const ENTRY_PROOF = [['bucket', [['entries', { list: PAIR }], ['filled', 'int'], ['siblings', 'bytes']]], ['module_roots', { list: 'bytes' }]];
+const KEYS = [['keys', { list: 'bytes' }]];
 const CHANGE = [['header', HEADER], ['cert', CERT], ['validators', { list: 'bytes' }]];
-export const BUNDLE = [['version', 'int'], ...of('bytes', 'entry salt batch_path'), ['tx', TX],
-  ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'], ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }],
-  ['role', { nil: ROLE_PROOF }]];
+export const BATCH_PROOF = [['version', 'int'], ['tx', TX], ...of('int', 'tx_index tx_count'), ['tx_path', 'bytes'],
+  ['header', HEADER], ['cert', CERT], ['changes', { list: CHANGE }], ['operators', { nil: ENTRY_PROOF }]];
+export const BUNDLE = [...of('bytes', 'entry salt batch_path'), ['batch', BATCH_PROOF]];
+export const OPENING = [['salt', 'bytes'], ['nonce', 'int'], ...of('bytes', 'message_id path')];
+const PROMISED = of('int', 'participant nonce');
+export const CLOSING = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', 'interval_start slot'), ['promised', { list: PROMISED }],
+  ...of('bytes', 'validator signature')];
 const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root prices_root'),
   ['prices', 'int'], ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'wide' } }],
-  ...of('bytes', 'blob_hash inclusion_root entries')];
+  ...of('bytes', 'blob_hash inclusion_root entries next_collector')];
 
 const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); };
 
 export function openGenesis(bytes) {
   const genesis = decode(GENESIS, bytes, GENESIS_MAX);
-  if (genesis.version !== 4n) fail(`genesis version ${genesis.version}`, 'wrong_version');
+  if (genesis.version !== 5n) fail(`genesis version ${genesis.version}`, 'wrong_version');
   const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds, rounds } = genesis.params;
   return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds, rounds } };
 }
@@ -94,38 +98,49 @@ function checkHeader(header, cert, keys, genesis) {
 /** Returns the line {interval_start, account, height, values} that a proof proves; throws a Refused otherwise. */
 export function checkProof(bytes, genesis) {
   const bundle = decode(BUNDLE, bytes, PROOF_MAX);
-  if (bundle.version !== 4n) fail(`version ${bundle.version}`);
+  return checkEntry(bundle, checkBatch(bundle.batch, genesis), genesis);
+}
+
+/** Returns what a proof of a batch shows: its arguments, {height, block_hash, operators, validators}; throws a Refused otherwise. */
+export const checkBatchProof = (bytes, genesis) => checkBatch(decode(BATCH_PROOF, bytes, PROOF_MAX), genesis);
+
+function checkBatch(batch, genesis) {
+  if (batch.version !== 5n) fail(`version ${batch.version}`);
   let keys = genesis.authorities, height = 0n;
-  for (const change of bundle.changes) {
-    if (change.header.height <= height || change.header.height >= bundle.header.height) fail('changes out of order');
+  for (const change of batch.changes) {
+    if (change.header.height <= height || change.header.height >= batch.header.height) fail('changes out of order');
     checkHeader(change.header, change.cert, keys, genesis);
     if (!same(change.header.next_validators_hash, validatorsHash(change.validators))) fail('other authorities were announced');
     keys = change.validators; height = change.header.height;
   }
-  checkHeader(bundle.header, bundle.cert, keys, genesis);
-  return checkEntry(bundle, checkTx(bundle, genesis, keys), genesis);
+  checkHeader(batch.header, batch.cert, keys, genesis);
+  const operators = batch.operators ? operatorsIn(batch.header.state_root, batch.operators, genesis) : genesis.operators;
+  const args = checkTx(batch, genesis, [...operators, ...keys]);
+  return { ...args, height: batch.header.height, block_hash: blockHash(batch.header), operators, validators: keys };
 }
 
-function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header, role }, genesis, keys) {
+/** What a validator signs who closes a slot of an interval. */
+export const closingSignBytes = (closing) => encode(CLOSING, { ...closing, signature: new Uint8Array(0) });
+
+function checkTx({ tx, tx_index: index, tx_count: count, tx_path: path, header }, genesis, known) {
   const leaf = leafHash(join(Uint8Array.of(LEAF_TX), encode(TX, tx)));
   if (!same(rootFromPath(leaf, index, count, path), header.tx_root)) fail('the transaction is not in the block');
   if (tx.module !== 'settlement' || tx.method !== 'batch' || !same(tx.chain_id, genesis.chainId)) fail('not a settlement of this chain');
-  const known = [...genesis.operators, ...keys].some((key) => same(key, tx.sender));
-  if (!known && !(role && isOperator(tx.sender, header.state_root, role, genesis))) fail('not by an operator or authority');
+  if (!known.some((key) => same(key, tx.sender))) fail('not by an operator or authority');
   if (!verify(tx.sender, 'wattswap/tx/1\0', txSignBytes(tx), tx.signature)) fail('the transaction', 'wrong_signature');
   return decode(BATCH, tx.args, TX_MAX);
 }
 
-/** Whether the state says that a key, which the genesis does not name, is an operator's now. */
-function isOperator(key, stateRoot, { bucket, module_roots: roots }, genesis) {
+/** The operators in a state, which a proof of their entry shows. */
+function operatorsIn(stateRoot, { bucket, module_roots: roots }, genesis) {
   const modules = [...MODULES, ...genesis.modules].sort();
   if (roots.length !== modules.length) fail('another number of modules');
   const leaves = roots.map((root, i) => leafHash(join(Uint8Array.of(LEAF_MODULE), ascii(modules[i]), root)));
   if (!same(rootOf(leaves), stateRoot)) fail('the modules do not lead to the state root');
-  const name = join(ascii('r'), key), place = Buffer.from(sha256(name)).readUInt16BE(0);
-  if (!same(bucketRoot(bucket, place), roots[modules.indexOf('accounts')])) fail('the bucket does not lead to the module root');
+  const name = ascii('operators'), place = Buffer.from(sha256(name)).readUInt16BE(0);
+  if (!same(bucketRoot(bucket, place), roots[modules.indexOf('governance')])) fail('the bucket does not lead to the module root');
   const found = bucket.entries.find((entry) => same(entry.key, name));
-  return found !== undefined && decode(ROLE, found.value).operator >= 0n;
+  return found ? decode(KEYS, found.value).keys : fail('no list of operators');
 }
 
 function bucketRoot({ entries, filled, siblings }, place) {
@@ -150,7 +165,7 @@ export function rootOf(leaves) {
   return sha256(Uint8Array.of(1), rootOf(leaves.slice(0, split)), rootOf(leaves.slice(split)));
 }
 
-function checkEntry({ entry, salt, batch_path: path, header }, args, genesis) {
+function checkEntry({ entry, salt, batch_path: path }, args, genesis) {
   if (entry.length < 4 || salt.length !== 16) fail('an entry or salt of another length');
   const view = Buffer.from(entry), account = view.readUInt32BE(0);
   // What one home has fits into 64 bits, sums over all of them have 128.
@@ -161,5 +176,16 @@ function checkEntry({ entry, salt, batch_path: path, header }, args, genesis) {
   if (!same(root, args.postings_root)) fail('the entry is not in the batch');
   const number = (at) => BigInt.asIntN(8 * size, BigInt(`0x${view.subarray(at, at + size).toString('hex')}`));
   const values = Object.fromEntries(COLUMNS.map((name, i) => [name, number(4 + size * i)]));
-  return { interval_start: args.interval_start, account, height: header.height, values };
+  return { interval_start: args.interval_start, account, height: args.height, values };
+}
+
+/** The leaf of a household in a slot of a settled interval: behind all rounds, the slot of its reading. */
+export function checkOpening(data, settled, account, slot, { members, limits }) {
+  const opening = decode(OPENING, data, PROOF_MAX);
+  if (opening.salt.length !== 16 || opening.message_id.length !== 32) fail('a salt or message id of a wrong length');
+  const nonce = bigEndian(BigInt.asUintN(64, opening.nonce), 8);
+  const leaf = leafHash(join(Uint8Array.of(LEAF_INCLUSION), opening.salt, nonce, opening.message_id));
+  const index = BigInt(slot) * members + BigInt(account), size = members * (limits.rounds + 1n);
+  if (!same(rootFromPath(leaf, index, size, opening.path), settled.inclusion_root)) fail('the leaf is not in the batch');
+  return opening;
 }

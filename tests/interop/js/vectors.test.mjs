@@ -47,6 +47,7 @@ test('the layouts that this peer was written with are those of the vectors', () 
     ...Object.fromEntries(Object.entries(wire.KINDS).map(([kind, [, shape]]) =>
       [`${kind[0].toUpperCase()}${kind.slice(1)}Message`.replace('_query', 'Query'), shape])),
     Tx: proof.TX, Header: proof.HEADER, CommitCertificate: proof.CERT, ProofBundle: proof.BUNDLE,
+    BatchProof: proof.BATCH_PROOF, Closing: proof.CLOSING,
   };
   // A pair has no names on the wire, and needs some here.
   const named = (shape) => JSON.parse(JSON.stringify(shape), (_, part) =>
@@ -140,10 +141,20 @@ test('genesis, transaction, header, certificate', () => {
 });
 
 test('proofs', () => {
-  for (const { account, entry, salt, leaf, bytes } of chain.proofs) {
-    assert.equal(proof.checkProof(unhex(bytes), genesis).account, account);
+  for (const { account, entry, salt, leaf, batch, bytes } of chain.proofs) {
+    const line = proof.checkProof(unhex(bytes), genesis), settled = proof.checkBatchProof(unhex(batch), genesis);
+    assert.equal(line.account, account);
+    assert.deepEqual([settled.height, settled.interval_start], [line.height, line.interval_start]);
     assert.equal(hex(proof.leafHash(unhex(`07${salt}${entry}`))), leaf);
   }
+});
+
+test('closings', () => {
+  const { fields, seed, sign_bytes: covered, bytes } = load('promises').closing, closing = value(proof.CLOSING, fields);
+  assert.equal(hex(encode(proof.CLOSING, closing)), bytes);
+  assert.equal(hex(join(ascii('wattswap/closing/1\0'), proof.closingSignBytes(closing))), covered);
+  assert.equal(hex(sign(unhex(seed), 'wattswap/closing/1\0', proof.closingSignBytes(closing))), fields.signature);
+  assert.ok(verify(closing.validator, 'wattswap/closing/1\0', proof.closingSignBytes(closing), closing.signature));
 });
 
 for (const { what, bytes, code } of chain.refused) {

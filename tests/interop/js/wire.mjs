@@ -22,15 +22,14 @@ export const KINDS = {
   order: [1, [...round, ['orders', { list: ORDER }]]],
   reading: [2, [...interval, ...ints('import_wh', 'export_wh', 'quality')]],
   receipt: [3, [...begin, ['interval_start', 'int'], ['household', 'str'], ['message_id', 'bytes'], ['code', 'int']]],
-  result: [4, [...begin, ...ints('interval_start', 'minutes', 'height'),
-    ...['book_root', 'clearing_root', 'postings_root', 'block_hash'].map((name) => [name, 'bytes']),
-    ['price', { nil: PRICE }], ['prices_root', 'bytes'], ['traded_wh', 'int'], ['next_collector', 'bytes']]],
   nothing: [5, round],
-  line_query: [6, round],
+  line_query: [6, [...interval, ['slot', 'int']]],
 };
 const SIGNED = [['kind', 'int'], ['body', 'bytes'], ['public_key', 'bytes'], ['signature', 'bytes']];
 const INTERVAL_QUERY = [...begin, ['interval_start', 'int']];
-const HASHES = ['chain_id', 'message_id', 'book_root', 'clearing_root', 'postings_root', 'prices_root', 'block_hash', 'next_collector'];
+const SLOT_QUERY = [...INTERVAL_QUERY, ['slot', 'int']];
+export const POSITION = [...INTERVAL_QUERY, ...ints('round', 'bought_wh', 'sold_wh')];
+const HASHES = ['chain_id', 'message_id'];
 
 export function packFrame(id, kind, payload) {
   return join(bigEndian(payload.length + 5, 4), bigEndian(id, 4), Uint8Array.of(kind), payload);
@@ -66,12 +65,12 @@ export function openMessage(data, names, context) {
   const name = names.find((one) => BigInt(KINDS[one][0]) === signed.kind);
   if (!name) throw new Refused('wrong_kind', `kind ${signed.kind}`);
   const message = decode(KINDS[name][1], signed.body, MESSAGE_MAX);
-  if (message.version !== 3n) throw new Refused('wrong_version', `version ${message.version}`);
+  if (message.version !== 4n) throw new Refused('wrong_version', `version ${message.version}`);
   if (!same(message.chain_id, context.chainId)) throw new Refused('wrong_chain', hex(message.chain_id));
   const problem = problemOf(name, message, context.limits);
   if (problem) throw new Refused('out_of_range', problem);
-  if (name !== 'result' && !context.households.has(message.household)) throw new Refused('unknown_household', message.household);
-  const allowed = name === 'result' || name === 'receipt' ? context.collectors : [context.households.get(message.household)];
+  if (!context.households.has(message.household)) throw new Refused('unknown_household', message.household);
+  const allowed = name === 'receipt' ? context.collectors : [context.households.get(message.household)];
   const valid = allowed.some((key) => same(key, signed.public_key))
     && verify(signed.public_key, MESSAGE_DOMAIN, covered(Number(signed.kind), signed.body), signed.signature);
   if (!valid) throw new Refused('wrong_signature', name);
@@ -81,9 +80,9 @@ export function openMessage(data, names, context) {
 function problemOf(name, message, limits) {
   const { energy } = limits;
   const bounds = {
-    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX], round: [0n, limits.rounds - 1n],
+    interval_start: [0n, MAX_TIME], nonce: [0n, INT64_MAX], round: [0n, limits.rounds - 1n], slot: [0n, limits.rounds],
     import_wh: [0n, energy], export_wh: [0n, energy],
-    quality: [0n, 2n], code: [0n, 6n], height: [0n, INT64_MAX], traded_wh: [0n, INT64_MAX],
+    quality: [0n, 2n], code: [0n, 6n],
   };
   for (const [field, value] of Object.entries(message)) {
     if (HASHES.includes(field) && value.length !== 32) return `${field} has ${value.length} bytes`;
@@ -111,5 +110,6 @@ function ordersProblem(orders, { energy, price, node, kinds }) {
 }
 
 export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n], rounds: 1n };
-export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 3, chain_id: chainId, interval_start: start });
+export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 4, chain_id: chainId, interval_start: start });
+export const askSlot = (chainId, start, slot) => encode(SLOT_QUERY, { version: 4, chain_id: chainId, interval_start: start, slot });
 export const resultTopic = (chainId) => `/wattswap/${hex(chainId.subarray(0, 8))}/result/1`;

@@ -23,6 +23,7 @@ from p2p.batches.batch import (
 )
 from p2p.blocks import merkle
 from p2p.errors import BadProof, NonCanonical
+from p2p.ledger.modules.settlement import Settled, next_problem
 from p2p.wire.codec import decode, encode
 from tests.kits.chain_kit import MASTER, START, make_args, make_postings
 
@@ -106,9 +107,20 @@ def test_totals_beyond_64_bits_are_exact() -> None:
         prices=1,
         price=None,
         traded_wh=0,
+        next_collector=bytes(32),
     )
     assert args.rows[0][COLUMNS.index("trade_nano")] == 2**64
     assert decode(BatchArgs, encode(args)) == args
     narrow_in_bytes = ((b"\0" * 16, *args.totals[0][1:]), *args.totals[1:])
     with pytest.raises(NonCanonical):
         _ = msgspec.structs.replace(args, totals=narrow_in_bytes).rows
+
+
+def test_a_collector_that_lost_its_office_may_not_be_named_any_more() -> None:
+    """A batch that waits with such a name is refused for good, so its sender has to name another one."""
+    own, gone, other = (bytes([n]) * 32 for n in range(3))
+    known = Settled(4, 0, own, b"")
+    assert next_problem(gone, own, known, (gone,)) == ""
+    assert next_problem(gone, own, known, ()) != ""
+    assert next_problem(other, own, known, (gone,)) != ""
+    assert next_problem(own, own, known, ()) == ""

@@ -1,7 +1,8 @@
-"""From receipt to proof: whatever a collector promised, restarts included, its own batch convicts it of nothing."""
+"""From receipt to proof: what one promised, restarts included, one's own batch and closing convict one of nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from p2p.batches.batch import batch_args, batch_tx, interval_secret, make_batch
 from p2p.batches.blob import blob_hash, make_blob, open_blob
+from p2p.batches.closings import Closing, check_broken_promise, check_closing, make_broken_promise
 from p2p.batches.receipts import Inclusion, check_omission, include, make_omission
 from p2p.blocks.block import Tx
 from p2p.errors import BadProof
@@ -23,7 +25,6 @@ from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode
 from p2p.wire.messages import NothingMessage, OrderMessage, ReceiptCode, ReceiptMessage, Signed, household_of
 from tests.kits.chain_kit import MASTER, OPERATOR, START, identity, make_postings
-from tests.kits.gateway_kit import run
 from tests.kits.sample_kit import some
 from tests.kits.signed_kit import MINUTES, homes, keyed_genesis, names, nothing, order, signed
 
@@ -37,12 +38,32 @@ PEER = peer_id_of(OPERATOR.public_key)
 Spoken = OrderMessage | NothingMessage
 
 
+class Open:
+    """Gates that are open for every message, and whose slots may be closed at any time."""
+
+    def refusal(self, interval_start: int, slot: int) -> None:
+        """Nothing is refused."""
+
+    def check_closed(self, interval_start: int, slot: int) -> None:
+        """Nothing is too early."""
+
+
+def run(body: Callable[[], Awaitable[None]]) -> None:
+    """Run on a clock that jumps to the next thing to do."""
+    trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 @dataclass
 class Life:
-    """What a collector did in one interval: each message with its receipt, and what its gate held in the end."""
+    """What a collector did in one interval: each message with its receipt, and what its gate held in the end.
+
+    Args:
+        closings: What it signed about the first slot, as a validator does.
+    """
 
     given: list[tuple[Spoken, bytes]] = field(default_factory=list)
     held: list[tuple[bytes, ...]] = field(default_factory=list)
+    closings: list[Closing] = field(default_factory=list)
 
     def promised(self) -> list[tuple[Spoken, bytes]]:
         kept = (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED)
@@ -62,7 +83,7 @@ async def live(lives: list[list[Spoken]]) -> Life:
     for number, said in enumerate(lives):
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            operator = Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, journal)
+            operator = Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, Open(), journal)
             async with trio.open_nursery() as nursery:
 
                 async def gate(operator: Operator = operator) -> None:
@@ -81,7 +102,7 @@ def batch_of(held: tuple[bytes, ...]) -> tuple[Inclusion, Tx]:
     """What a collector makes of its gate: blob, tree, transaction."""
     blob = make_blob(ROSTER, START, SECRET, held)
     content = open_blob(blob, GENESIS, homes(MEMBERS))
-    inclusion = include(ROSTER, (*content.orders, *content.nothings), content.interval_secret)
+    inclusion = include(ROSTER, content.messages, content.interval_secret)
     postings = make_postings(MEMBERS, 1)
     args = batch_args(
         make_batch(postings, START, MASTER),
@@ -93,13 +114,14 @@ def batch_of(held: tuple[bytes, ...]) -> tuple[Inclusion, Tx]:
         prices=1,
         price=None,
         traded_wh=0,
+        next_collector=OPERATOR.public_key,
         blob_hash=blob_hash(blob),
         inclusion_root=inclusion.root,
     )
     return inclusion, batch_tx(OPERATOR, GENESIS.chain_id, 1, 100, args)
 
 
-def accuse(message: Spoken, receipt: bytes, inclusion: Inclusion, tx: Tx) -> bytes:
+def accuse(message: Spoken, receipt: bytes, inclusion: Inclusion, tx: Tx) -> tuple[bytes, int]:
     place = ROSTER.index(message.household)
     opening = inclusion.opening(place)
     return check_omission(
@@ -144,7 +166,7 @@ def test_a_collector_that_drops_a_promised_household_is_convicted(
         message, receipt = data.draw(st.sampled_from(life.promised()))
         name = message.household
         held = tuple(one for one in life.held[-1] if household_of(one) != name)
-        assert accuse(message, receipt, *batch_of(held)) == OPERATOR.public_key
+        assert accuse(message, receipt, *batch_of(held)) == (OPERATOR.public_key, START)
 
     run(body)
 
@@ -157,5 +179,41 @@ def test_a_restart_after_the_gate_closed_leads_to_the_same_batch(lives: list[lis
     async def body() -> None:
         life = await live(lives)
         assert len(set(life.held)) == 1
+
+    run(body)
+
+
+async def closed(lives: list[list[Spoken]], ends: list[bool]) -> Life:
+    """Each inner list is said to one process of a validator, which then is killed; some close the slot before that."""
+    life, journal = Life(), Journal(None)
+    for said, closes in zip(lives, [*ends, True], strict=False):
+        network = MemoryNetwork(Faults())
+        async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
+            validator = Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, Open(), journal)
+            for message in said:
+                life.given.append((message, await sender.request(PEER, BID_PROTOCOL, signed(message))))
+            if closes:
+                life.closings.append(validator.close(START, 0))
+    return life
+
+
+@settings(max_examples=some(60, 20), deadline=None)
+@given(histories, st.lists(st.booleans(), min_size=4, max_size=4))
+def test_the_closing_of_a_validator_keeps_every_promise_it_gave(
+    lives: list[list[Spoken]], ends: list[bool]
+) -> None:
+    """Also those that were given, or asked for, after it had closed, by this process or the one after it."""
+
+    async def body() -> None:
+        life = await closed(lives, ends[: len(lives) - 1])
+        assert len(set(life.closings)) == 1
+        for closing in life.closings:
+            check_closing(closing, GENESIS.chain_id)
+            for message, receipt in life.given:
+                home = homes(MEMBERS).proof(ROSTER.index(message.household))
+                with pytest.raises(BadProof):
+                    check_broken_promise(
+                        make_broken_promise(receipt, signed(message), home, closing), GENESIS
+                    )
 
     run(body)

@@ -17,14 +17,17 @@ from p2p.batches.receipts import (
     check_omission,
     include,
     make_omission,
+    slot_of,
 )
 from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, NonCanonical, RemoteError, TooLarge, WrongChain, WrongKind, WrongSignature
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import (
+    VERSION,
     NothingMessage,
     OrderMessage,
+    ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
     message_id,
@@ -51,7 +54,8 @@ MEMBERS = 5
 GENESIS = keyed_genesis(MEMBERS)
 ROSTER = names(MEMBERS)
 SECRET = b"i" * 32
-Spoken = OrderMessage | NothingMessage
+Spoken = OrderMessage | NothingMessage | ReadingMessage
+CONVICTED = (OPERATOR.public_key, START)
 
 
 def proof(
@@ -69,7 +73,7 @@ def proof(
         receipt(message, code),
         signed(message),
         homes(genesis.members).proof(participant),
-        inclusion.opening(participant),
+        inclusion.opening(participant, slot_of(message, 1)),
         batch_of(inclusion, genesis, full=full),
     )
 
@@ -101,7 +105,7 @@ def test_the_tree_is_what_the_page_says(members: int, data: st.DataObject) -> No
     genesis, roster = keyed_genesis(members), names(members)
     who = data.draw(st.sets(st.integers(0, members - 1)))
     inclusion = include(roster, [order(genesis, roster[i], nonce=i) for i in who], SECRET)
-    salts = shake_256(b"wattswap/inclusion/1\0" + SECRET).digest(16 * members)
+    salts = shake_256(b"wattswap/inclusion/1\0" + SECRET).digest(2 * 16 * members)
     for i in range(members):
         nonce, name = (i, message_id(order(genesis, roster[i], nonce=i))) if i in who else (-1, bytes(32))
         content = salts[16 * i : 16 * i + 16] + nonce.to_bytes(8, "big", signed=True) + name
@@ -109,7 +113,7 @@ def test_the_tree_is_what_the_page_says(members: int, data: st.DataObject) -> No
         assert (opening.salt, opening.nonce, opening.message_id) == (salts[16 * i : 16 * i + 16], nonce, name)
         assert inclusion.leaves[i] == sha256(b"\x00\x0e" + content).digest()
         steps = [opening.path[at : at + 32] for at in range(0, len(opening.path), 32)]
-        assert merkle.root_from_path(inclusion.leaves[i], i, members, steps) == inclusion.root
+        assert merkle.root_from_path(inclusion.leaves[i], i, 2 * members, steps) == inclusion.root
 
 
 def test_a_silent_household_has_a_leaf_that_says_so() -> None:
@@ -131,10 +135,10 @@ def sorted_by_name(messages: list[OrderMessage]) -> list[OrderMessage]:
 
 
 @pytest.mark.parametrize("code", [ReceiptCode.ACCEPTED, ReceiptCode.REPLACED])
-@pytest.mark.parametrize("make", [order, nothing])
+@pytest.mark.parametrize("make", [order, nothing, reading])
 def test_a_dropped_message_convicts_with_the_genesis_alone(make: object, code: ReceiptCode) -> None:
     message = make(GENESIS, "house-2", nonce=4)  # type: ignore[operator]
-    assert check_omission(proof(message, others("house-2"), code=code), GENESIS) == OPERATOR.public_key
+    assert check_omission(proof(message, others("house-2"), code=code), GENESIS) == CONVICTED
 
 
 @given(st.integers(0, MEMBERS - 1), st.integers(1, 1000), st.data())
@@ -143,21 +147,19 @@ def test_an_older_message_of_the_household_convicts(place: int, nonce: int, data
     newest = order(GENESIS, ROSTER[place], nonce)
     in_batch = [*others(ROSTER[place]), order(GENESIS, ROSTER[place], older)]
     proven = proof(newest, in_batch, code=ReceiptCode.REPLACED)
-    assert check_omission(proven, GENESIS) == OPERATOR.public_key
+    assert check_omission(proven, GENESIS) == CONVICTED
 
 
 def test_a_message_the_household_never_gave_under_the_promised_nonce_convicts() -> None:
     """A leaf of the same nonce and another content is not the promised message, whoever signed that one."""
     in_batch = [*others("house-2"), order(GENESIS, "house-2", nonce=4, energy_wh=1)]
-    assert check_omission(proof(MINE, in_batch), GENESIS) == OPERATOR.public_key
+    assert check_omission(proof(MINE, in_batch), GENESIS) == CONVICTED
 
 
 def test_a_lone_household_of_a_chain_convicts() -> None:
     """A tree of one leaf has a path without steps."""
     genesis = keyed_genesis(1)
-    assert (
-        check_omission(proof(order(genesis, "house-0"), [], genesis=genesis), genesis) == OPERATOR.public_key
-    )
+    assert check_omission(proof(order(genesis, "house-0"), [], genesis=genesis), genesis) == CONVICTED
 
 
 def test_a_full_roster_with_full_entries_still_fits_into_a_proof() -> None:
@@ -166,7 +168,7 @@ def test_a_full_roster_with_full_entries_still_fits_into_a_proof() -> None:
     steps = tuple(order_line(1, 15_000, 1_000_000_000 - i, 1_000_000) for i in range(MAX_ORDERS))
     mine = msgspec.structs.replace(order(genesis, "house-500"), orders=steps)
     proven = proof(mine, [], genesis=genesis, full=True)
-    assert check_omission(proven, genesis) == OPERATOR.public_key
+    assert check_omission(proven, genesis) == CONVICTED
 
 
 # --- no conviction ----------------------------------------------------------------------------------------
@@ -278,7 +280,7 @@ def test_the_receipt_of_another_message_convicts_nobody() -> None:
 def test_a_receipt_that_moves_its_message_to_another_interval_convicts_nobody() -> None:
     """A careless collector might sign one; the batch of that interval holds the messages of that interval."""
     head = (GENESIS.chain_id, START + STEP, MINE.household, message_id(MINE))
-    moved = sign_message(OPERATOR, ReceiptMessage(3, *head, ReceiptCode.ACCEPTED))
+    moved = sign_message(OPERATOR, ReceiptMessage(VERSION, *head, ReceiptCode.ACCEPTED))
     tx = batch_of(include(ROSTER, others("house-2"), SECRET), GENESIS, start=START + STEP)
     with pytest.raises(BadProof, match="another message"):
         check_omission(changed(receipt=moved, tx=tx), GENESIS)
@@ -335,17 +337,15 @@ def test_a_proof_that_is_too_long_is_refused_unread() -> None:
 
 def test_a_proof_in_other_bytes_than_its_only_encoding_is_refused() -> None:
     """The version as a two-byte integer says the same and is not what `make_omission` writes."""
-    assert DROPPED[1] == 3
+    assert DROPPED[1] == 4
     with pytest.raises(NonCanonical):
-        check_omission(DROPPED[:1] + b"\xcc\x03" + DROPPED[2:], GENESIS)
+        check_omission(DROPPED[:1] + b"\xcc\x04" + DROPPED[2:], GENESIS)
 
 
-def test_a_reading_is_no_message_of_the_tree() -> None:
-
-    metered = reading(GENESIS, "house-2", nonce=4)
-    swapped = changed(message=signed(metered), receipt=receipt(metered, ReceiptCode.ACCEPTED))
+def test_a_receipt_is_no_message_of_the_tree() -> None:
+    promised = receipt(MINE, ReceiptCode.ACCEPTED)
     with pytest.raises(WrongKind):
-        check_omission(swapped, GENESIS)
+        check_omission(changed(message=promised), GENESIS)
 
 
 def test_a_transaction_that_settles_nothing_is_refused() -> None:

@@ -32,12 +32,12 @@ from p2p.blocks.members import (
     write_members,
 )
 from p2p.errors import BadProof, GenesisError, NotAMember
-from p2p.ledger.light import check_proof, make_proof
+from p2p.ledger.light import check_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
 from p2p.ledger.verify import verify_chain
 from p2p.wire.codec import encode
-from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, authorities, make_genesis
+from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, authorities, line_proof, make_genesis
 
 IDS = tuple(f"home-{i}" for i in range(7))
 KEYS = tuple(bytes([i + 1]) * 32 for i in range(7))
@@ -165,9 +165,11 @@ def test_a_chain_of_a_hundred_thousand_homes_starts_settles_and_proves(tmp_path:
     }
     with ChainStore.create(tmp_path / "chain.db", genesis) as store:
         producer = Producer(genesis, authorities(4), OPERATOR, store)
-        args = batch_args(batch, postings, price=None, traded_wh=0, **facts)
+        args = batch_args(
+            batch, postings, price=None, traded_wh=0, next_collector=OPERATOR.public_key, **facts
+        )
         block, cert = producer.append_batch(args, (START + STEP) * 1000)
-        proof = make_proof(batch, 77_777, block, cert, genesis)
+        proof = line_proof(batch, 77_777, block, cert, genesis)
         assert check_proof(proof, genesis).values["import_wh"] == needed[77_777]
         assert verify_chain(store, genesis).ok
     assert len(encode(block)) < 2_000
@@ -205,6 +207,7 @@ def test_an_external_account_trades_settles_and_proves_its_line(tmp_path: Path) 
         prices=1,
         price=None,
         traded_wh=clearing.traded_wh(book),
+        next_collector=OPERATOR.public_key,
     )
     with ChainStore.create(tmp_path / "chain.db", genesis) as store:
         producer = Producer(genesis, authorities(4), OPERATOR, store)
@@ -212,7 +215,7 @@ def test_an_external_account_trades_settles_and_proves_its_line(tmp_path: Path) 
         assert verify_chain(store, genesis).ok
     assert producer.tip.state.traded_wh == 300
     for account, name in enumerate((*roster, *genesis.account_names)):
-        line = check_proof(make_proof(batch, account, block, cert, genesis), genesis)
+        line = check_proof(line_proof(batch, account, block, cert, genesis), genesis)
         assert line.account == account
         assert line.values["sold_wh"] == {"house-0": 100, "grid": 204}.get(name, 0)
         assert line.values["loss_wh"] == (4 if name == "grid_operator" else 0)

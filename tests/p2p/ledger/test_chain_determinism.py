@@ -11,13 +11,12 @@ _PROGRAM = """
 import sys, tempfile
 from pathlib import Path
 sys.path[:0] = sys.argv[1:]
-from tests.kits.chain_kit import make_chain
-from p2p.ledger.light import make_proof
+from tests.kits.chain_kit import make_chain, line_proof
 with tempfile.TemporaryDirectory() as folder:
     made = make_chain(Path(folder) / "chain.db", n=4, intervals=5)
     made.store.close()
     tip = made.producer.tip
-    proof = make_proof(made.batches[2], 1, *made.blocks[2], made.genesis)
+    proof = line_proof(made.batches[2], 1, *made.blocks[2], made.genesis)
     print(tip.block_hash.hex(), tip.state.root.hex(), proof.hex())
 from test_chain_execution import busy_chain, changed_chain
 for chain in (busy_chain(), changed_chain()[0]):

@@ -14,19 +14,19 @@ from p2p.batches.batch import Batch
 from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
-from p2p.ledger import execution
+from p2p.ledger import execution, offices
 from p2p.ledger.execution import choose, genesis_tip, replay, validators_at
 from p2p.ledger.light import (
     ProofBundle,
     SetChange,
+    batch_in,
+    check_batch_proof,
     check_proof,
-    make_proof,
-    prove_role,
+    prove_operators,
     set_changes,
-    validators_in,
 )
 from p2p.ledger.module import modules_of
-from p2p.ledger.modules import accounts, governance, meters, settlement
+from p2p.ledger.modules import accounts, evidence, meters, settlement
 from p2p.ledger.modules.accounts import RotateArgs
 from p2p.ledger.modules.governance import ADD, REMOVE, ROTATE
 from p2p.ledger.modules.guarantees import IssueArgs
@@ -41,7 +41,16 @@ from p2p.ledger.state import (
 )
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import START, authorities, certify, flip, identity, make_args, prove_possession
+from tests.kits.chain_kit import (
+    START,
+    authorities,
+    certify,
+    flip,
+    identity,
+    line_proof,
+    make_args,
+    prove_possession,
+)
 from tests.kits.evidence_kit import vote
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_readings
 
@@ -107,11 +116,13 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
     view = chain.tip.state.view()
     if module == accounts.NAME:
         view.write(module, b"a" + OPERATORS[0].public_key, accounts.NO_ACCOUNT)
-    elif module == governance.NAME:
-        view.write(module, b"council", governance.ValidatorSets((KEYS[0].public_key,) * 4, (), (), ()))
+    elif module == offices.NAME:
+        view.write(module, b"council", offices.ValidatorSets((KEYS[0].public_key,) * 4, (), (), ()))
     elif module == settlement.NAME:
-        wrong = settlement.Settled(1, 0, bytes(767) + b"\1")
+        wrong = settlement.Settled(1, 0, OPERATORS[0].public_key, bytes(767) + b"\1")
         view.write(module, b"sums", wrong)
+    elif module == evidence.NAME:
+        view.write(module, evidence.conviction_key(KEYS[0].public_key, START), evidence.Conviction(8))
     else:
         key = next(key for key, _ in chain.tip.state.trees[module].items() if key[:1] in (b"c", b"m"))
         view.put(module, key, None if module == "guarantees" else b"")
@@ -169,12 +180,13 @@ def test_entries_that_are_changed_missing_or_there_twice_give_no_state() -> None
 
 def test_an_entry_and_its_absence_are_proven_against_a_header() -> None:
     chain = busy_chain()
+    chain.enter(0)
     before = chain.tip.state
     chain.add()
     root = chain.made[-1][0].header.state_root
-    key = b"o" + bytes(4)
+    key = b"h" + bytes(4)
     proof = prove_entry(before, "accounts", key)
-    assert check_entry(root, "accounts", key, proof, chain.genesis) == OPERATORS[0].public_key
+    assert check_entry(root, "accounts", key, proof, chain.genesis) == HOMES[0].public_key
     assert (
         check_entry(root, "accounts", b"none", prove_entry(before, "accounts", b"none"), chain.genesis)
         is None
@@ -255,12 +267,13 @@ def test_a_proof_leads_from_the_genesis_over_every_change_of_the_set() -> None:
     block, cert = chain.made[-1]
     changes = set_changes(block.header, chain.made, chain.genesis)
     assert len(changes) == 3
-    proof = make_proof(batch, 1, block, cert, chain.genesis, changes=changes)
+    proof = line_proof(batch, 1, block, cert, chain.genesis, changes=changes)
     line = check_proof(proof, chain.genesis)
     assert (line.interval_start, line.account) == (START, 1)
     assert line.sender == "validator 0"
-    height, validators = validators_in(proof, chain.genesis)
-    assert (height, validators) == (block.header.height, changes[-1].validators)
+    settled = check_batch_proof(batch_in(proof), chain.genesis)
+    validators = settled.trusted.validators
+    assert (settled.height, validators) == (block.header.height, changes[-1].validators)
     assert KEYS[6].public_key in validators
     assert not {KEYS[0].public_key, KEYS[1].public_key} & set(validators)
 
@@ -280,7 +293,7 @@ def test_a_proof_with_a_change_left_out_or_exchanged_is_refused() -> None:
         (*changes, changes[2]),
     ):
         with pytest.raises(RemoteError):
-            check_proof(make_proof(batch, 1, block, cert, chain.genesis, changes=other), chain.genesis)
+            check_proof(line_proof(batch, 1, block, cert, chain.genesis, changes=other), chain.genesis)
 
 
 def test_a_proof_does_not_go_round_in_circles() -> None:
@@ -300,10 +313,10 @@ def test_a_proof_does_not_go_round_in_circles() -> None:
     place = (*chain.made[-1], chain.genesis)
     changes = set_changes(place[0].header, chain.made, chain.genesis)
     assert len(changes) == 3
-    check_proof(make_proof(batch, 1, *place, changes=changes), chain.genesis)
+    check_proof(line_proof(batch, 1, *place, changes=changes), chain.genesis)
     twice = (*changes[:2], *changes)
     with pytest.raises(BadProof, match="ascending"):
-        check_proof(make_proof(batch, 1, *place, changes=twice), chain.genesis)
+        check_proof(line_proof(batch, 1, *place, changes=twice), chain.genesis)
 
 
 def test_the_header_of_a_block_holds_its_evidence() -> None:
@@ -317,22 +330,24 @@ def test_the_header_of_a_block_holds_its_evidence() -> None:
         execution.check_block(parent, chain.genesis, Block(block.header, block.txs, ()))
 
 
-def test_a_rotated_operator_proves_its_role_by_the_state() -> None:
+def test_a_rotated_operator_is_proven_by_the_list_in_the_state() -> None:
     chain = Chain(make_genesis())
     proof_of_key = prove_possession(STRANGER, chain.genesis.chain_id, OPERATORS[1].public_key)
     chain.call(OPERATORS[1], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof_of_key))
     parent, (batch, args) = chain.tip.state, make_args(0, 4)
     chain.call(STRANGER, "settlement.batch", args)
     place = (*chain.made[-1], chain.genesis)
-    role = prove_role(parent, STRANGER.public_key)
-    assert check_proof(make_proof(batch, 2, *place, role=role), chain.genesis).sender == "operator 1"
+    shown = prove_operators(parent)
+    assert check_proof(line_proof(batch, 2, *place, operators=shown), chain.genesis).sender == "operator 1"
     for other in (
         None,
-        prove_role(parent, HOMES[0].public_key),
-        prove_role(chain.tip.state, STRANGER.public_key),
+        prove_entry(parent, offices.NAME, b"none"),
+        prove_entry(parent, accounts.NAME, offices.OPERATORS),
+        prove_operators(genesis_tip(chain.genesis).state),
+        prove_operators(chain.tip.state),
     ):
         with pytest.raises(BadProof):
-            check_proof(make_proof(batch, 2, *place, role=other), chain.genesis)
+            check_proof(line_proof(batch, 2, *place, operators=other), chain.genesis)
 
 
 def forged(chain: Chain, batch: Batch, sender: Identity, keys: list[Identity], **changes: object) -> bytes:
@@ -345,8 +360,9 @@ def forged(chain: Chain, batch: Batch, sender: Identity, keys: list[Identity], *
         validators_hash=validators_hash([key.public_key for key in keys]),
     )
     cert = certify(header, len(keys), round_=9, keys=keys)
-    bundle = decode(ProofBundle, make_proof(batch, 1, *chain.made[-1], chain.genesis))
-    return encode(msgspec.structs.replace(bundle, tx=tx, header=header, cert=cert, **changes))
+    bundle = decode(ProofBundle, line_proof(batch, 1, *chain.made[-1], chain.genesis))
+    proof = msgspec.structs.replace(bundle.batch, tx=tx, header=header, cert=cert, **changes)
+    return encode(msgspec.structs.replace(bundle, batch=proof))
 
 
 def settled_chain() -> tuple[Chain, Batch, State]:
@@ -370,6 +386,6 @@ def test_nobody_slips_a_set_of_its_own_in_behind_a_genuine_header() -> None:
 
 def test_a_household_does_not_settle_even_if_every_authority_signs() -> None:
     chain, batch, parent = settled_chain()
-    role = prove_role(parent, HOMES[0].public_key)
-    with pytest.raises(BadProof, match="not by an operator"):
-        check_proof(forged(chain, batch, HOMES[0], authorities(4), role=role), chain.genesis)
+    for shown in (None, prove_operators(parent)):
+        with pytest.raises(BadProof, match="not by an operator"):
+            check_proof(forged(chain, batch, HOMES[0], authorities(4), operators=shown), chain.genesis)

@@ -17,12 +17,11 @@ from p2p.batches.batch import interval_secret, make_batch
 from p2p.blocks.block import PRECOMMIT, vote_bytes
 from p2p.blocks.domains import SIGN_CONSENSUS
 from p2p.blocks.members import household_hash
-from p2p.ledger.light import make_proof
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import OrderMessage, message_id, order_line, sign_message
-from tests.kits.chain_kit import Made, make_chain, make_postings, order_leaf
+from tests.kits.chain_kit import Made, line_proof, make_chain, make_postings, order_leaf
 
 ROLES = (OPERATOR, AUTHORITY, HOUSEHOLD)
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "protocol" / "chain-format.md"
@@ -62,7 +61,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     chain_id = sha256(genesis_file).digest()
     _, _, _, _, authorities, operators, _, members, accounts, _ = msgspec.msgpack.decode(genesis_file)
     bundle: list[Any] = msgspec.msgpack.decode(proof)
-    _, entry, salt, batch_path, tx, tx_index, tx_count, tx_path, header, cert, changes, role = bundle
+    entry, salt, batch_path, (_, tx, tx_index, tx_count, tx_path, header, cert, changes, shown) = bundle
     height, round_, block_hash, bitmap, signatures = cert
 
     assert header[1] == chain_id
@@ -75,7 +74,7 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
     for i, index in enumerate(who):
         VerifyKey(authorities[index]).verify(vote, signatures[64 * i : 64 * i + 64])
 
-    assert (changes, role) == ([], None)
+    assert (changes, shown) == ([], None)
     assert tx[2] in operators
     VerifyKey(tx[2]).verify(b"wattswap/tx/1\0" + msgspec.msgpack.encode(tx[:8]), tx[8])
     assert (
@@ -94,13 +93,13 @@ def verify_from_the_document(proof: bytes, genesis_file: bytes) -> list[int]:
 
 @pytest.mark.parametrize("account", range(9))
 def test_a_verifier_written_from_the_document_accepts_our_proofs(made: Made, account: int) -> None:
-    proof = make_proof(made.batches[1], account, *made.blocks[1], made.genesis)
+    proof = line_proof(made.batches[1], account, *made.blocks[1], made.genesis)
     values = verify_from_the_document(proof, encode(made.genesis))
     assert values == make_postings(6, 1).lines[account].tolist()
 
 
 def test_and_it_refuses_a_changed_one(made: Made) -> None:
-    proof = make_proof(made.batches[1], 1, *made.blocks[1], made.genesis)
+    proof = line_proof(made.batches[1], 1, *made.blocks[1], made.genesis)
     vote_signature = proof[-100:-99]
     changed = proof[:-100] + bytes([vote_signature[0] ^ 1]) + proof[-99:]
     with pytest.raises(BadSignatureError):
@@ -112,7 +111,7 @@ def vectors() -> dict[str, str]:
     chain_id = bytes(range(32))
     seed = derive_seed(b"wattswap", "household", "house-1")
     house = Identity.from_seed(seed)
-    order = OrderMessage(3, chain_id, 1_760_000_400, 15, "house-1", 7, 0, (order_line(1, 250, 231_000),))
+    order = OrderMessage(4, chain_id, 1_760_000_400, 15, "house-1", 7, 0, (order_line(1, 250, 231_000),))
     postings = make_postings(5, 1)
     postings.lines[:] = 0
     return {
@@ -164,28 +163,27 @@ def test_the_state_of_the_genesis_and_of_a_batch_are_what_the_document_says(made
     sums = b"".join(number.to_bytes(16, "big", signed=True) for row in args[10] for number in row)
     pack = msgspec.msgpack.encode
     entries = {
-        "accounts": {
-            b"r" + operators[0]: pack([0, -1]),
-            b"o\0\0\0\0": operators[0],
-        },
+        "accounts": {},
+        "evidence": {},
         "guarantees": {},
         "governance": {
             b"council": pack([authorities, authorities, [], []]),
             b"history": pack([[[1, authorities]]]),
+            b"operators": pack([operators]),
             b"governed": pack(params[9]),
         },
         "meters": {},
-        "settlement": {b"sums": pack([0, -1, bytes(4 * 12 * 16)])},
+        "settlement": {b"sums": pack([0, -1, operators[0], bytes(4 * 12 * 16)])},
     }
 
     def state_root() -> bytes:
         leaves = [leaf_hash(b"\x0a" + name.encode() + module_root(entries[name])) for name in sorted(entries)]
-        left = [sha256(b"\x01" + leaves[i] + leaves[i + 1]).digest() for i in (0, 2)]
-        return sha256(b"\x01" + sha256(b"\x01" + left[0] + left[1]).digest() + leaves[4]).digest()
+        pairs = [sha256(b"\x01" + leaves[i] + leaves[i + 1]).digest() for i in (0, 2, 4)]
+        return sha256(b"\x01" + sha256(b"\x01" + pairs[0] + pairs[1]).digest() + pairs[2]).digest()
 
     assert state_root() == made.blocks[0][0].header.state_root
     entries["accounts"][b"a" + operators[0]] = pack([1, -1, 0])
-    entries["settlement"][b"sums"] = pack([1, args[0], sums])
+    entries["settlement"][b"sums"] = pack([1, args[0], operators[0], sums])
     assert state_root() == made.blocks[1][0].header.state_root
 
 

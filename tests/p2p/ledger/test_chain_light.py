@@ -14,7 +14,7 @@ from p2p.blocks import block as blocks
 from p2p.blocks import merkle
 from p2p.blocks.block import sign_tx
 from p2p.errors import BadProof, Malformed, RemoteError
-from p2p.ledger.light import ProofBundle, check_proof, make_proof, proof_from_json, proof_to_json
+from p2p.ledger.light import BatchProof, ProofBundle, check_proof, proof_from_json, proof_to_json
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from tests.kits.chain_kit import (
@@ -25,6 +25,7 @@ from tests.kits.chain_kit import (
     certify,
     flip,
     identity,
+    line_proof,
     make_args,
     make_chain,
     make_genesis,
@@ -41,14 +42,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def proof(made: Made) -> bytes:
-    return make_proof(made.batches[1], 5, *made.blocks[1], made.genesis)
+    return line_proof(made.batches[1], 5, *made.blocks[1], made.genesis)
 
 
 def test_every_account_can_prove_its_line_in_every_interval(made: Made) -> None:
     for index, (batch, (block, cert)) in enumerate(zip(made.batches, made.blocks, strict=True)):
         lines = make_postings(13, index).lines.tolist()
         for account in range(16):
-            line = check_proof(make_proof(batch, account, block, cert, made.genesis), made.genesis)
+            line = check_proof(line_proof(batch, account, block, cert, made.genesis), made.genesis)
             assert list(line.values.values()) == lines[account]
             assert (line.account, line.members, line.height) == (account, 13, index + 1)
             assert line.interval_start == batch.interval_start
@@ -70,7 +71,7 @@ def test_the_entry_of_a_home_is_narrow_and_that_of_another_account_is_wide(
     forged = make_chain(tmp_path / "chain.db", intervals=0)
     block, cert = forged.producer.append_batch(args, (START + STEP) * 1000)
     forged.store.close()
-    right = decode(ProofBundle, make_proof(make_args(0)[0], account, block, cert, forged.genesis))
+    right = decode(ProofBundle, line_proof(make_args(0)[0], account, block, cert, forged.genesis))
     path = b"".join(merkle.path(leaves, account))
     data = encode(msgspec.structs.replace(right, entry=entry, salt=salt, batch_path=path))
     if wide == (account >= 5):
@@ -99,7 +100,7 @@ def test_a_truncated_or_extended_proof_is_malformed(made: Made, proof: bytes, le
 def test_a_proof_at_25_authorities_and_1000_households_is_below_2500_bytes(tmp_path: Path) -> None:
     made = make_chain(tmp_path / "chain.db", n=25, intervals=2, members=1000)
     made.store.close()
-    data = make_proof(made.batches[1], 999, *made.blocks[1], made.genesis)
+    data = line_proof(made.batches[1], 999, *made.blocks[1], made.genesis)
     assert len(data) < 2_500
     assert check_proof(data, made.genesis).account == 999
 
@@ -110,12 +111,17 @@ def test_a_proof_needs_the_genesis_of_its_chain(made: Made, proof: bytes) -> Non
 
 
 def changed(proof: bytes, **changes: object) -> bytes:
-    return encode(msgspec.structs.replace(decode(ProofBundle, proof), **changes))
+    """The proof with other fields, of its own or of the batch's proof in it."""
+    bundle = decode(ProofBundle, proof)
+    inner = {name: value for name, value in changes.items() if name in BatchProof.__struct_fields__}
+    outer = {name: value for name, value in changes.items() if name not in inner}
+    batch = msgspec.structs.replace(bundle.batch, **inner)
+    return encode(msgspec.structs.replace(bundle, batch=batch, **outer))
 
 
 def test_nobody_gets_a_neighbours_line_for_its_own(made: Made, proof: bytes) -> None:
     """The index is in the entry: a neighbour's entry under the own path or the reverse does not check."""
-    other = decode(ProofBundle, make_proof(made.batches[1], 6, *made.blocks[1], made.genesis))
+    other = decode(ProofBundle, line_proof(made.batches[1], 6, *made.blocks[1], made.genesis))
     for changes in (
         {"entry": other.entry},
         {"entry": other.entry, "salt": other.salt},
@@ -127,13 +133,13 @@ def test_nobody_gets_a_neighbours_line_for_its_own(made: Made, proof: bytes) -> 
 
 
 def test_a_line_of_another_interval_does_not_check(made: Made, proof: bytes) -> None:
-    other = decode(ProofBundle, make_proof(made.batches[2], 5, *made.blocks[2], made.genesis))
+    other = decode(ProofBundle, line_proof(made.batches[2], 5, *made.blocks[2], made.genesis))
     with pytest.raises(BadProof, match="the entry is not in the batch"):
         check_proof(changed(proof, entry=other.entry, salt=other.salt), made.genesis)
     with pytest.raises(BadProof, match="the transaction is not in the block"):
-        check_proof(changed(proof, tx=other.tx), made.genesis)
+        check_proof(changed(proof, tx=other.batch.tx), made.genesis)
     with pytest.raises(RemoteError, match="another block than the header"):
-        check_proof(changed(proof, header=other.header), made.genesis)
+        check_proof(changed(proof, header=other.batch.header), made.genesis)
 
 
 THIEF = identity("operator", "thief")

@@ -74,7 +74,7 @@ def test_a_key_has_the_role_of_one_home_only(chain: Chain) -> None:
     rotate(chain, HOMES[0], HOMES[2])
     with refused("key_taken"):
         chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
-    assert accounts.role(chain.tip.state.view(), HOMES[2].public_key) == Role(-1, 0)
+    assert accounts.role(chain.tip.state.view(), HOMES[2].public_key) == Role(0)
 
 
 def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
@@ -82,13 +82,13 @@ def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
     genesis = msgspec.structs.replace(make_genesis(), members_root=street.root, members=1)
     chain = Chain(genesis)
     chain.call(OPERATORS[0], "accounts.enter", EnterArgs(street.proof(0)))
-    assert accounts.role(chain.tip.state.view(), OPERATORS[0].public_key) == Role(0, 0)
+    assert accounts.role(chain.tip.state.view(), OPERATORS[0].public_key) == Role(0)
 
 
 def test_a_household_moves_to_a_new_key_and_keeps_what_it_has(chain: Chain) -> None:
     rotate(chain, HOMES[2], STRANGER)
     view = chain.tip.state.view()
-    assert accounts.role(view, STRANGER.public_key) == Role(-1, 2)
+    assert accounts.role(view, STRANGER.public_key) == Role(2)
     assert accounts.roles_of(view, HOMES[2].public_key) == frozenset()
     with refused("tx_role"):
         rotate(chain, HOMES[2], OPERATORS[0])

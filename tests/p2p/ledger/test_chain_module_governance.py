@@ -8,7 +8,7 @@ from p2p.blocks.block import validators_hash
 from p2p.blocks.possession import NO_KEY
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
-from p2p.ledger.modules import governance
+from p2p.ledger import offices
 from p2p.ledger.modules.governance import (
     ADD,
     MAX_OPEN,
@@ -81,7 +81,7 @@ def test_a_passed_proposal_is_closed() -> None:
     approve(chain, KEYS[1], KEYS[2])
     with refused("gov_closed"):
         approve(chain, KEYS[3])
-    assert governance.proposals(chain.tip.state.view()) == {}
+    assert offices.proposals(chain.tip.state.view()) == {}
 
 
 def test_an_authority_approves_once() -> None:
@@ -173,11 +173,11 @@ def test_approvals_of_an_authority_that_left_do_not_count() -> None:
     approve(chain, KEYS[1], KEYS[2], KEYS[3], number=1)
     chain.add()
     chain.add()
-    assert governance.proposals(chain.tip.state.view())[0].approvals == ()
+    assert offices.proposals(chain.tip.state.view())[0].approvals == ()
     approve(chain, KEYS[0], KEYS[1], number=0)
-    assert 0 in governance.proposals(chain.tip.state.view())
+    assert 0 in offices.proposals(chain.tip.state.view())
     approve(chain, KEYS[2], number=0)
-    assert 0 not in governance.proposals(chain.tip.state.view())
+    assert 0 not in offices.proposals(chain.tip.state.view())
 
 
 def test_a_proposal_expires() -> None:
@@ -185,7 +185,7 @@ def test_a_proposal_expires() -> None:
     args = authority_args(chain, ADD, KEYS[4], expiry=2)
     chain.call(KEYS[0], "governance.propose_authority", args)
     chain.add()
-    assert governance.proposals(chain.tip.state.view()) == {}
+    assert offices.proposals(chain.tip.state.view()) == {}
     with refused("gov_closed"):
         approve(chain, KEYS[1])
 
@@ -239,7 +239,7 @@ def test_the_history_knows_the_set_of_every_height() -> None:
     chain.add()
     view = chain.tip.state.view()
     for block, _ in chain.made:
-        found = governance.validators_of(view, block.header.height)
+        found = offices.validators_of(view, block.header.height)
         assert validators_hash(found) == block.header.validators_hash
 
 
@@ -259,7 +259,7 @@ def test_who_signs_twice_is_out_two_blocks_later() -> None:
     assert KEYS[3].public_key in chain.tip.state.validators
     chain.add()
     assert KEYS[3].public_key not in chain.tip.state.validators
-    assert governance.validator_sets(chain.tip.state.view()).jailed == (KEYS[3].public_key,)
+    assert offices.validator_sets(chain.tip.state.view()).jailed == (KEYS[3].public_key,)
 
 
 def test_with_four_authorities_the_jailed_one_stays_until_a_fifth_comes() -> None:
@@ -285,7 +285,7 @@ def test_several_at_once_leave_one_a_block_and_never_below_four() -> None:
         sizes.append(len(chain.tip.state.validators))
         chain.add()
     assert sizes == [6, 5, 4, 4, 4]
-    assert len(governance.validator_sets(chain.tip.state.view()).jailed) == 3
+    assert len(offices.validator_sets(chain.tip.state.view()).jailed) == 3
 
 
 def test_a_quorum_calls_a_jailed_authority_back() -> None:
@@ -302,7 +302,7 @@ def test_a_quorum_calls_a_jailed_authority_back() -> None:
     chain.add()
     chain.add()
     assert chain.tip.state.validators[-1] == KEYS[3].public_key
-    assert governance.validator_sets(chain.tip.state.view()).jailed == ()
+    assert offices.validator_sets(chain.tip.state.view()).jailed == ()
     with pytest.raises(InvalidBlock, match="has returned since"):
         chain.add(evidence=(old,))
 
@@ -327,7 +327,7 @@ def test_evidence_is_judged_by_the_set_of_its_height() -> None:
     chain.add()
     assert chain.tip.state.validators.index(KEYS[4].public_key) == 3
     chain.add(evidence=(two_votes(chain, 4, 2),))
-    assert governance.validator_sets(chain.tip.state.view()).jailed == (KEYS[4].public_key,)
+    assert offices.validator_sets(chain.tip.state.view()).jailed == (KEYS[4].public_key,)
 
 
 @pytest.mark.parametrize("height", [0, 3, 12])

@@ -65,6 +65,7 @@ def full_args(index: int = 0) -> BatchArgs:
         prices=1,
         price=None,
         traded_wh=int(postings.column("bought_wh").sum()),
+        next_collector=OPERATORS[0].public_key,
         entries=pack_entries(postings, start, MASTER),
     )
 

@@ -13,6 +13,7 @@ from p2p.blocks.block import Tx
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
+from p2p.ledger.modules.evidence import ProofArgs
 from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
 from p2p.ledger.modules.guarantees import (
     ClaimArgs,
@@ -42,6 +43,7 @@ from tests.kits.modules_kit import (
     refused,
     registered,
 )
+from tests.kits.proofs_kit import omission
 
 P2P_FOLDER = Path(__file__).parents[3] / "p2p"
 KEYS = authorities(6)
@@ -150,6 +152,15 @@ class World:
         self.home("guarantees.transfer", TransferArgs(self.id, 0, 1, -1))
         self.home("guarantees.claim", ClaimArgs(self.id, 0, self.house, self.used[0]), 1)
 
+    def accuse(self, name: str, args: Record, again: Record | None = None) -> None:
+        self.chain.call(OPERATORS[1], f"evidence.{name}", args)
+        if again is not None:
+            self.chain.call(OPERATORS[1], f"evidence.{name}", again)
+
+    def accuse_twice(self) -> None:
+        proof = ProofArgs(omission(self.chain.genesis, OPERATORS[0]))
+        self.accuse("omission", proof, again=proof)
+
     def withdrawn(self) -> None:
         self.chain.call(OPERATORS[0], "guarantees.withdraw", NameArgs(self.id, 0))
         self.home("guarantees.split", SplitArgs(self.id, 0, (400, 500)))
@@ -184,6 +195,10 @@ WAYS: dict[str, Callable[[World], None]] = {
     "settle_sums": lambda w: w.settle(traded_wh=0),
     "settle_members": lambda w: w.settle(members=5),
     "settle_entries": lambda w: w.settle(entries=b"x"),
+    "settle_turn": lambda w: w.settle(next_collector=STRANGER.public_key),
+    "evidence_proof": lambda w: w.accuse("omission", ProofArgs(b"")),
+    "evidence_known": World.accuse_twice,
+    "evidence_office": lambda w: w.accuse("omission", ProofArgs(omission(w.chain.genesis, STRANGER))),
     "meter_known": lambda w: w.chain.register("roof", 0, meters.BOTH) and None,
     "meter_unknown": lambda w: w.issue(meter=bytes(32)),
     "meter_owner": lambda w: w.anchor(w.house, sender=HOMES[0]),

@@ -89,7 +89,7 @@ def test_totals_grow_beyond_int64() -> None:
 
 def test_the_state_root_is_the_tree_over_the_sorted_modules() -> None:
     state = run([0, 1])
-    names = [b"accounts", b"governance", b"guarantees", b"meters", b"settlement"]
+    names = [b"accounts", b"evidence", b"governance", b"guarantees", b"meters", b"settlement"]
     leaves = [b"\x0a" + name + state.trees[name.decode()].root for name in names]
     assert state.root == merkle.root_of(leaves)
 

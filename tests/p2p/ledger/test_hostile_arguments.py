@@ -12,7 +12,15 @@ from p2p.errors import InvalidTx
 from p2p.ledger.module import CHAIN_MODULES
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
-from p2p.ledger.modules.governance import ADD, ApproveArgs, AuthorityArgs, ParameterArgs
+from p2p.ledger.modules.evidence import ProofArgs, TwoBatchesArgs
+from p2p.ledger.modules.governance import (
+    ADD,
+    ADD_OPERATOR,
+    ApproveArgs,
+    AuthorityArgs,
+    OperatorArgs,
+    ParameterArgs,
+)
 from p2p.ledger.modules.guarantees import (
     ClaimArgs,
     IssueArgs,
@@ -27,6 +35,7 @@ from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
 from tests.kits.chain_kit import authorities, make_args, prove_possession
 from tests.kits.modules_kit import DAY, DAY_START, HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis
+from tests.kits.proofs_kit import broken_promise, omission, two_batches
 
 INTEGERS = [-(2**63), -1, 0, 1, 3, 4, 899, 2**31, 2**32, 2**36, 2**36 + 900, 2**62, 2**63 - 1]
 TEXTS = ["", "\0", "tx_quota", "ä" * 40]
@@ -76,16 +85,26 @@ def busy() -> tuple[Chain, Calls]:
         chain.call(key, "governance.propose_parameter", ParameterArgs(call, 9, 60))
     new = keys[5]
     home, operator, validator = HOMES[0], OPERATORS[0], keys[0]
+    evidence = {
+        "evidence.broken_promise": (home, ProofArgs(broken_promise(chain.genesis, keys[1]))),
+        "evidence.omission": (validator, ProofArgs(omission(chain.genesis, OPERATORS[0]))),
+        "evidence.two_batches": (operator, TwoBatchesArgs(*two_batches(chain.genesis, OPERATORS[1]))),
+    }
     return chain, {
         "accounts.enter": (HOMES[2], EnterArgs(STREET.proof(2))),
         "accounts.rotate_key": (
             home,
             RotateArgs(STRANGER.public_key, prove_possession(STRANGER, chain_id, home.public_key)),
         ),
+        **evidence,
         "governance.approve": (validator, ApproveArgs(1)),
         "governance.propose_authority": (
             validator,
             AuthorityArgs(ADD, new.public_key, b"", prove_possession(new, chain_id), 60),
+        ),
+        "governance.propose_operator": (
+            validator,
+            OperatorArgs(ADD_OPERATOR, new.public_key, prove_possession(new, chain_id), 60),
         ),
         "governance.propose_parameter": (validator, ParameterArgs("guarantee_days", 9, 60)),
         "guarantees.claim": (home, ClaimArgs(issuance, 0, roof, made[0])),

@@ -11,6 +11,7 @@ import pytest
 
 from market.errors import InvalidPlugin, PluginFailed
 from p2p.errors import BrokenInvariant, GenesisError, InvalidBlock, InvalidTx, NonCanonical
+from p2p.ledger import offices
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import advance, check_block, choose, genesis_tip
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, modules_of
@@ -42,12 +43,12 @@ def recurse(*_: object) -> None:
 
 def steal(ctx: Context, args: NoteArgs) -> None:
     """Write the sums of all batches."""
-    ctx.view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(16)))
+    ctx.view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(32), bytes(16)))
 
 
 def crown(ctx: Context, args: NoteArgs) -> None:
     """Make the sender an operator."""
-    ctx.view.write(accounts.NAME, accounts.role_key(ctx.sender), accounts.Role(0, -1))
+    ctx.view.write(offices.NAME, offices.OPERATORS, offices.Keys((ctx.sender,)))
 
 
 def spend(ctx: Context, args: NoteArgs) -> None:
@@ -118,7 +119,7 @@ def test_a_failing_check_of_arguments_refuses_before_a_transaction_waits(part: s
 
 def reach(view: View, *_: object) -> None:
     """A hook that writes what is not its own."""
-    view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(16)))
+    view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(32), bytes(16)))
 
 
 @pytest.mark.parametrize("hook", ["start", "end_block"])
@@ -161,7 +162,7 @@ def test_a_check_cannot_change_what_later_checks_see() -> None:
     seen = []
 
     def write(view: View, *_: object) -> None:
-        view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(16)))
+        view.write(settlement.NAME, b"sums", Settled(9, 9, bytes(32), bytes(16)))
         view.put(NOTES, b"n", b"stays?")
 
     def look(view: View, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Runs of wattswap 0.1 whose chains have format 2 or 3: refused with a sentence that says what reads them."""
+"""Runs of wattswap 0.1 whose chains have format 2, 3 or 4: refused with a sentence that says what reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wattswap.verification import verify_run
 
 STORED = Path(__file__).parent / "stored"
 STREET = Path(__file__).parents[2] / "golden" / "two_neighbours"
-FORMATS = pytest.mark.parametrize("number", [2, 3])
+FORMATS = pytest.mark.parametrize("number", [2, 3, 4])
 
 
 def sentence(number: int) -> str:
@@ -85,6 +85,7 @@ def test_an_unfinished_old_run_is_not_continued_but_says_what_does(
     [
         ("verify", 2, sentence(2)),
         ("verify", 3, sentence(3)),
+        ("verify", 4, sentence(4)),
         ("report", 2, "report with the wattswap whose version and commit"),
     ],
 )
@@ -106,10 +107,12 @@ def test_the_same_scenario_can_be_run_again(tmp_path: Path) -> None:
     assert old.items() <= RunFolder(again.path).metrics.items()
 
 
-def test_a_run_of_format_3_has_the_tables_of_the_same_run_today(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [3, 4])
+def test_an_old_run_has_the_tables_of_the_same_run_today(number: int, tmp_path: Path) -> None:
+    stored = STORED / f"v{number}"
     again = ws.run(ws.load(STREET / "scenario.toml"), out=tmp_path)
     for name in ("orders", "readings", "postings", "bills"):
-        assert read_table(again.path, name).equals(read_table(STORED / "v3", name))
+        assert read_table(again.path, name).equals(read_table(stored, name))
     roots = ["book_root", "clearing_root", "postings_root"]
-    new, old = (read_table(path, "intervals").select(roots) for path in (again.path, STORED / "v3"))
+    new, old = (read_table(path, "intervals").select(roots) for path in (again.path, stored))
     assert new.equals(old), "a market of one round has the roots that it had"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,18 +10,19 @@ import trio
 from msgspec.structs import replace
 
 from market.orders import MAX_ORDERS
-from p2p.roles.collector.gateway import LINES_MAX, MESSAGES_MAX
-from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal, JournalDamaged, SignedOtherwise
 from p2p.roles.exchange.wire import BATCH_MAX, BATCH_PROTOCOL, BID_PROTOCOL, HandIn, HandInReply
+from p2p.roles.household.carrier import LINES_MAX
+from p2p.roles.household.frames import MESSAGES_MAX
 from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.transports.memory import Faults
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, order_line, sign_message
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
-from tests.kits.gateway_kit import collect, result, run, send_batch, street
-from tests.kits.signed_kit import MINUTES, RIVAL, key_of, keyed_genesis, names, order, signed
+from tests.kits.gateway_kit import collect, operator_on, run, send_batch, street
+from tests.kits.settled_kit import proof_of
+from tests.kits.signed_kit import RIVAL, key_of, keyed_genesis, names, order, signed
 from tests.kits.time_kit import time_passes
 
 OPERATOR_PEER = peer_id_of(OPERATOR.public_key)
@@ -32,20 +32,20 @@ STRANGER = identity("stranger", "0")
 # --- failover and restart ---------------------------------------------------------------------------------
 
 
-def test_after_a_failover_everything_is_handed_in_again_unasked() -> None:
+def test_after_a_failover_everything_is_submitted_again_unasked() -> None:
     """The households have their receipts and only wait for the result; the first collector is gone with its book."""
 
     async def body() -> None:
         async with street(200) as homes, homes.places[1].on() as second:
             orders = [order(homes.genesis, household) for household in homes.roster]
             async with homes.places[0].on() as first:
-                await collect(first, partial(homes.hand_in, orders))
+                await collect(first, partial(homes.submit, orders))
             gone_at = trio.current_time()
 
             async def settle() -> None:
                 collected = await second.collect(START, 60.0)
                 assert list(collected.messages) == orders
-                second.keep(result(homes.genesis, next_collector=RIVAL))
+                second.answers.provide_result(START, proof_of(homes.genesis, next_collector=RIVAL))
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(settle)
@@ -64,7 +64,7 @@ def test_orders_that_had_no_receipt_when_the_collector_died_get_one_of_the_next(
             receipts: list[ReceiptMessage] = []
 
             async def say() -> None:
-                receipts.extend(await homes.hand_in(orders))
+                receipts.extend(await homes.submit(orders))
 
             collected = await collect(second, say, deadline_s=60)
             assert list(collected.messages) == orders
@@ -80,14 +80,7 @@ def test_a_gateway_that_is_restarted_says_the_same_bytes(tmp_path: Path) -> None
     async def life() -> None:
         with Journal(tmp_path / "gateway.db") as journal:
             async with street(10, journal=journal) as homes, homes.network.endpoint(OPERATOR) as node:
-                operator = Operator(
-                    node,
-                    OPERATOR,
-                    homes.genesis.chain_id,
-                    homes.roster,
-                    {household: key_of(household).public_key for household in homes.roster},
-                    MINUTES,
-                )
+                operator = operator_on(node, homes.genesis)
 
                 async def note(peer: str, frame: bytes) -> bytes:
                     said.append(decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES).messages)
@@ -97,7 +90,7 @@ def test_a_gateway_that_is_restarted_says_the_same_bytes(tmp_path: Path) -> None
 
                 async def say() -> None:
                     orders = [order(homes.genesis, household) for household in homes.roster]
-                    receipts.append(await homes.hand_in(orders))
+                    receipts.append(await homes.submit(orders))
 
                 await collect(operator, say)
 
@@ -112,7 +105,7 @@ def test_a_restarted_gateway_signs_nothing_else_under_the_same_nonce(tmp_path: P
         with Journal(tmp_path / "gateway.db") as journal:
             async with street(1, journal=journal) as homes, homes.places[0].on() as operator:
                 said = order(homes.genesis, "house-0", energy_wh=energy_wh)
-                await collect(operator, partial(homes.gateway.hand_in, said))
+                await collect(operator, partial(homes.gateway.submit, said))
 
     run(partial(life, 250))
     with pytest.raises(BaseExceptionGroup) as caught:
@@ -129,7 +122,7 @@ def test_a_gateway_forgets_what_it_signed_long_ago(tmp_path: Path) -> None:
                 for i in (0, 192, 193):
                     said = order(homes.genesis, "house-0", start=START + i * STEP)
                     with trio.move_on_after(0):
-                        await homes.gateway.hand_in(said)
+                        await homes.gateway.submit(said)
             kept = journal._connection.execute("SELECT interval_start FROM signed ORDER BY 1").fetchall()
             assert [start for (start,) in kept] == [START + 192 * STEP, START + 193 * STEP]
 
@@ -148,7 +141,7 @@ def test_a_restarted_collector_keeps_the_promises_it_gave(tmp_path: Path) -> Non
                 async with homes.places[0].on() as operator, trio.open_nursery() as nursery:
                     nursery.start_soon(operator.collect, START, 60.0)
                     await trio.testing.wait_all_tasks_blocked()
-                    receipts.extend(await homes.hand_in(orders[:12]))
+                    receipts.extend(await homes.submit(orders[:12]))
                     nursery.cancel_scope.cancel()
             assert {r.code for r in receipts} == {ReceiptCode.ACCEPTED}
             with Journal(tmp_path / "operator.db") as homes.places[0].journal:
@@ -167,12 +160,12 @@ def test_a_collector_that_is_restarted_after_its_gate_closed_promises_nothing_mo
             genesis, place = homes.genesis, homes.places[0]
             with Journal(tmp_path / "operator.db") as place.journal:
                 async with place.on() as operator:
-                    said = partial(homes.hand_in, [order(genesis, "house-0")])
+                    said = partial(homes.submit, [order(genesis, "house-0")])
                     before = await collect(operator, said, deadline_s=2)
             with Journal(tmp_path / "operator.db") as place.journal:
                 async with place.on() as operator:
                     after = await operator.collect(START, 10.0)
-                    (late,) = await homes.hand_in([order(genesis, "house-1")])
+                    (late,) = await homes.submit([order(genesis, "house-1")])
             assert late.code == ReceiptCode.LATE
             assert after.signed == before.signed
 
@@ -203,7 +196,7 @@ def test_no_receipt_leaves_a_collector_that_cannot_write_it_down(tmp_path: Path)
                     with pytest.raises(BaseExceptionGroup) as caught:
                         await collect(operator, say)
                     assert caught.group_contains(JournalDamaged)
-                    assert journal.promises(0, START) == []
+                    assert journal.promises(START, 0) == []
 
     run(body)
 
@@ -236,8 +229,7 @@ def test_a_gateway_of_600_households_stays_below_its_limit_a_frame() -> None:
 
     async def body() -> None:
         async with street(600) as homes, homes.network.endpoint(OPERATOR) as node:
-            keys: Mapping[str, bytes] = {name: key_of(name).public_key for name in homes.roster}
-            operator = Operator(node, OPERATOR, homes.genesis.chain_id, homes.roster, keys, MINUTES)
+            operator = operator_on(node, homes.genesis)
 
             async def note(peer: str, frame: bytes) -> bytes:
                 sizes.append(len(decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES).messages))
@@ -245,7 +237,7 @@ def test_a_gateway_of_600_households_stays_below_its_limit_a_frame() -> None:
 
             node.serve(BATCH_PROTOCOL, note)
             orders = [order(homes.genesis, household) for household in homes.roster]
-            collected = await collect(operator, partial(homes.hand_in, orders))
+            collected = await collect(operator, partial(homes.submit, orders))
             assert len(collected.messages) == 600
 
     run(body)
@@ -259,8 +251,7 @@ def test_homes_with_as_many_orders_as_a_message_takes_are_carried_in_more_frames
 
     async def body() -> None:
         async with street(MESSAGES_MAX) as homes, homes.network.endpoint(OPERATOR) as node:
-            keys: Mapping[str, bytes] = {name: key_of(name).public_key for name in homes.roster}
-            operator = Operator(node, OPERATOR, homes.genesis.chain_id, homes.roster, keys, MINUTES)
+            operator = operator_on(node, homes.genesis)
 
             async def note(peer: str, frame: bytes) -> bytes:
                 sizes.append(len(frame))
@@ -272,7 +263,7 @@ def test_homes_with_as_many_orders_as_a_message_takes_are_carried_in_more_frames
             receipts: list[ReceiptMessage] = []
 
             async def say() -> None:
-                receipts.extend(await homes.hand_in(orders))
+                receipts.extend(await homes.submit(orders))
 
             collected = await collect(operator, say)
             assert [receipt.message_id for receipt in receipts] == [message_id(message) for message in orders]
@@ -351,7 +342,7 @@ def test_a_flood_of_full_batches_does_not_keep_a_gateway_from_being_served() -> 
                 nursery.start_soon(flood)
                 await time_passes(0.1)
                 begun = trio.current_time()
-                receipts = await homes.hand_in([order(genesis, household) for household in names(20)[1:]])
+                receipts = await homes.submit([order(genesis, household) for household in names(20)[1:]])
                 assert trio.current_time() - begun < 0.5
                 nursery.cancel_scope.cancel()
             assert {r.code for r in receipts} == {ReceiptCode.ACCEPTED}

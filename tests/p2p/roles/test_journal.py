@@ -35,14 +35,14 @@ def meddle(path: Path, statement: str, *values: object) -> None:
 
 def filled(path: Path, count: int = 3) -> Path:
     with Journal(path) as journal:
-        journal.promise(ORDERS, START, [promise(i) for i in range(count)])
+        journal.promise(START, ORDERS, [promise(i) for i in range(count)])
         journal.sign_once(ORDERS, START, "h1", 1, lambda: b"signed")
     return path
 
 
 def read_all(path: Path) -> None:
     with Journal(path) as journal:
-        journal.promises(ORDERS, START)
+        journal.promises(START, ORDERS)
         journal.sign_once(ORDERS, START, "h1", 1, lambda: b"signed")
 
 
@@ -69,18 +69,18 @@ def refused(path: Path) -> str:
 def test_promises_survive_reopening_in_order(
     tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, int, list[int]]]
 ) -> None:
-    """The model is a list for each desk and interval."""
+    """The model is a list for each slot and interval."""
     path = tmp_path_factory.mktemp("journal") / "journal.db"
     model: dict[tuple[int, int], list[Promise]] = {}
-    for desk, interval, numbers in writes:
+    for slot, interval, numbers in writes:
         given_now = [promise(number) for number in numbers]
         with Journal(path) as journal:
-            journal.promise(desk, START + interval * STEP, given_now)
-        model.setdefault((desk, interval), []).extend(given_now)
+            journal.promise(START + interval * STEP, slot, given_now)
+        model.setdefault((slot, interval), []).extend(given_now)
     with Journal(path) as journal:
-        for desk in (ORDERS, READINGS):
+        for slot in (ORDERS, READINGS):
             for interval in range(3):
-                assert journal.promises(desk, START + interval * STEP) == model.get((desk, interval), [])
+                assert journal.promises(START + interval * STEP, slot) == model.get((slot, interval), [])
 
 
 def test_promises_survive_a_kill(tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_promises_survive_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     program = (
         "import os, sys; from pathlib import Path; from p2p.roles.exchange.journal import Journal, Promise\n"
-        f"Journal(Path(sys.argv[1])).promise(0, {START}, [Promise(b'n', b'm', b'r')]); os._exit(9)"
+        f"Journal(Path(sys.argv[1])).promise({START}, 0, [Promise(b'n', b'm', b'r')]); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 9
     with Journal(path) as journal:
-        assert journal.promises(ORDERS, START) == [Promise(b"n", b"m", b"r")]
+        assert journal.promises(START, ORDERS) == [Promise(b"n", b"m", b"r")]
 
 
 def test_several_promises_are_one_commit(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_several_promises_are_one_commit(tmp_path: Path) -> None:
     statements: list[str] = []
     with Journal(tmp_path / "journal.db") as journal:
         journal._connection.set_trace_callback(statements.append)
-        journal.promise(ORDERS, START, [promise(i) for i in range(125)])
-        assert len(journal.promises(ORDERS, START)) == 125
+        journal.promise(START, ORDERS, [promise(i) for i in range(125)])
+        assert len(journal.promises(START, ORDERS)) == 125
     assert statements.count("COMMIT") == 1
 
 
@@ -119,10 +119,10 @@ def test_a_failing_write_raises_and_leaves_no_promise(tmp_path: Path) -> None:
         pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
         journal._connection.execute(f"PRAGMA max_page_count={pages + 1}")
         with pytest.raises(JournalDamaged, match="full"):
-            journal.promise(ORDERS, START, [promise(i) for i in range(3, 200)])
-        assert len(journal.promises(ORDERS, START)) == 3
+            journal.promise(START, ORDERS, [promise(i) for i in range(3, 200)])
+        assert len(journal.promises(START, ORDERS)) == 3
     with Journal(path) as journal:
-        assert journal.promises(ORDERS, START) == [promise(i) for i in range(3)]
+        assert journal.promises(START, ORDERS) == [promise(i) for i in range(3)]
 
 
 def test_a_journal_goes_on_once_there_is_room_again(tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_a_journal_goes_on_once_there_is_room_again(tmp_path: Path) -> None:
         pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
         journal._connection.execute(f"PRAGMA max_page_count={pages}")
         with pytest.raises(JournalDamaged):
-            journal.promise(ORDERS, START, [promise(i) for i in range(3, 200)])
+            journal.promise(START, ORDERS, [promise(i) for i in range(3, 200)])
         journal._connection.execute("PRAGMA max_page_count=100000")
-        journal.promise(ORDERS, START, [promise(3)])
-        assert journal.promises(ORDERS, START)[-1] == promise(3)
+        journal.promise(START, ORDERS, [promise(3)])
+        assert journal.promises(START, ORDERS)[-1] == promise(3)
 
 
 def test_a_source_of_promises_that_fails_leaves_none(tmp_path: Path) -> None:
@@ -144,8 +144,8 @@ def test_a_source_of_promises_that_fails_leaves_none(tmp_path: Path) -> None:
 
     with Journal(tmp_path / "journal.db") as journal:
         with pytest.raises(RuntimeError):
-            journal.promise(ORDERS, START, failing())  # type: ignore[arg-type]
-        assert journal.promises(ORDERS, START) == []
+            journal.promise(START, ORDERS, failing())  # type: ignore[arg-type]
+        assert journal.promises(START, ORDERS) == []
 
 
 # --- closed gates -----------------------------------------------------------------------------------------
@@ -154,12 +154,12 @@ def test_a_source_of_promises_that_fails_leaves_none(tmp_path: Path) -> None:
 def test_a_gate_that_was_closed_is_closed_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with Journal(path) as journal:
-        journal.close_gate(ORDERS, START)
-        journal.close_gate(ORDERS, START)
+        journal.close_gate(START, ORDERS)
+        journal.close_gate(START, ORDERS)
     with Journal(path) as journal:
-        assert journal.is_closed(ORDERS, START)
-        assert not journal.is_closed(READINGS, START)
-        assert not journal.is_closed(ORDERS, START + STEP)
+        assert journal.is_closed(START, ORDERS)
+        assert not journal.is_closed(START, READINGS)
+        assert not journal.is_closed(START + STEP, ORDERS)
 
 
 # --- sign_once --------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_a_refused_message_does_not_take_the_place_of_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("desk", "start", "household", "nonce"),
+    ("slot", "start", "household", "nonce"),
     [
         (READINGS, START, "h1", 1),
         (ORDERS, START + STEP, "h1", 1),
@@ -195,10 +195,10 @@ def test_a_refused_message_does_not_take_the_place_of_the_first() -> None:
         (ORDERS, START, "h1", 2),
     ],
 )
-def test_another_purpose_may_be_signed(desk: int, start: int, household: str, nonce: int) -> None:
+def test_another_purpose_may_be_signed(slot: int, start: int, household: str, nonce: int) -> None:
     journal = Journal(None)
     journal.sign_once(ORDERS, START, "h1", 1, lambda: b"first")
-    assert journal.sign_once(desk, start, household, nonce, lambda: b"other") == b"other"
+    assert journal.sign_once(slot, start, household, nonce, lambda: b"other") == b"other"
 
 
 def test_what_cannot_be_written_is_not_signed(tmp_path: Path) -> None:
@@ -211,6 +211,47 @@ def test_what_cannot_be_written_is_not_signed(tmp_path: Path) -> None:
         assert journal.sign_once(ORDERS, START, "h1", 1, lambda: b"short") == b"short"
 
 
+# --- what is given once ------------------------------------------------------------------------------------
+
+
+def test_what_is_given_once_is_the_same_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with Journal(path) as journal:
+        assert journal.given("closing", START, 0) is None
+        assert journal.give("closing", START, 0, b"first") == b"first"
+        assert journal.give("closing", START, 0, b"other") == b"first"
+    with Journal(path) as journal:
+        assert journal.give("closing", START, 0, b"third") == b"first"
+        assert journal.given("closing", START, 0) == b"first"
+
+
+@pytest.mark.parametrize(
+    ("what", "start", "slot"), [("batch", START, 0), ("closing", START + STEP, 0), ("closing", START, 1)]
+)
+def test_something_else_may_be_given(what: str, start: int, slot: int) -> None:
+    journal = Journal(None)
+    journal.give("closing", START, 0, b"first")
+    assert journal.give(what, start, slot, b"other") == b"other"
+
+
+@pytest.mark.parametrize("column", ["data", "checksum"])
+def test_what_was_given_and_has_changed_is_refused(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "journal.db"
+    with Journal(path) as journal:
+        journal.give("closing", START, 0, b"first")
+    meddle(path, f"UPDATE given SET {column} = ?", b"x" * 16)
+    assert f"the closing of interval {START} has changed" in refused(path)
+
+
+def test_what_cannot_be_written_is_not_given(tmp_path: Path) -> None:
+    with Journal(filled(tmp_path / "journal.db")) as journal:
+        journal._connection.execute("PRAGMA query_only=ON")
+        with pytest.raises(JournalDamaged, match="readonly"):
+            journal.give("closing", START, 0, b"first")
+        journal._connection.execute("PRAGMA query_only=OFF")
+        assert journal.give("closing", START, 0, b"other") == b"other"
+
+
 # --- forgetting -------------------------------------------------------------------------------------------
 
 
@@ -220,22 +261,24 @@ def test_only_earlier_intervals_are_forgotten(tmp_path: Path, before: int) -> No
     path = tmp_path / "journal.db"
     with Journal(path) as journal:
         for start in starts:
-            for desk in (ORDERS, READINGS):
-                journal.promise(desk, start, [promise(desk)])
-                journal.sign_once(desk, start, "h1", 1, lambda: b"first")
-                journal.close_gate(desk, start)
+            for slot in (ORDERS, READINGS):
+                journal.promise(start, slot, [promise(slot)])
+                journal.sign_once(slot, start, "h1", 1, lambda: b"first")
+                journal.close_gate(start, slot)
+                journal.give("closing", start, slot, b"first")
         journal.forget_before(before)
     with Journal(path) as journal:
         for start in starts:
-            for desk in (ORDERS, READINGS):
+            for slot in (ORDERS, READINGS):
                 kept = start >= before
-                assert journal.promises(desk, start) == ([promise(desk)] if kept else [])
-                assert journal.is_closed(desk, start) is kept
+                assert journal.promises(start, slot) == ([promise(slot)] if kept else [])
+                assert journal.is_closed(start, slot) is kept
+                assert journal.given("closing", start, slot) == (b"first" if kept else None)
                 if kept:
                     with pytest.raises(SignedOtherwise):
-                        journal.sign_once(desk, start, "h1", 1, lambda: b"other")
+                        journal.sign_once(slot, start, "h1", 1, lambda: b"other")
                 else:
-                    assert journal.sign_once(desk, start, "h1", 1, lambda: b"other") == b"other"
+                    assert journal.sign_once(slot, start, "h1", 1, lambda: b"other") == b"other"
 
 
 def test_the_file_does_not_grow_when_old_intervals_are_forgotten(tmp_path: Path) -> None:
@@ -243,7 +286,7 @@ def test_the_file_does_not_grow_when_old_intervals_are_forgotten(tmp_path: Path)
     with Journal(tmp_path / "journal.db") as journal:
         for i in range(40):
             start = START + i * STEP
-            journal.promise(ORDERS, start, [promise(n) for n in range(50)])
+            journal.promise(start, ORDERS, [promise(n) for n in range(50)])
             journal.forget_before(start)
             sizes.append(journal._connection.execute("PRAGMA page_count").fetchone()[0])
     assert max(sizes[20:]) <= max(sizes[:20])
@@ -356,7 +399,7 @@ def test_a_read_only_file_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         with pytest.raises(JournalDamaged, match="readonly") as caught, Journal(path) as journal:
-            journal.promise(ORDERS, START, [promise(9)])
+            journal.promise(START, ORDERS, [promise(9)])
         assert str(path) in str(caught.value)
     finally:
         tmp_path.chmod(stat.S_IRWXU)
@@ -368,9 +411,9 @@ def test_a_file_that_may_only_be_read_is_refused_when_something_is_promised(tmp_
     with Journal(path) as journal:
         journal._connection.execute("PRAGMA query_only=ON")
         with pytest.raises(JournalDamaged, match="readonly") as caught:
-            journal.promise(ORDERS, START, [promise(9)])
+            journal.promise(START, ORDERS, [promise(9)])
         assert str(path) in str(caught.value)
-        assert len(journal.promises(ORDERS, START)) == 3
+        assert len(journal.promises(START, ORDERS)) == 3
 
 
 @pytest.mark.parametrize("where", ["", "missing/journal.db"])
@@ -389,18 +432,22 @@ def test_the_sentence_says_what_a_collector_must_do(tmp_path: Path) -> None:
     "statement",
     [
         "UPDATE promises SET interval_start = interval_start + 900",
-        "UPDATE promises SET desk = 1 - desk",
+        "UPDATE promises SET slot = 1 - slot",
         "UPDATE signed SET interval_start = interval_start + 900",
         "UPDATE signed SET household = 'house-9'",
         "UPDATE signed SET nonce = nonce + 1",
+        "UPDATE given SET what = 'closing'",
+        "UPDATE given SET interval_start = interval_start + 900",
+        "UPDATE given SET slot = slot + 1",
     ],
 )
 def test_a_row_whose_key_was_changed_is_found_when_the_file_is_opened(statement: str, tmp_path: Path) -> None:
     """Looked for under its old key it would seem never to have been written."""
     path = tmp_path / "journal.db"
     with Journal(path) as journal:
-        journal.promise(0, 900, [Promise(b"n" * 32, b"message", b"receipt")])
+        journal.promise(900, 0, [Promise(b"n" * 32, b"message", b"receipt")])
         journal.sign_once(0, 900, "house-1", 1, lambda: b"signed")
+        journal.give("batch", 900, 0, b"a batch")
     connection = sqlite3.connect(path)
     connection.execute(statement)
     connection.commit()

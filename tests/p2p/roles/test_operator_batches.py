@@ -36,9 +36,11 @@ from p2p.wire.messages import (
     ReceiptCode,
     sign_message,
 )
+from tests.kits import gateway_kit
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
 from tests.kits.gateway_kit import collect, receipt_in, run, send_batch
 from tests.kits.sample_kit import some
+from tests.kits.settled_kit import OpenGates
 from tests.kits.signed_kit import (
     MINUTES,
     homes,
@@ -60,7 +62,7 @@ SENDER = identity("sender", "0")
 
 
 def operator_on(node: Endpoint, journal: Journal | None = None) -> Operator:
-    return Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, journal)
+    return gateway_kit.operator_on(node, GENESIS, journal=journal)
 
 
 async def receive(batches: list[list[HandedIn]], *, singly: bool) -> tuple[list[bytes], object, object]:
@@ -121,7 +123,7 @@ def test_a_message_that_occurs_twice_in_a_batch_gets_the_same_receipt_twice() ->
     run(body)
 
 
-def test_both_messages_of_a_household_in_one_batch_are_judged_in_their_order() -> None:
+def test_both_messages_of_a_household_in_one_batch_are_classified_in_their_order() -> None:
     async def body() -> None:
         first, second = order(GENESIS, "house-0", 1), order(GENESIS, "house-0", 2)
         entries, signed_orders, _ = await receive([[first, second]], singly=False)
@@ -132,7 +134,7 @@ def test_both_messages_of_a_household_in_one_batch_are_judged_in_their_order() -
     run(body)
 
 
-def test_the_promises_of_a_batch_are_one_commit_a_desk(tmp_path: Path) -> None:
+def test_the_promises_of_a_batch_are_one_commit_a_slot(tmp_path: Path) -> None:
     statements: list[str] = []
 
     async def body() -> None:
@@ -148,7 +150,7 @@ def test_the_promises_of_a_batch_are_one_commit_a_desk(tmp_path: Path) -> None:
                         sender, PEER, GENESIS, [signed(order(GENESIS, name)) for name in ROSTER[:2]]
                     )
                     journal._connection.set_trace_callback(None)
-                    assert len(journal.promises(0, START)) == 2
+                    assert len(journal.promises(START, 0)) == 2
 
                 await collect(operator, say, deadline_s=1.0)
 
@@ -163,7 +165,8 @@ def test_what_promises_nothing_writes_nothing(tmp_path: Path) -> None:
         network = MemoryNetwork(Faults())
         with Journal(tmp_path / "journal.db") as journal:
             async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-                operator_on(node, journal)
+                gates = OpenGates(early={(START, 0)})
+                gateway_kit.operator_on(node, GENESIS, OPERATOR, gates, journal)
                 journal._connection.set_trace_callback(statements.append)
                 await send_batch(sender, PEER, GENESIS, [signed(order(GENESIS, "house-0"))])
                 journal._connection.set_trace_callback(None)
@@ -225,14 +228,14 @@ def test_a_frame_that_is_no_batch_is_refused_whole(protocol: str, frame: bytes, 
 def test_nothing_is_promised_that_the_limits_of_the_chain_keep_out_of_a_blob(
     energy_wh: int, taken: bool
 ) -> None:
-    """Whoever judges the batch reads the blob with these limits: one order beyond them would spoil all."""
+    """Whoever checks the batch reads the blob with these limits: one order beyond them would spoil all."""
     genesis = keyed_genesis(1, limits=Limits(100, 1_000_000, 0))
     keys = homes(1).by_id
 
     async def body() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            head = (OPERATOR, genesis.chain_id, names(1), keys, MINUTES)
+            head = (OPERATOR, genesis.chain_id, names(1), keys, MINUTES, OpenGates())
             operator = Operator(node, *head, limits=genesis.params.limits)
             entries: list[bytes] = []
 
@@ -259,43 +262,32 @@ def test_what_is_refused_in_a_batch_is_counted_by_the_peer_that_sent_it() -> Non
     run(body)
 
 
-def test_orders_for_intervals_far_ahead_do_not_fill_the_memory() -> None:
-    """What is remembered is bounded, and the interval at hand is not what is dropped."""
+@pytest.mark.parametrize("step", [-STEP, STEP])
+def test_orders_for_other_intervals_do_not_fill_the_memory(step: int) -> None:
+    """Gates let few intervals in; should they let in more, what is kept is bounded."""
 
     async def body() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            operator = operator_on(node)
-            far = [signed(order(GENESIS, "house-0", 1, START + i * STEP)) for i in range(1, 500)]
+            operator, start = operator_on(node), START + 1_000 * STEP
+            far = [signed(order(GENESIS, "house-0", 1, start + i * step)) for i in range(1, 500)]
             await send_batch(sender, PEER, GENESIS, far)
-            await send_batch(sender, PEER, GENESIS, [signed(order(GENESIS, "house-1"))])
-            with trio.fail_after(1):
-                await operator.spoken(START)
-            assert len(operator._heard) <= HISTORY_INTERVALS
+            assert len(operator._intake.pending) <= HISTORY_INTERVALS
 
     run(body)
 
 
-@pytest.mark.parametrize("step", [-STEP, STEP])
-def test_orders_for_other_intervals_do_not_hide_that_somebody_speaks_for_this_one(step: int) -> None:
-    """An authority steps in when it hears an order: one home could keep all of them out with orders of the past."""
-
+def test_what_is_early_is_not_kept() -> None:
     async def body() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            operator = operator_on(node)
-            start = START + 1_000 * STEP
-            for first in (1, 251):
-                flood = [
-                    signed(order(GENESIS, "house-0", 1, start + i * step)) for i in range(first, first + 250)
-                ]
-                await send_batch(sender, PEER, GENESIS, flood)
-            async with trio.open_nursery() as nursery:
-                with trio.fail_after(1):
-                    nursery.start_soon(operator.spoken, start)
-                    await trio.testing.wait_all_tasks_blocked()
-                    await send_batch(sender, PEER, GENESIS, [signed(order(GENESIS, "house-1", 1, start))])
-                    await operator.spoken(start)
+            gates = OpenGates(early={(START + i * STEP, 0) for i in range(1, 500)})
+            operator = gateway_kit.operator_on(node, GENESIS, OPERATOR, gates)
+            far = [signed(order(GENESIS, "house-0", 1, START + i * STEP)) for i in range(1, 500)]
+            entries = await send_batch(sender, PEER, GENESIS, far)
+            codes = {receipt_in(entry, GENESIS, "house-0").code for entry in entries}
+            assert codes == {ReceiptCode.EARLY}
+            assert operator._intake.pending == {}
 
     run(body)
 
@@ -307,7 +299,7 @@ def test_lines_of_several_intervals_share_a_frame() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
             operator = operator_on(node)
-            operator.provide_lines(START, {"house-0": b"line"})
+            operator.answers.provide_lines(START, {"house-0": b"line"})
             entries = await send_batch(
                 sender,
                 PEER,
@@ -339,7 +331,7 @@ def test_a_gate_waits_for_members_alone_and_refuses_the_others() -> None:
     async def body() -> None:
         network, clock = MemoryNetwork(Faults()), trio.current_time
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            head = (OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES)
+            head = (OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, OpenGates())
             operator = Operator(node, *head, check_term=late.check_term)
             entries: list[bytes] = []
 

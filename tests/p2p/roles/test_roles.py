@@ -11,18 +11,21 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.errors import InvalidMessage, WrongSignature
-from p2p.roles.collector.intake import Collected, CollectionOrder
+from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.wire import BID_PROTOCOL, LINE_PROTOCOL, ask, result_topic
-from p2p.roles.household import NotAcknowledged, NotJoined
+from p2p.roles.exchange.wire import (
+    BATCH_PROTOCOL,
+    BID_PROTOCOL,
+    READING_PROTOCOL,
+    HandInReply,
+)
 from p2p.transports.base import RequestRefused
 from p2p.transports.memory import Faults, MemoryNetwork
+from p2p.wire.codec import encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     VERSION,
-    Kind,
     NothingMessage,
     OrderMessage,
     ReceiptCode,
@@ -45,9 +48,10 @@ from tests.kits.roles_kit import (
     on_street,
     order,
     reading,
-    result,
+    receipt_in,
     street,
 )
+from tests.kits.settled_kit import OpenGates
 from tests.kits.time_kit import time_passes
 
 
@@ -98,6 +102,7 @@ def test_a_late_order_is_refused_by_receipt_counted_and_changes_nothing() -> Non
         assert receipt.code == ReceiptCode.LATE
         assert collected.absent == ROSTER
         assert homes.operator.refused.counts == {(homes.nodes["h1"].peer_id, "late"): 1}
+        homes.gates.ended.add((T0 - STEP, 0))
         skipped = await homes.households["h1"].submit(order("h1", start=T0 - STEP))
         assert skipped.code == ReceiptCode.LATE
 
@@ -124,6 +129,7 @@ def test_an_accepted_order_that_is_sent_again_after_the_gate_closed_gets_the_sam
 def test_an_early_order_waits_for_its_gate() -> None:
     async def body(homes: Street) -> None:
         receipts = []
+        homes.gates.early.add((T0, 0))
 
         async def early() -> None:
             receipts.append(await homes.households["h1"].submit(order("h1")))
@@ -131,6 +137,8 @@ def test_an_early_order_waits_for_its_gate() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(early)
             await time_passes(3)
+            assert receipts == []
+            homes.gates.early.clear()
             collected = await homes.operator.collect(T0, 10.0)
         assert [receipt.code for receipt in receipts] == [ReceiptCode.ACCEPTED]
         assert collected.messages == (order("h1"),)
@@ -161,8 +169,7 @@ def test_a_second_message_replaces_the_first_only_with_a_higher_nonce(
             node, operator = homes.nodes["h1"], homes.operator_node.peer_id
             for message in (order("h1"), second):
                 data = await node.request(operator, BID_PROTOCOL, sign_message(key_of("h1"), message))
-                receipt = homes.households["h1"]._open(data, Kind.RECEIPT)
-                codes.append(receipt.code)
+                codes.append(receipt_in(data, "h1").code)
 
         collected = await homes.collect(say)
         assert codes == [ReceiptCode.ACCEPTED, code]
@@ -263,17 +270,14 @@ def test_an_order_may_come_through_somebody_elses_connection() -> None:
     on_street(body)
 
 
-def test_intervals_are_collected_one_at_a_time_and_forward_only() -> None:
+def test_a_gate_that_has_closed_gives_the_same_again_at_once_and_takes_nothing() -> None:
     async def body(homes: Street) -> None:
-        async def too_soon() -> None:
-            with pytest.raises(CollectionOrder, match="still open"):
-                await homes.operator.collect(T0 + STEP, 1.0)
-
-        await homes.collect(too_soon)
-        for start in (T0, T0 - STEP):
-            with pytest.raises(CollectionOrder, match="never goes back"):
-                await homes.operator.collect(start, 1.0)
-        assert (await homes.operator.collect(T0 + STEP, 1.0)).absent == ROSTER
+        before = await homes.collect(lambda: homes.households["h1"].submit(order("h1")))
+        begun = trio.current_time()
+        assert (await homes.households["h2"].submit(order("h2"))).code == ReceiptCode.LATE
+        again = await homes.operator.collect(T0, 10.0)
+        assert trio.current_time() == begun
+        assert (again.signed, again.absent) == (before.signed, ("h2", "h3"))
 
     on_street(body)
 
@@ -283,7 +287,7 @@ def test_readings_are_collected_beside_the_orders_of_the_next_interval() -> None
         receipts = []
 
         async def say(name: str) -> None:
-            receipts.append((await homes.households[name].send_reading(reading(name))).code)
+            receipts.append((await homes.households[name].submit(reading(name))).code)
             receipts.append((await homes.households[name].submit(order(name, start=T0 + STEP))).code)
 
         async def meter() -> None:
@@ -300,92 +304,9 @@ def test_an_operator_needs_the_key_of_every_household() -> None:
     async def main() -> None:
         async with MemoryNetwork().endpoint(OPERATOR) as node:
             with pytest.raises(ValueError, match="no public key for h2, h3"):
-                Operator(node, OPERATOR, CHAIN, ROSTER, {"h1": key_of("h1").public_key}, MINUTES)
+                Operator(node, OPERATOR, CHAIN, ROSTER, {"h1": key_of("h1").public_key}, MINUTES, OpenGates())
 
     trio.run(main)
-
-
-def test_results_reach_everybody_once_and_in_order() -> None:
-    async def body(homes: Street) -> None:
-        streams = [home.results() for home in homes.households.values()]
-        for height in range(3):
-            await homes.operator.announce(result(T0 + height * STEP, height))
-        await homes.operator.announce(result(T0, 0))
-        await homes.operator.announce(result(T0 + 3 * STEP, 3))
-        for stream in streams:
-            assert [(await anext(stream)).height for _ in range(4)] == [0, 1, 2, 3]
-
-    on_street(body)
-
-
-def test_results_that_gossip_lost_are_asked_for() -> None:
-    async def body(homes: Street) -> None:
-        for height in range(30):
-            if height != 7:  # an interval that was skipped
-                await homes.operator.announce(result(T0 + height * STEP, height))
-        expected = [height for height in range(30) if height != 7]
-        for home in homes.households.values():
-            heard = []
-            with trio.move_on_after(100):
-                async for message in home.results(first=T0):
-                    heard.append(message.height)
-            assert heard == expected[: len(heard)]
-            assert len(heard) > 15
-            assert (await home.result(T0 + 29 * STEP)).height == 29
-        assert sum(node.stats.gossip_received for node in homes.nodes.values()) < 75
-
-    on_street(body, Faults(seed=3, loss=0.3))
-
-
-def test_a_forged_result_is_dropped_counted_and_the_next_one_heard() -> None:
-    async def body(homes: Street) -> None:
-        async with homes.network.endpoint(STRANGER) as stranger:
-            stream = homes.households["h1"].results()
-            await stranger.publish(result_topic(CHAIN), sign_message(STRANGER, result(height=66)))
-            await stranger.publish(result_topic(CHAIN), b"garbage")
-            await homes.operator.announce(result(height=1))
-            assert (await anext(stream)).height == 1
-            refused = homes.households["h1"].refused.counts
-            assert refused == {(stranger.peer_id, "wrong_signature"): 1, (stranger.peer_id, "malformed"): 1}
-
-    on_street(body)
-
-
-def test_a_household_gets_its_own_line_and_no_other() -> None:
-    async def body(homes: Street) -> None:
-        lines = []
-
-        async def wait_for_line() -> None:
-            lines.append(await homes.households["h2"].line(T0))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_for_line)
-            await time_passes(2)
-            homes.operator.provide_lines(T0, {name: name.encode() for name in ROSTER})
-        assert lines == [b"h2"]
-        async with homes.network.endpoint(STRANGER) as stranger:
-            with pytest.raises(RequestRefused, match="unknown_household"):
-                await stranger.request(homes.operator_node.peer_id, LINE_PROTOCOL, ask(CHAIN, T0))
-            with pytest.raises(RequestRefused, match="wrong_chain"):
-                await homes.nodes["h1"].request(
-                    homes.operator_node.peer_id, LINE_PROTOCOL, ask(b"d" * 32, T0)
-                )
-
-    on_street(body)
-
-
-def test_lines_older_than_the_history_are_said_to_be_forgotten() -> None:
-    async def body(homes: Street) -> None:
-        for number in range(200):
-            homes.operator.provide_lines(T0 + number * STEP, {"h1": b"%d" % number})
-        assert await homes.households["h1"].line(T0 + 199 * STEP) == b"199"
-        assert await homes.households["h1"].line(T0 + 8 * STEP) == b"8"
-        with pytest.raises(RequestRefused, match="forgotten"):
-            await homes.households["h1"].line(T0 + 7 * STEP)
-        with pytest.raises(RequestRefused, match="forgotten"):
-            await homes.households["h2"].line(T0 + 199 * STEP)
-
-    on_street(body)
 
 
 def test_an_operator_that_is_away_for_a_while_is_waited_for() -> None:
@@ -396,19 +317,22 @@ def test_an_operator_that_is_away_for_a_while_is_waited_for() -> None:
             address = "/memory/p2p/" + (await peer_of_operator(network))
             one = home_at(node, "h1", address)
             receipts: list[ReceiptMessage] = []
+            gates = OpenGates(early={(T0, 0), (T0 + STEP, 0)})
 
             async def say() -> None:
-                await one.join()
                 receipts.append(await one.submit(order("h1")))
                 receipts.append(await one.submit(order("h1", start=T0 + STEP)))
 
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.gateway.run)
                 nursery.start_soon(say)
                 for start in (T0, T0 + STEP):
                     await time_passes(5)
                     async with network.endpoint(OPERATOR) as operator_node:
-                        operator = Operator(operator_node, OPERATOR, CHAIN, ROSTER, keys, MINUTES)
+                        operator = Operator(operator_node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, gates)
+                        gates.early.remove((start, 0))
                         assert (await operator.collect(start, 4.0)).messages == (order("h1", start=start),)
+                nursery.cancel_scope.cancel()
             assert [receipt.code for receipt in receipts] == [ReceiptCode.ACCEPTED] * 2
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -419,38 +343,47 @@ async def peer_of_operator(network: MemoryNetwork) -> str:
         return node.peer_id
 
 
-def test_a_household_gives_up_when_its_patience_ends_and_says_why() -> None:
+def test_a_receipt_by_another_key_is_counted_and_the_collector_asked_again() -> None:
     async def body(homes: Street) -> None:
-        begun = trio.current_time()
-        with pytest.raises(NotAcknowledged, match=r"h1, OrderMessage of .* within 5 s; last: not yet"):
-            await homes.households["h1"].submit(order("h1"), patience_s=5.0)
-        assert trio.current_time() - begun == 5.0
+        name, take = message_id(order("h1")), homes.operator._take_batch
+
+        async def forge(peer: str, frame: bytes) -> bytes:
+            if trio.current_time() >= 3:
+                return await take(peer, frame)
+            forged = ReceiptMessage(VERSION, CHAIN, T0, "h1", name, ReceiptCode.ACCEPTED)
+            return encode(HandInReply((sign_message(STRANGER, forged),)))
+
+        homes.operator_node.serve(BATCH_PROTOCOL, forge)
+        receipt = await homes.households["h1"].submit(order("h1"))
+        assert trio.current_time() >= 3
+        assert receipt.code == ReceiptCode.ACCEPTED
+        assert homes.nodes["h1"].stats.refused.total("wrong_signature") >= 2
+        given = homes.households["h1"].promises(T0, 0)
+        assert [receipt_in(promise.receipt, "h1") for promise in given.values()] == [receipt]
+        assert given.keys() == {OPERATOR.public_key}
 
     on_street(body)
 
 
-def test_a_receipt_by_another_key_is_not_believed() -> None:
+def test_a_household_speaks_only_for_itself() -> None:
     async def body(homes: Street) -> None:
-        async def lie(peer: str, frame: bytes) -> bytes:
-            name = message_id(order("h1"))
-            return sign_message(
-                STRANGER, ReceiptMessage(VERSION, CHAIN, T0, "h1", name, ReceiptCode.ACCEPTED)
-            )
-
-        homes.operator_node.serve(BID_PROTOCOL, lie)
-        with pytest.raises(WrongSignature):
-            await homes.households["h1"].submit(order("h1"))
-
-    on_street(body)
-
-
-def test_a_household_speaks_only_for_itself_and_only_after_joining() -> None:
-    async def body(homes: Street) -> None:
-        with pytest.raises(InvalidMessage, match="'h2'; this is home 'h1'"):
+        with pytest.raises(KeyError, match="h2"):
             await homes.households["h1"].submit(order("h2"))
-        alone = home_at(homes.nodes["h1"], "h1", "nowhere")
-        with pytest.raises(NotJoined):
-            await alone.submit(order("h1"))
+
+    on_street(body)
+
+
+def test_a_home_with_its_own_key_on_the_connection_gives_readings_singly() -> None:
+    """For peers with another program: the messages of our own go in batches."""
+
+    async def body(homes: Street) -> None:
+        node, operator = homes.nodes["h1"], homes.operator_node.peer_id
+        data = await node.request(operator, READING_PROTOCOL, sign_message(key_of("h1"), reading("h1")))
+        assert receipt_in(data, "h1").message_id == message_id(reading("h1"))
+        with pytest.raises(RequestRefused, match="wrong_kind"):
+            await node.request(operator, READING_PROTOCOL, sign_message(key_of("h1"), order("h1")))
+        collected = await homes.operator.collect_readings(T0, 0.1)
+        assert collected.messages == (reading("h1"),)
 
     on_street(body)
 

@@ -10,10 +10,11 @@ import pytest
 import trio
 import trio.testing
 
+from p2p.ledger.light import SettledInterval
 from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.collectors import Collector, Collectors
-from p2p.roles.household import Household
+from p2p.roles.exchange.wire import result_topic
+from p2p.roles.household.gateway import Member
 from p2p.transports.base import Endpoint
 from p2p.transports.libp2p import open_libp2p
 from p2p.transports.memory import MemoryNetwork
@@ -25,24 +26,19 @@ from p2p.wire.messages import (
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
-    ResultMessage,
     order_line,
     sign_message,
 )
+from tests.kits.roles_kit import MINUTES, OPERATOR, STEP, T0, genesis_of, home_at, key_of
+from tests.kits.settled_kit import OpenGates, proof_of, settled
+from tests.kits.time_kit import eventually_trio
 
-CHAIN = b"c" * 32
-MINUTES = 15
-STEP = MINUTES * 60
-T0 = 1_700_000_100 // STEP * STEP
 INTERVALS = 5
 ROSTER = tuple(f"home-{number}" for number in range(13))
-OPERATOR = Identity.from_seed(b"o" * 32)
+GENESIS = genesis_of(ROSTER)
+CHAIN = GENESIS.chain_id
 
 Open = Callable[[Identity], AbstractAsyncContextManager[Endpoint]]
-
-
-def key_of(household: str) -> Identity:
-    return Identity.from_seed(household.encode().ljust(32, b"."))
 
 
 def message(household: str, number: int) -> OrderMessage | NothingMessage:
@@ -61,29 +57,19 @@ def reading(household: str, number: int) -> ReadingMessage:
 
 @dataclass
 class Log:
-    """What a star heard and said."""
+    """What a star received and sent."""
 
     orders: list[Collected[OrderMessage]] = field(default_factory=list)
     readings: list[Collected[ReadingMessage]] = field(default_factory=list)
     receipts: dict[str, list[ReceiptMessage]] = field(default_factory=dict)
-    results: dict[str, list[ResultMessage]] = field(default_factory=dict)
+    results: dict[str, list[SettledInterval]] = field(default_factory=dict)
+    gossip: dict[str, list[SettledInterval]] = field(default_factory=dict)
     lines: dict[str, list[bytes]] = field(default_factory=dict)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def result(number: int) -> ResultMessage:
-    return ResultMessage(
-        VERSION,
-        CHAIN,
-        T0 + number * STEP,
-        MINUTES,
-        number,
-        *[bytes([number]) * 32] * 4,
-        None,
-        bytes([number]) * 32,
-        0,
-        OPERATOR.public_key,
-    )
+def result(number: int) -> bytes:
+    return proof_of(GENESIS, T0 + number * STEP, number + 1, OPERATOR, OPERATOR)
 
 
 async def trade(open_endpoint: Open) -> Log:
@@ -91,34 +77,46 @@ async def trade(open_endpoint: Open) -> Log:
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(open_endpoint(OPERATOR))
         keys = {name: key_of(name).public_key for name in ROSTER}
-        operator = Operator(node, OPERATOR, CHAIN, ROSTER, keys, MINUTES)
-        homes: list[Household] = []
+        operator = Operator(node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, OpenGates())
+        homes: list[Member] = []
         for name in ROSTER:
             endpoint = await stack.enter_async_context(open_endpoint(key_of(name)))
-            collectors = Collectors(endpoint, [Collector(OPERATOR.public_key, node.address)])
-            homes.append(Household(endpoint, key_of(name), CHAIN, name, collectors, MINUTES))
-        async with trio.open_nursery() as nursery:
-            for home in homes:
-                nursery.start_soon(home.join)
-        await operator.wait_for_subscribers(len(ROSTER))
+            await endpoint.connect(node.address)
+            received = log.gossip.setdefault(name, [])
 
-        async def live(home: Household) -> None:
+            async def receive(one: SettledInterval, received: list[SettledInterval] = received) -> None:
+                received.append(one)
+
+            homes.append(home_at(endpoint, name, node.address, receive, GENESIS))
+        # The last to be entered: endpoints close after its scope was cancelled, not within it.
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        for home in homes:
+            nursery.start_soon(home.gateway.run)
+        await node.wait_for_subscribers(result_topic(CHAIN), len(ROSTER))
+
+        async def live(home: Member) -> None:
             log.receipts[home.id], log.results[home.id], log.lines[home.id] = [], [], []
-            results = home.results(first=T0)
             for number in range(INTERVALS):
+                start = T0 + number * STEP
                 log.receipts[home.id].append(await home.submit(message(home.id, number)))
-                log.receipts[home.id].append(await home.send_reading(reading(home.id, number)))
-                log.results[home.id].append(await anext(results))
-                log.lines[home.id].append(await home.line(T0 + number * STEP))
+                log.receipts[home.id].append(await home.submit(reading(home.id, number)))
+                log.results[home.id].append(await home.result(start))
+                log.lines[home.id].append(await home.line(start, bytes))
 
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as living:
             for home in homes:
-                nursery.start_soon(live, home)
+                living.start_soon(live, home)
             for number in range(INTERVALS):
-                log.orders.append(await operator.collect(T0 + number * STEP, 10.0))
-                log.readings.append(await operator.collect_readings(T0 + number * STEP, 10.0))
-                operator.provide_lines(T0 + number * STEP, dict.fromkeys(ROSTER, b"%d" % number))
-                await operator.announce(result(number))
+                start = T0 + number * STEP
+                log.orders.append(await operator.collect(start, 10.0))
+                log.readings.append(await operator.collect_readings(start, 10.0))
+                operator.answers.provide_lines(start, dict.fromkeys(ROSTER, b"%d" % number))
+                operator.answers.provide_result(start, result(number))
+                await node.publish(result_topic(CHAIN), result(number))
+        await eventually_trio(
+            lambda: all(len(log.gossip[name]) == INTERVALS for name in ROSTER), "gossip reaches everybody", 20
+        )
+        nursery.cancel_scope.cancel()
         log.refused = dict(operator.refused.counts)
     return log
 
@@ -135,16 +133,17 @@ def log(request: pytest.FixtureRequest) -> Log:
     return trio.run(limited, MemoryNetwork().endpoint, clock=clock)
 
 
-def test_a_star_of_fourteen_acknowledges_every_order_and_tells_everybody_every_result(log: Log) -> None:
+def test_a_star_of_fourteen_acknowledges_every_order_and_everybody_receives_every_result(log: Log) -> None:
     for number, (orders, readings) in enumerate(zip(log.orders, log.readings, strict=True)):
         said = {name: message(name, number) for name in ROSTER}
-        wanted = [said[name] for name in ROSTER if isinstance(said[name], OrderMessage)]
+        orders_of = [said[name] for name in ROSTER if isinstance(said[name], OrderMessage)]
         assert orders.signed == tuple(sign_message(key_of(name), said[name]) for name in ROSTER)
-        assert orders.messages == tuple(wanted)
-        assert len(orders.nothing) == len(ROSTER) - len(wanted) > 0
+        assert orders.messages == tuple(orders_of)
+        assert len(orders.nothing) == len(ROSTER) - len(orders_of) > 0
         assert readings.messages == tuple(reading(name, number) for name in ROSTER)
     for name in ROSTER:
         assert [receipt.code for receipt in log.receipts[name]] == [ReceiptCode.ACCEPTED] * 2 * INTERVALS
-        assert log.results[name] == [result(number) for number in range(INTERVALS)]
+        wanted = [settled(GENESIS, result(number)) for number in range(INTERVALS)]
+        assert log.results[name] == log.gossip[name] == wanted
         assert log.lines[name] == [b"%d" % number for number in range(INTERVALS)]
     assert log.refused == {}

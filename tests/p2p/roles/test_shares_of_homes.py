@@ -11,16 +11,15 @@ import trio.testing
 import wattswap as ws
 from market.units import INT64_SAFE
 from p2p.batches.blob import MAX_BLOB_BYTES, make_blob
-from p2p.roles.collector.intake import Intake, Share, share_of, taken_by
+from p2p.roles.collector.intake import CLOSINGS_BYTES, Intake, Pending, Share, share_of, taken_by
 from p2p.roles.collector.operator import Operator
-from p2p.roles.exchange.journal import Journal, Promise
 from p2p.roles.exchange.tape import MAX_ROWS
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode
 from p2p.wire.messages import (
     MAX_MESSAGE_BYTES,
+    PROMISES,
     HandedIn,
-    Kind,
     Limits,
     OrderLine,
     OrderMessage,
@@ -33,6 +32,7 @@ from p2p.wire.messages import (
 )
 from tests.kits.roles_kit import CHAIN, MINUTES, OPERATOR, ROSTER, T0, key_of, nothing, order, reading
 from tests.kits.run_kit import write_street
+from tests.kits.settled_kit import OpenGates
 from wattswap.nodes.interval import next_round, registers
 from wattswap.runs.interval import settled_interval
 from wattswap.runs.prepare import prepare
@@ -43,22 +43,20 @@ LIMITS = Limits(rounds=ROUNDS)
 MOST_WH, MOST_PRICE = LIMITS.max_energy_wh, LIMITS.max_price_micro_per_kwh
 
 
-def take(intake: Intake, number: int, message: HandedIn, gate_open: bool = False) -> ReceiptCode:
-    """Send a message at the gate of a round, opened for it, as a collector takes it."""
-    pending = intake.pending[T0, number] if gate_open else intake.open((T0, number), ROSTER)
-    signed = sign_message(key_of(message.household), message, LIMITS)
-    code = intake.classify(message, signed)
-    if code in (ReceiptCode.ACCEPTED, ReceiptCode.REPLACED):
+def take(intake: Intake, message: HandedIn) -> ReceiptCode:
+    """Send a message at the gate of its round, as a collector takes it."""
+    gate = intake.gate_of(message)
+    if gate not in intake.pending:
+        intake.add(Pending(gate))
+    pending, signed = intake.pending[gate], sign_message(key_of(message.household), message, LIMITS)
+    code = intake.classify(pending, message, signed)
+    if code in PROMISES:
         pending.pin(message, signed, message_id(message), b"")
     return code
 
 
-def desk(share: Share) -> Intake:
-    return Intake(0, (Kind.ORDER, Kind.NOTHING), share)
-
-
-def close(intake: Intake, number: int) -> None:
-    intake.pending[T0, number].closed = True
+def intake_of(share: Share) -> Intake:
+    return Intake(share, ROUNDS)
 
 
 def many(count: int, energy_wh: int = 1) -> tuple[OrderLine, ...]:
@@ -95,12 +93,12 @@ def _but_last(message: OrderMessage) -> tuple[object, ...]:
     return tuple(getattr(message, name) for name in message.__struct_fields__[:-1])
 
 
-@pytest.mark.parametrize("homes", [1, 13, 1_000, 50_000])
-def test_the_shares_of_all_homes_fit_together(homes: int) -> None:
+@pytest.mark.parametrize("homes", [1, 13, 150, 1_000])
+def test_the_shares_of_all_homes_in_all_rounds_fit_together(homes: int) -> None:
     share = share_of(LIMITS, homes)
-    assert homes * share.energy_wh * MOST_PRICE * 2 <= INT64_SAFE
-    assert homes * share.orders <= MAX_ROWS
-    assert homes * (share.data_bytes + 192) <= MAX_BLOB_BYTES
+    assert homes * ROUNDS * share.energy_wh * MOST_PRICE * 2 <= INT64_SAFE
+    assert homes * ROUNDS * share.orders <= MAX_ROWS
+    assert homes * ROUNDS * (share.data_bytes + 192) + CLOSINGS_BYTES <= MAX_BLOB_BYTES
 
 
 def test_a_thousand_homes_may_still_order_the_most_of_one_message() -> None:
@@ -117,34 +115,41 @@ def test_a_thousand_homes_may_still_order_the_most_of_one_message() -> None:
         (Share(ALONE, ALONE, 500), "bytes"),
     ],
 )
-def test_beyond_its_share_a_home_is_refused_and_the_rounds_before_stand(share: Share, most: str) -> None:
-    intake, one = desk(share), {"energy": many(1, 100), "orders": many(1), "bytes": many(10)}[most]
+def test_beyond_its_share_a_home_is_refused_and_the_rounds_before_and_after_stand(
+    share: Share, most: str
+) -> None:
+    intake = intake_of(share)
+    fitting, beyond = {
+        "energy": (many(1, 250), many(1, 251)),
+        "orders": (many(2), many(3)),
+        "bytes": (many(10), many(60)),
+    }[most]
 
-    def message(number: int) -> OrderMessage:
-        return OrderMessage(*_but_last(order("h1", number, round=number)), one)
+    def message(number: int, lines: tuple[OrderLine, ...]) -> OrderMessage:
+        return OrderMessage(*_but_last(order("h1", number, round=number)), lines)
 
-    codes = []
-    for number in range(4):
-        codes.append(take(intake, number, message(number)))
-        close(intake, number)
-    assert codes[:2] == [ReceiptCode.ACCEPTED] * 2
-    assert codes[2:] == [ReceiptCode.REFUSED] * 2
+    lines = (fitting, fitting, beyond, fitting)
+    codes = [take(intake, message(number, one)) for number, one in enumerate(lines)]
+    accepted = ReceiptCode.ACCEPTED
+    assert codes == [accepted, accepted, ReceiptCode.REFUSED, accepted]
     assert "h1" in intake.pending[T0, 1].entries
+    assert "h1" not in intake.pending[T0, 2].entries
 
 
 def test_a_replacement_takes_the_place_of_what_it_replaces() -> None:
-    intake = desk(Share(1_000, ALONE, ALONE))
-    assert take(intake, 0, order("h1", 1, energy_wh=900)) == ReceiptCode.ACCEPTED
-    assert take(intake, 0, order("h1", 2, energy_wh=800), True) == ReceiptCode.REPLACED
-    close(intake, 0)
-    assert take(intake, 1, order("h1", 3, round=1, energy_wh=100)) == ReceiptCode.ACCEPTED
-    assert take(intake, 1, order("h1", 4, round=1, energy_wh=201), True) == ReceiptCode.REFUSED
-    assert take(intake, 1, order("h1", 5, round=1, energy_wh=200), True) == ReceiptCode.REPLACED
+    intake = intake_of(Share(1_000, ALONE, ALONE))
+    assert take(intake, order("h1", 1, energy_wh=900)) == ReceiptCode.ACCEPTED
+    assert take(intake, order("h1", 2, energy_wh=1_001)) == ReceiptCode.REFUSED
+    assert take(intake, order("h1", 3, energy_wh=1_000)) == ReceiptCode.REPLACED
+
+
+def test_a_reading_takes_no_share() -> None:
+    assert take(intake_of(Share(0, 0, 0)), reading("h1")) == ReceiptCode.ACCEPTED
 
 
 def test_nothing_takes_room_of_the_blob_only() -> None:
-    intake = desk(Share(0, 0, ALONE))
-    assert take(intake, 0, nothing("h1")) == ReceiptCode.ACCEPTED
+    intake = intake_of(Share(0, 0, ALONE))
+    assert take(intake, nothing("h1")) == ReceiptCode.ACCEPTED
 
 
 def test_a_signed_message_is_larger_than_its_line_in_a_blob() -> None:
@@ -157,28 +162,26 @@ def test_a_signed_message_is_larger_than_its_line_in_a_blob() -> None:
 
 
 def test_each_home_has_a_share_of_its_own() -> None:
-    intake = desk(Share(100, ALONE, ALONE))
-    assert take(intake, 0, order("h1", energy_wh=100)) == ReceiptCode.ACCEPTED
-    assert take(intake, 0, order("h2", energy_wh=100), True) == ReceiptCode.ACCEPTED
+    intake = intake_of(Share(100, ALONE, ALONE))
+    assert take(intake, order("h1", energy_wh=100)) == ReceiptCode.ACCEPTED
+    assert take(intake, order("h2", energy_wh=100)) == ReceiptCode.ACCEPTED
 
 
-def test_a_collector_that_is_started_again_remembers_what_was_taken() -> None:
+def test_a_collector_refuses_what_is_beyond_the_share_of_a_round_and_no_message_counts_in_another() -> None:
     async def body() -> None:
         keys = {name: key_of(name).public_key for name in ROSTER}
-        journal, before = Journal(None), order("h1", 1, energy_wh=250)
-        signed = sign_message(key_of("h1"), before, LIMITS)
-        journal.promise(0, T0, [Promise(message_id(before), signed, b"receipt")])
         async with MemoryNetwork(Faults()).endpoint(OPERATOR) as node:
-            operator = Operator(node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, journal, LIMITS)
-            operator._orders.share = Share(300, ALONE, ALONE)
-            await operator.collect(T0, 0.1)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(operator.collect, T0, 1.0, 1)
-                await trio.testing.wait_all_tasks_blocked()
-                for energy_wh, code in ((51, ReceiptCode.REFUSED), (50, ReceiptCode.ACCEPTED)):
-                    message = order("h1", 2, round=1, energy_wh=energy_wh)
-                    frame = sign_message(key_of("h1"), message, LIMITS)
-                    receipt = decode(Signed, await operator._take_order("peer", frame))
-                    assert decode(ReceiptMessage, receipt.body).code == code
+            head = (OPERATOR, CHAIN, ROSTER, keys, MINUTES, OpenGates())
+            operator = Operator(node, *head, limits=LIMITS)
+            operator._intake.share = Share(300, ALONE, ALONE)
+            for number, energy_wh, code in (
+                (0, 300, ReceiptCode.ACCEPTED),
+                (1, 301, ReceiptCode.REFUSED),
+                (1, 300, ReceiptCode.ACCEPTED),
+            ):
+                message = order("h1", energy_wh, round=number, energy_wh=energy_wh)
+                frame = sign_message(key_of("h1"), message, LIMITS)
+                receipt = decode(Signed, await operator._take_order("peer", frame))
+                assert decode(ReceiptMessage, receipt.body).code == code
 
     trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))

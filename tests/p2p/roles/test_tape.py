@@ -26,7 +26,7 @@ from p2p.roles.exchange.tape import (
     make_pages,
     read_tape_query,
 )
-from p2p.roles.exchange.wire import Position, RoundQuery, read_position, read_round_query
+from p2p.roles.exchange.wire import Position, SlotQuery, read_position, read_slot_query
 from p2p.wire.codec import INT64_MAX, INT64_MIN, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.messages import VERSION, Limits
@@ -196,7 +196,7 @@ def test_what_is_read_is_in_the_ranges_whatever_is_sent(
 @pytest.mark.parametrize("number", [-1, 3, INT64_MAX])
 def test_a_question_for_a_round_that_is_none_is_refused(number: int) -> None:
     with pytest.raises(OutOfRange, match=f"round is {number}"):
-        read_round_query(encode(RoundQuery(VERSION, CHAIN, START, number)), CHAIN, 3)
+        read_slot_query(encode(SlotQuery(VERSION, CHAIN, START, number)), CHAIN, 3)
     with pytest.raises(OutOfRange, match=f"round is {number}"):
         read_tape_query(encode(TapeQuery(VERSION, CHAIN, START, number, 0)), CHAIN, 3)
 

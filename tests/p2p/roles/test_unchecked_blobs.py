@@ -25,6 +25,7 @@ from p2p.roles.validator.batch_check import (
     PATIENCE_S,
     BatchChecks,
     BlobQuota,
+    Closed,
     NoBlob,
     PendingCheck,
     inline,
@@ -84,9 +85,9 @@ async def checking(
         trio.open_nursery() as nursery,
     ):
 
-        def check(args: BatchArgs, blob: bytes) -> None:
+        def check(args: BatchArgs, blob: bytes) -> Closed:
             found.checked.append(blob_hash(blob))
-            check_batch(args, blob)
+            return check_batch(args, blob)
 
         transport: Transport = endpoint
         sources = (source.peer_id,)
@@ -343,6 +344,6 @@ def test_an_authority_that_was_removed_reads_no_blobs_any_more(tmp_path: Path) -
                 await town.reach(index + 1, *others)
             assert key.public_key not in town.validators[0].ledger.validators
             assert await reads_blobs(town, endpoint) == "not_allowed"
-            assert peer_id_of(OPERATOR.public_key) in town.validators[0]._readers
+            assert peer_id_of(OPERATOR.public_key) in town.validators[0]._operators()
 
     in_town(tmp_path, body, n=5)

@@ -20,7 +20,6 @@ from p2p.wire.messages import (
     PriceLine,
     ReadingMessage,
     ReceiptMessage,
-    ResultMessage,
     Signed,
 )
 
@@ -28,7 +27,6 @@ RECORDS = [
     OrderMessage,
     ReadingMessage,
     ReceiptMessage,
-    ResultMessage,
     NothingMessage,
     Signed,
     Tx,

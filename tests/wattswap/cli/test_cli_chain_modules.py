@@ -93,7 +93,7 @@ def test_a_module_in_one_file_is_described_called_and_shown(
     shown = call(capsys, "chain", "state", place.run, "notes").out
     assert shown == "notes at height 2: 1 entry\n\nThe note.\n  value  68656c6c6f\n"
     with_key = call(capsys, "chain", "state", place.run, "accounts").out
-    assert re.search(rf"^  key +{OPERATORS[0].public_key.hex()}$", with_key, re.MULTILINE)
+    assert re.search(rf"^  sender +{OPERATORS[0].public_key.hex()}$", with_key, re.MULTILINE)
 
 
 def test_a_transaction_is_built_from_the_genesis_alone(place: Place, tmp_path: Path, capsys: Capture) -> None:
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_at_once_and_nothing_is_written(
     refused(place.tx(capsys, out), 2, "give either --run or --genesis")
     refused(call(capsys, "chain", "state", place.run, "nots"), 2, "no module 'nots'", "did you mean 'notes'")
     refused(call(capsys, "chain", "describe", "metres"), 2, "Did you mean 'meters'?")
-    refused(call(capsys, "chain", "describe"), 2, "MODULE: is missing; known: accounts, governance")
+    refused(call(capsys, "chain", "describe"), 2, "MODULE: is missing; known: accounts, evidence, governance")
     refused(call(capsys, "chain", "state", place.run), 2, "MODULE: is missing; known: accounts", "notes")
     assert not out.exists()
 

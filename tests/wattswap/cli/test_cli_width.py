@@ -230,7 +230,9 @@ def test_facts_of_a_chain_fit(command: str, screen: int, finished: RunResult, ca
 
 
 @every_width
-@pytest.mark.parametrize("module", ["accounts", "governance", "settlement", "meters", "guarantees"])
+@pytest.mark.parametrize(
+    "module", ["accounts", "evidence", "governance", "settlement", "meters", "guarantees"]
+)
 def test_the_state_of_a_chain_fits(module: str, screen: int, finished: RunResult, capsys: Capture) -> None:
     done = call(capsys, "chain", "state", finished.path, module)
     assert (done.code, done.err) == (0, "")

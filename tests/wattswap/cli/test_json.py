@@ -57,10 +57,12 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "chain show": (0, "{run}"),
     "chain verify": (0, "{run}"),
     "chain check-proof": (0, "{out}/proof.json --genesis {run}/genesis.bin"),
-    "chain check-omission": (5, "{out}/proof.json --genesis {run}/genesis.bin"),
+    "chain check-omission": (3, "{out}/proof.json --genesis {run}/genesis.bin"),
     "chain describe": (0, "settlement"),
     "chain state": (0, "{run} settlement"),
     "chain tx": (2, "settlement nothing --args {{}} --key {out}/key --out {out}/tx"),
+    "chain accuse": (3, "{out}/proof.json --key {out}/key --run {run} --out {out}/tx"),
+    "chain possession": (3, "--key {out}/proof.json --genesis {run}/genesis.bin"),
     "node init": (0, "{street} {out}/net"),
 }
 LIVE: dict[str, tuple[int, str]] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import trio
 
 import wattswap as ws
 from market.errors import PluginFailed
@@ -17,12 +18,15 @@ from tests.kits.town_kit import play_in_memory, playing
 from wattswap.errors import InvalidData
 from wattswap.nodes import collector
 from wattswap.nodes.batch_checker import BadBatch, BatchChecker
+from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.live import Topology, run_live
 from wattswap.results import RunResult
 
 DAYLIGHT_S = int(FIRST.timestamp()) + 86_400 + 9 * 3_600
 INTERVALS, HOMES, GATE_S = 2, 3, 20.0
+COLLECTORS = 5
+"""The operator and four validators."""
 ROUNDS = ("market.rounds=3", "market.mechanism=continuous", "homes.strategy=zi_c")
 REACTING = (
     "homes.control=plan",
@@ -60,21 +64,46 @@ def failing(function: Callable[..., Any], error: Exception, when: Callable[..., 
     return called
 
 
+def rounds_of(result: RunResult) -> list[set[int]]:
+    """The rounds in which there are orders, by interval."""
+    orders = result.table("orders")
+    return list(orders.groupby("interval_start")["sequence"].agg(lambda column: set(column // 2**32)))
+
+
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_a_round_that_cannot_be_cleared_is_the_last_and_the_interval_is_settled(
+def test_a_round_that_cannot_be_cleared_at_the_operator_is_cleared_by_a_validator(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The homes are refused its tape, and ask others: a validator stands in, and no round is lost."""
+
     def is_second_round(_setup: object, start_s: int, market: Any, _orders: object) -> bool:
         return start_s == DAYLIGHT_S and market.done == 1
 
     monkeypatch.setattr(collector, "next_round", failing(collector.next_round, error, is_second_round))
     result = lived(tmp_path, ROUNDS)
     assert f"round 1 of interval {DAYLIGHT_S} cannot be cleared: {error}" in caplog.messages
-    orders = result.table("orders")
-    rounds = orders.groupby("interval_start")["sequence"].agg(lambda column: set(column // 2**32))
-    assert list(rounds) == [{0, 1}, {0, 1, 2}]
+    assert rounds_of(result) == [{0, 1, 2}, {0, 1, 2}]
+    assert result.manifest["network"]["silent"] == []
+    assert ws.verify(result.path)["ok"]
+
+
+def test_a_round_that_nobody_can_clear_is_the_last_and_the_interval_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    next_round = collector.next_round
+
+    def broken(setup: Any, start_s: int, market: Any, orders: Any) -> Any:
+        if start_s == DAYLIGHT_S and market.done == 1:
+            raise FAULTS[0]
+        return next_round(setup, start_s, market, orders)
+
+    monkeypatch.setattr(collector, "next_round", broken)
+    result = lived(tmp_path, ROUNDS)
+    words = f"round 1 of interval {DAYLIGHT_S} cannot be cleared: {FAULTS[0]}"
+    assert caplog.messages.count(words) == COLLECTORS
+    assert rounds_of(result) == [{0, 1}, {0, 1, 2}]
     silent = [f"{DAYLIGHT_S} home-{home}" for home in (1, 2, 3)]
-    assert result.manifest["network"]["silent"] == silent, "in the third round, which has no gate"
+    assert result.manifest["network"]["silent"] == silent, "in the third round"
     assert ws.verify(result.path)["ok"]
 
 
@@ -136,12 +165,27 @@ def test_a_settled_interval_whose_lines_cannot_be_computed_is_announced_all_the_
     assert ws.verify(result.path)["ok"]
 
 
-def test_a_silent_home_holds_one_gate_of_the_rounds_of_an_interval(tmp_path: Path) -> None:
-    """And that of the readings."""
+def test_a_silent_home_holds_one_gate_of_the_rounds_of_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that of the readings, which ends behind those of all rounds by the clock."""
+    collect, waited_s = CollectorLoop._collect_round, defaultdict[tuple[int, int], list[float]](list)
+
+    async def collecting(loop: CollectorLoop, start_s: int, number: int, *rest: Any) -> Any:
+        begun = trio.current_time()
+        found = await collect(loop, start_s, number, *rest)
+        if loop._identity.public_key in loop._setup.genesis.operators:
+            waited_s[start_s, number].append(trio.current_time() - begun)
+        return found
+
+    monkeypatch.setattr(CollectorLoop, "_collect_round", collecting)
     result = lived(tmp_path, ROUNDS, playing(absent=("home-2",)))
     network = pd.read_parquet(result.path / "network.parquet")
     gates_s = network.loc[network["what"] == "collected", "gate_s"]
     assert len(gates_s) == len(result.manifest["network"]["silent"]) == INTERVALS
-    assert gates_s.between(2 * GATE_S, 2.5 * GATE_S).all(), gates_s.tolist()
+    assert gates_s.between(4 * GATE_S, 4.1 * GATE_S).all(), gates_s.tolist()
+    assert len(waited_s) == 3 * INTERVALS
+    for (_, number), (seconds,) in waited_s.items():
+        assert (GATE_S <= seconds < 1.1 * GATE_S) if number == 0 else seconds < 0.1 * GATE_S, waited_s
     assert set(result.table("orders")["sequence"] // 2**32) == {0, 1, 2}
     assert ws.verify(result.path)["ok"]

@@ -13,15 +13,20 @@ import pytest
 
 import wattswap as ws
 from agents.bidding import Orders
+from p2p.batches.closings import Closing
 from p2p.blocks.genesis import read_genesis, write_genesis
 from p2p.blocks.members import MemberFile
 from p2p.errors import P2PError
+from p2p.roles.replica.schedule import Schedule
 from p2p.wire.codec import decode, encode
-from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
+from p2p.wire.messages import Kind, NothingMessage, OrderMessage, ReadingMessage, Signed, household_of
 from tests.kits.run_kit import FIRST
 from tests.kits.town_kit import playing
 from tests.wattswap.runs.test_verify import cell, match_manifest, rewrite
 from wattswap.errors import WattswapError
+from wattswap.nodes import collector
+from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.home import Home
 from wattswap.nodes.live import Topology, run_live
 from wattswap.results import RunResult
@@ -125,7 +130,7 @@ def test_a_reading_that_is_not_that_of_the_meter_is_found_though_a_home_is_said_
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a simulation all keys can be guessed: whoever makes the messages up signs them, too."""
-    true, check = Home._reading, Home._check
+    true = Home._reading
 
     def more(self: Home, *arguments: Any) -> ReadingMessage:
         message = true(self, *arguments)
@@ -133,7 +138,6 @@ def test_a_reading_that_is_not_that_of_the_meter_is_found_though_a_home_is_said_
 
     with monkeypatch.context() as patch:
         patch.setattr(Home, "_reading", more)
-        patch.setattr(Home, "_check", lambda home, i, proof, result, _: check(home, i, proof, result, None))
         run = lived(street, tmp_path).path
     claim(run, network={"silent": ABSENT})
     assert "the reading of home-1 is not the one to which its data lead" in found_wrong(run)
@@ -229,3 +233,51 @@ def test_a_live_run_that_calls_itself_in_process_is_refused(copy: Path) -> None:
     shutil.rmtree(copy / "blobs")
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert "chain" in found_wrong(copy)
+
+
+# --- a chain whose validators did not check what must be closed -----------------------------------------------
+
+
+def test_a_batch_that_lacks_messages_without_a_quorum_of_closings_is_found(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closings of the first round are taken out of the blob, and all validators vote for it all the same."""
+    needed = CollectorLoop._needed
+
+    def too_few(loop: CollectorLoop, *arguments: Any) -> list[Closing]:
+        closings = needed(loop, *arguments)
+        first = [closing for closing in closings if closing.slot == 0]
+        assert len(first) >= 3
+        return [closing for closing in closings if closing not in first[2:]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CollectorLoop, "_needed", too_few)
+        patch.setattr(Schedule, "check_lacking", lambda *_: None)
+        patch.setattr("wattswap.nodes.assemble.check_closers", lambda *_: None)
+        run = lived(street, tmp_path, absent=["home-2"]).path
+    wrong = found_wrong(run)
+    assert f"interval {DAYLIGHT_S}: 2 of 4 validators have closed a slot that lacks messages; 3 must" in wrong
+
+
+def test_a_batch_without_a_message_that_a_closing_in_it_promises_is_found(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator leaves out an order, and all validators vote for the batch all the same."""
+    make = collector.make_blob
+
+    def without_one(roster: Any, start_s: int, secret: bytes, signed: Any, closings: Any) -> bytes:
+        kept = [data for data in signed if household_of(data) != "home-3" or kind_of(data) == Kind.READING]
+        return make(roster, start_s, secret, kept, closings)
+
+    def kind_of(data: bytes) -> int:
+        return decode(Signed, data).kind
+
+    async def quiet(*_: object) -> bool:
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collector, "make_blob", without_one)
+        patch.setattr(BatchChecker, "closed", lambda *_: ())
+        patch.setattr(Home, "_is_kept", quiet)
+        run = lived(street, tmp_path, absent=["home-2"]).path
+    assert "home 2, slot 0: a closing of the batch promises its message" in found_wrong(run)

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
 import wattswap as ws
-from p2p.errors import Malformed, WrongSignature
-from p2p.roles.exchange.gossip import results_check
+from p2p.disk import Disk
+from p2p.errors import BadProof, Malformed, WrongSignature
+from p2p.ledger.modules.governance import ADD_OPERATOR, REMOVE_OPERATOR, ROTATE
+from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.wire import result_topic
+from p2p.roles.replica.ledger import Ledger
 from p2p.roles.validator.batch_check import inline
 from p2p.transports.admission import Places, Rank, RankOf
 from p2p.transports.base import Transport, peer_id_of
 from p2p.transports.memory import MemoryNetwork
+from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, ResultMessage, sign_message
-from wattswap.errors import WattswapError
+from tests.kits.known_kit import FolderChain, identity_of
+from wattswap.errors import InvalidData, WattswapError
 from wattswap.nodes.config import CONFIG, NodeConfig, load_config
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.known import Known, places_of
+from wattswap.nodes.known import KEPT_EVERY, STALE_HEIGHTS, TRUSTED_FILE, Known, TrustedSets, places_of
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.roles import prepared, run_node
 from wattswap.nodes.world import World
 from wattswap.simulation.base import in_memory
 
+if TYPE_CHECKING:
+    from p2p.ledger.state import State
+
 STRANGER = Identity.from_seed(b"s" * 32)
+NEW_SET = [Identity.from_seed(bytes([i]) * 32) for i in range(1, 5)]
+NEW = NEW_SET[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +51,46 @@ def nodes(street: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, N
     return {config.name: config for config in configs}
 
 
+def own_key(config: NodeConfig) -> Identity:
+    return identity_of(config, prepared(config))
+
+
 def peer(config: NodeConfig) -> str:
     """The peer id of a node."""
-    keys = open_keys(config, {}, prepared(config).genesis)
-    return peer_id_of(keys[config.key_names[0]].public_key)
+    return peer_id_of(own_key(config).public_key)
 
 
-def known(config: NodeConfig) -> Known:
-    return Known(config, prepared(config))
+def known(config: NodeConfig, path: Path | None = None) -> Known:
+    """Who a node knows that has only its folder, and perhaps a file of what it trusts."""
+    return Known(
+        config, prepared(config), path or config.folder / TRUSTED_FILE, NoDisk() if path is None else Disk()
+    )
+
+
+class NoDisk(Disk):
+    """A disk on which nothing can be written: the folders of the nodes are shared by the tests."""
+
+    def write_whole(self, path: Path, data: bytes) -> None:
+        raise OSError(f"{path} is not to be written")
+
+
+class Copy:
+    """A node's copy of a chain."""
+
+    def __init__(self, chain: FolderChain) -> None:
+        self._chain = chain
+
+    @property
+    def tip(self) -> Copy:
+        return self
+
+    @property
+    def state(self) -> State:
+        return self._chain.tip.state
+
+    @property
+    def validators(self) -> tuple[bytes, ...]:
+        return self.state.validators
 
 
 @pytest.mark.parametrize("name", ["validator-0", "operator-0", "observer-0"])
@@ -76,48 +119,173 @@ def test_gateways_and_homes_are_not_told_of_gateways(nodes: dict[str, NodeConfig
     assert "gateway" in roles["validator-0"] & roles["operator-0"] & roles["observer-0"]
 
 
-def test_a_validator_that_was_removed_is_no_collector_any_more(nodes: dict[str, NodeConfig]) -> None:
-    who, removed = known(nodes["operator-0"]), peer(nodes["validator-3"])
-    assert who.rank(removed) == Rank.COLLECTOR
-    left = prepared(nodes["operator-0"]).genesis.authorities[:3]
-    who.authorities = lambda: left
-    assert who.rank(removed) == Rank.MEMBER  # the configuration still names it
-    assert not who.is_collector(removed)
-    who.authorities = lambda: (*left, STRANGER.public_key)
+def test_collectors_of_a_node_with_a_chain_are_those_of_its_copy(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes, [NEW]), known(nodes["operator-0"])
+    removed, operator = chain.keys["validator-0"], own_key(nodes["operator-0"])
+    who.follow(cast("Ledger", Copy(chain)))
+    assert who.rank(peer(nodes["validator-0"])) == Rank.COLLECTOR
+    chain.change_validators(ROTATE, removed, NEW)
+    assert who.rank(peer(nodes["validator-0"])) == Rank.MEMBER  # the configuration still names it
+    assert not who.is_collector(peer(nodes["validator-0"]))
+    assert who.is_collector(peer_id_of(NEW.public_key))
+    chain.change_operators(ADD_OPERATOR, STRANGER)
     assert who.rank(peer_id_of(STRANGER.public_key)) == Rank.COLLECTOR
+    chain.change_operators(REMOVE_OPERATOR, operator)
+    assert not who.is_collector(peer(nodes["operator-0"]))
+    assert who.sets() == ((STRANGER.public_key,), chain.tip.state.validators)
 
 
-def test_nor_does_its_result_pass(nodes: dict[str, NodeConfig]) -> None:
-    config = nodes["validator-3"]
-    setup = prepared(config)
-    genesis, who = setup.genesis, known(nodes["operator-0"])
-    key = open_keys(config, {}, genesis)[config.key_names[0]]
-    roots = (b"a" * 32, b"b" * 32, b"c" * 32, b"d" * 32)
-    head = (VERSION, genesis.chain_id, setup.start_of(0), setup.minutes, 1)
-    signed = sign_message(key, ResultMessage(*head, *roots, None, b"e" * 32, 0, key.public_key))
-    check = results_check(genesis.chain_id, who.collectors, genesis.params.limits)
-    check(peer(config), signed)
-    with pytest.raises(WrongSignature, match="a result that"):
-        check(peer_id_of(STRANGER.public_key), signed)
+def test_gossip_is_the_proof_of_a_result_by_who_settled_it(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes), known(nodes["gateway-0"])
+    proof = chain.settle(chain.keys["validator-3"])
+    who.check_gossip(peer(nodes["validator-3"]), proof)
+    with pytest.raises(WrongSignature, match="with a result of"):
+        who.check_gossip(peer(nodes["validator-2"]), proof)
+    with pytest.raises(WrongSignature, match="which is no collector"):
+        who.check_gossip(peer_id_of(STRANGER.public_key), proof)
     with pytest.raises(Malformed):
-        check(peer(config), signed[:-1])
-    who.authorities = lambda: genesis.authorities[:3]
-    with pytest.raises(WrongSignature, match="may not sign"):
-        check(peer(config), signed)
+        who.check_gossip(peer(nodes["validator-3"]), proof[:-1])
 
 
-def test_a_home_takes_the_validators_of_the_latest_proof_for_those_of_now(
-    nodes: dict[str, NodeConfig], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    who = known(nodes["gateway-0"])
-    first = who.authorities()
-    proven = {b"old": (3, first), b"new": (9, (*first[1:], STRANGER.public_key)), b"older": (8, first)}
-    monkeypatch.setattr("wattswap.nodes.known.validators_in", lambda proof, genesis: proven[proof])
-    for proof, keys in ((b"old", first), (b"new", proven[b"new"][1]), (b"older", proven[b"new"][1])):
-        who.learn(proof)
-        assert who.authorities() == keys
-    assert STRANGER.public_key in who.collectors()
+def test_gossip_of_long_ago_is_not_passed_on(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes), known(nodes["gateway-0"])
+    author = peer(nodes["validator-0"])
+    old = [chain.settle(chain.keys["validator-0"]) for _ in range(2)]
+    for _ in range(STALE_HEIGHTS - 1):
+        chain.add()
+    who.check_gossip(author, chain.settle(chain.keys["validator-0"]))
+    who.check_gossip(author, old[1])
+    with pytest.raises(WrongSignature, match="long ago"):
+        who.check_gossip(author, old[0])
+
+
+def test_a_removed_validator_or_operator_passes_no_result_on(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes, [NEW]), known(nodes["gateway-0"])
+    by_validator = chain.settle(chain.keys["validator-0"])
+    by_operator = chain.settle(own_key(nodes["operator-0"]))
+    chain.change_validators(ROTATE, chain.keys["validator-0"], NEW)
+    chain.change_operators(ADD_OPERATOR, STRANGER)
+    chain.change_operators(REMOVE_OPERATOR, own_key(nodes["operator-0"]))
+    for name, proof in (("validator-0", by_validator), ("operator-0", by_operator)):
+        who.check_gossip(peer(nodes[name]), proof)
+    who.read_result(chain.settle(STRANGER))
+    for name, proof in (("validator-0", by_validator), ("operator-0", by_operator)):
+        with pytest.raises(WrongSignature, match="which is no collector"):
+            who.check_gossip(peer(nodes[name]), proof)
+    who.check_gossip(peer_id_of(STRANGER.public_key), chain.settle(STRANGER))
+    who.check_gossip(peer_id_of(NEW.public_key), chain.settle(NEW))
+
+
+def test_a_home_takes_the_sets_of_the_newest_proof_for_those_of_now(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes, [NEW]), known(nodes["gateway-0"])
+    operators, first = chain.genesis.operators, chain.genesis.authorities
+    old, older = chain.settle(chain.keys["validator-0"]), chain.settle(chain.keys["validator-0"])
+    chain.change_validators(ROTATE, chain.keys["validator-0"], NEW)
+    chain.change_operators(ADD_OPERATOR, STRANGER)
+    new = chain.settle(chain.keys["validator-1"])
+    now = (NEW.public_key, *first[1:])
+    assert set(chain.tip.state.validators) == set(now)
+    for proof, ours, validators in (
+        (old, operators, first),
+        (new, (*operators, STRANGER.public_key), chain.tip.state.validators),
+        (older, (*operators, STRANGER.public_key), chain.tip.state.validators),
+    ):
+        who.read_result(proof)
+        assert who.sets() == (ours, validators)
+    assert {STRANGER.public_key, NEW.public_key} <= who.collectors()
     assert first[0] not in who.collectors()
+
+
+# --- what a home keeps of it (A11) -----------------------------------------------------------------------------
+
+
+def left_behind(chain: FolderChain, nodes: dict[str, NodeConfig]) -> bytes:
+    """A result that those who were removed have signed after they left, on a chain of their own."""
+    fork = FolderChain(nodes)
+    fork.settle(fork.keys["validator-0"])
+    while fork.tip.height < chain.tip.height:
+        fork.add()
+    return fork.settle(fork.keys["validator-0"])
+
+
+def exchanged(nodes: dict[str, NodeConfig]) -> tuple[FolderChain, bytes]:
+    """A chain whose validators have all been exchanged, and the proof of an interval that was settled since."""
+    chain = FolderChain(nodes, NEW_SET)
+    chain.settle(chain.keys["validator-0"])
+    for old, new in zip(tuple(chain.keys.values()), NEW_SET, strict=True):
+        chain.change_validators(ROTATE, old, new)
+    return chain, chain.settle(NEW_SET[0])
+
+
+def test_a_home_refuses_after_a_restart_a_proof_by_validators_that_have_left(
+    nodes: dict[str, NodeConfig], tmp_path: Path
+) -> None:
+    chain, proof = exchanged(nodes)
+    lie = left_behind(chain, nodes)
+    path = tmp_path / TRUSTED_FILE
+    known(nodes["gateway-0"], tmp_path / "other.bin").read_result(
+        lie
+    )  # one that has the genesis alone believes it
+    before = known(nodes["gateway-0"], path)
+    before.read_result(proof)
+    for who in (before, known(nodes["gateway-0"], path)):
+        assert who.sets() == (chain.genesis.operators, tuple(chain.tip.state.validators))
+        with pytest.raises(BadProof, match="other validators"):
+            who.read_result(lie)
+        assert who.read_result(chain.settle(NEW_SET[1])).sender.startswith("validator")
+
+
+def test_a_home_keeps_every_change_of_the_sets_and_else_a_header_now_and_then(
+    nodes: dict[str, NodeConfig], tmp_path: Path
+) -> None:
+    chain, path = FolderChain(nodes), tmp_path / TRUSTED_FILE
+    who = known(nodes["gateway-0"], path)
+    assert not path.exists()
+    who.read_result(chain.settle(chain.keys["validator-0"]))
+    first = path.read_bytes()
+    who.read_result(chain.settle(chain.keys["validator-0"]))
+    assert path.read_bytes() == first
+    chain.change_operators(ADD_OPERATOR, STRANGER)
+    who.read_result(chain.settle(STRANGER))
+    second = path.read_bytes()
+    assert known(nodes["gateway-0"], path).sets().operators == (
+        *chain.genesis.operators,
+        STRANGER.public_key,
+    )
+    for _ in range(KEPT_EVERY - 2):
+        chain.add()
+    who.read_result(chain.settle(STRANGER))
+    assert path.read_bytes() == second
+    who.read_result(chain.settle(STRANGER))
+    assert path.read_bytes() != second
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: data[: len(data) // 2], "cannot be read"),
+        (lambda data: b"", "cannot be read"),
+        (lambda data: bytes(byte ^ 0x5A for byte in data), "cannot be read"),
+        (lambda data: encode(msgspec.structs.replace(decode(TrustedSets, data), version=2)), "another chain"),
+        (
+            lambda data: encode(msgspec.structs.replace(decode(TrustedSets, data), chain_id=bytes(32))),
+            "another chain",
+        ),
+    ],
+    ids=["cut", "empty", "scrambled", "version", "chain"],
+)
+def test_a_damaged_file_of_what_is_trusted_is_named_with_a_cure(
+    damage: Callable[[bytes], bytes], words: str, nodes: dict[str, NodeConfig], tmp_path: Path
+) -> None:
+    """To begin again from the genesis would be to believe validators that have left: that is for its owner to say."""
+    chain, path = FolderChain(nodes), tmp_path / TRUSTED_FILE
+    known(nodes["gateway-0"], path).read_result(chain.settle(chain.keys["validator-0"]))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InvalidData, match=words) as caught:
+        known(nodes["gateway-0"], path)
+    (problem,) = caught.value.problems
+    assert problem.where == str(path)
+    assert "move it away" in problem.cure
 
 
 @pytest.mark.parametrize("name", ["validator-0", "operator-0", "observer-0", "gateway-0"])
@@ -173,3 +341,20 @@ def test_a_number_of_places_outside_its_range_is_refused(
 ) -> None:
     with pytest.raises(WattswapError, match=line.partition(" ")[0]):
         load_config(edited(nodes["operator-0"], tmp_path, line))
+
+
+def test_operators_that_are_those_of_the_genesis_again_are_still_proven(
+    nodes: dict[str, NodeConfig], tmp_path: Path
+) -> None:
+    """A home that has seen others would keep these for good where a proof shows none."""
+    chain = FolderChain(nodes)
+    with ChainStore.create(tmp_path / "chain.db", chain.genesis) as store:
+        ledger, shown = Ledger(store, chain.genesis), []
+        for change in (None, ADD_OPERATOR, REMOVE_OPERATOR):
+            if change is not None:
+                chain.change_operators(change, STRANGER)
+            chain.settle(chain.keys["validator-0"])
+            for block, cert in chain.made[ledger.height :]:
+                ledger.append(block, cert)
+            shown.append(ledger.operators_below(ledger.height))
+    assert [proof is not None for proof in shown] == [False, True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,18 +12,15 @@ import pytest
 
 import wattswap as ws
 from p2p.batches.batch import batches
-from p2p.batches.receipts import check_omission
 from p2p.blocks.block import signers
-from p2p.blocks.genesis import read_genesis
+from p2p.ledger.light import BatchProof, make_proof
 from p2p.ledger.store import ChainStore
-from p2p.wire.codec import decode
-from p2p.wire.messages import Kind, Signed, household_of
 from tests.kits.run_kit import FIRST, MONEY, call, files_below, readings
 from tests.kits.time_kit import time_passes
 from tests.kits.town_kit import MemoryTown, playing, settled
 from wattswap.errors import RunNotFound, UsageError, VerificationFailed
-from wattswap.nodes import collector
-from wattswap.nodes.collector import ByHome
+from wattswap.nodes.announcer import Announcer, ByHome
+from wattswap.nodes.interval import Recomputed
 from wattswap.nodes.live import LiveFailed, Topology, compare_runs, run_live
 from wattswap.results import RunResult
 from wattswap.runs import engine
@@ -268,51 +266,38 @@ def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
     assert "left out" in ws.verify(result.path)["checks"]["again"]
 
 
-def test_a_home_whose_proof_does_not_hold_ends_the_run_and_nothing_stays(
+def test_a_home_whose_proof_does_not_hold_asks_another_collector(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = ByHome.__getitem__
+    """A wrong answer is no answer: nobody ends a home or a run by giving one."""
+    provide, wrong = Announcer._provide, list[str]()
 
-    def line_of_another(self: ByHome, household: str) -> bytes:
-        names = list(self)
-        return honest(self, names[(names.index(household) + 1) % len(names)])
+    class Others(ByHome):
+        """The line of another home for each."""
 
-    monkeypatch.setattr(ByHome, "__getitem__", line_of_another)
-    with pytest.raises(VerificationFailed, match="the proof is not of this home's meter"):
-        lived(street, tmp_path, intervals=2)
-    assert files_below(tmp_path) == []
+        def __getitem__(self, household: str) -> bytes:
+            names = list(self)
+            wrong.append(household)
+            return super().__getitem__(names[(names.index(household) + 1) % len(names)])
 
+    def provided(announcer: Announcer, start_s: int, recomputed: Recomputed, proof: BatchProof) -> None:
+        provide(announcer, start_s, recomputed, proof)
+        if announcer._own_key in announcer._setup.genesis.operators:
+            lines = Others(announcer._setup.roster, partial(make_proof_of, recomputed, proof))
+            announcer._operator.answers.provide_lines(start_s, lines)
 
-def test_an_operator_that_leaves_out_an_order_it_had_promised_is_convicted_by_the_home(
-    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The authorities see nothing wrong with a batch that follows from its blob; the receipt is the proof."""
-    honest = collector.make_blob
-
-    def without_home_1(
-        roster: tuple[str, ...], start_s: int, secret: bytes, signed: tuple[bytes, ...]
-    ) -> bytes:
-        kept = [
-            data
-            for data in signed
-            if household_of(data) != "home-1" or decode(Signed, data).kind == Kind.READING
-        ]
-        return honest(roster, start_s, secret, kept)
-
-    monkeypatch.setattr(collector, "make_blob", without_home_1)
+    monkeypatch.setattr(Announcer, "_provide", provided)
     result = lived(street, tmp_path, intervals=2)
-    assert result.manifest["network"]["broken_promises"] == 2
-    assert set(result.table("orders")["household"]) <= {"home-2", "home-3"}
-    proofs = sorted((result.path / "omissions").iterdir())
-    genesis = read_genesis(result.path / "genesis.bin")
-    assert [check_omission(proof.read_bytes(), genesis) for proof in proofs] == [genesis.operator] * 2
-    outcome = call(capsys, "chain", "check-omission", proofs[0], "--genesis", result.path / "genesis.bin")
-    assert outcome.code == 0
-    assert f"operator {genesis.operator.hex()}" in outcome.out
-    spoilt = proofs[0].with_name("spoilt.bin")
-    spoilt.write_bytes(proofs[0].read_bytes()[:-1] + b"x")
-    outcome = call(capsys, "chain", "check-omission", spoilt, "--genesis", result.path / "genesis.bin")
-    assert (outcome.code, outcome.out) == (5, "")
+    facts = result.manifest["network"]
+    assert set(wrong) == {"home-1", "home-2", "home-3"}
+    assert (facts["proofs_checked"], facts["missed"]) == (6, 0)
+    assert facts["refused"]["bad_proof"] == len(wrong)
+    assert_as_in_process(result, tmp_path)
+
+
+def make_proof_of(recomputed: Recomputed, proof: BatchProof, home: int) -> bytes:
+    """The proof of a home's line."""
+    return make_proof(recomputed.batch, home, proof)
 
 
 def test_a_live_run_that_was_killed_is_not_resumed(

@@ -20,7 +20,7 @@ from tests.kits.run_kit import call, refused, start
 from wattswap.cli.network import print_status
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
-from wattswap.nodes.status import PATIENCE_S, Finding, Target, ask_all, targets_of
+from wattswap.nodes.status import PATIENCE_S, Finding, Target, ask_all, rows_of, targets_of
 
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32
@@ -42,7 +42,7 @@ def test_a_node_tells_what_it_counted_and_one_that_is_down_is_named() -> None:
             network.endpoint(Identity.from_seed(b"b" * 32)) as asker,
         ):
             counters = {"peers": 3, "refused_malformed": 1, "refused_tx_nonce": 2, "last_block_age_s": 12}
-            serve_status(up, CHAIN, "validator", lambda: (7, HEAD, True), lambda: counters)
+            serve_status(up, CHAIN, "validator", lambda: (7, HEAD, True), lambda: counters, lambda: 0)
             async with network.endpoint(Identity.from_seed(b"d" * 32)) as gone:
                 address = gone.address
             targets = [
@@ -74,8 +74,8 @@ def test_a_node_that_hangs_or_is_of_another_chain_is_down_after_a_patience() -> 
                 await trio.sleep_forever()
                 raise AssertionError
 
-            serve_status(other, b"x" * 32, "validator", lambda: (7, HEAD, True), dict)
-            hanging.serve("/wattswap/status/1", hang)
+            serve_status(other, b"x" * 32, "validator", lambda: (7, HEAD, True), dict, lambda: 0)
+            hanging.serve("/wattswap/status/2", hang)
             begun = trio.current_time()
             targets = [Target("other", "validator", other.address), Target("hang", "", hanging.address)]
             first, second = await ask_all(asker, CHAIN, targets)
@@ -122,7 +122,7 @@ async def main():
     genesis = read_genesis(config.genesis_path)
     identity = open_keys(config, {}, genesis)[config.key_names[0]]
     async with open_libp2p(identity, port=config.listen.port) as node:
-        serve_status(node, genesis.chain_id, "validator", lambda: (5, b"h" * 32, True), lambda: {"peers": 2})
+        serve_status(node, genesis.chain_id, "validator", lambda: (5, b"h" * 32, True), lambda: {"peers": 2}, lambda: 0)
         print("up", flush=True)
         await trio.sleep_forever()
 
@@ -163,7 +163,7 @@ def test_before_the_first_block_there_is_no_age_and_refusals_are_explained(
     fresh = Finding(target, "validator", 0, HEAD, True, {"peers": 3, "refused_malformed": 2})
     later = Finding(target, "validator", 7, HEAD, True, {"peers": 3, "last_block_age_s": 12})
     home = Finding(Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1})
-    print_status(CHAIN, [fresh.facts(), later.facts(), home.facts()], wide=False)
+    print_status(CHAIN, rows_of([fresh, later, home]), wide=False)
     text = capsys.readouterr().out
     assert text.count("no block yet") == 1  # a home stores no chain
     assert "validator-0 refused 2 messages since it started: malformed 2" in text

@@ -10,20 +10,20 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from p2p.roles.exchange.wire import BID_PROTOCOL
+from p2p.roles.exchange.wire import BATCH_PROTOCOL
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.wire.messages import ReadingMessage
 from wattswap.nodes import roles
 from wattswap.nodes.stats import STATS
 from wattswap.simulation.acts import ACTS
-from wattswap.simulation.oracles import UNTIL_TURNS, judge
+from wattswap.simulation.oracles import judge
 from wattswap.simulation.plan import START_MS, Act, Plan, Shape, Weather
 from wattswap.simulation.run import simulated
 from wattswap.simulation.town import Town
 
 WHO, HOME = "validator-1", "home-03"
 OPENING_S, CALM_S = 3.0, 13.0
-BEGIN_S, FOR_S = 4.0, 6.0
+BEGIN_S, FOR_S = 4.2, 6.0
 UNDER_WAY_S = 0.11
 """What has left before an act may still arrive: there and back. [s]"""
 
@@ -96,7 +96,7 @@ def _read(plan: Plan, writes: list[tuple[float, str, str]]) -> Ran:
             for name, folder in history.folders.items()
             if (folder / STATS).exists()
         }
-        violated = frozenset(one.oracle for one in judge(history)) - UNTIL_TURNS
+        violated = frozenset(one.oracle for one in judge(history))
         lines = tuple(Line(float(at), *rest[:4]) for at, *rest in (line.split() for line in outcome.lines))
         return Ran(lines, tuple(history.acted), spoken, stats, tuple(writes), violated)
 
@@ -181,8 +181,8 @@ def test_nothing_goes_to_or_from_a_node_that_hangs() -> None:
 
 def test_a_cut_is_both_ways_and_one_way_is_one() -> None:
     """Orders do not reach an operator that is cut off; one that reaches nobody gets them and cannot answer."""
-    cut, one_way = (ran(Act(kind, ("operator-0",), for_s=FOR_S)) for kind in ("cut", "one_way"))
-    answers = [[line for line in found.lines if line.channel == BID_PROTOCOL] for found in (cut, one_way)]
+    cut, one_way = (ran(Act(kind, ("operator-0",), after_s=0.12, for_s=FOR_S)) for kind in ("cut", "one_way"))
+    answers = [[line for line in found.lines if line.channel == BATCH_PROTOCOL] for found in (cut, one_way)]
     for lines in answers:
         early = [line for line in lines if line.at_s < OPENING_S + FOR_S and line.kind == "reply"]
         assert not any(line.sender == "operator-0" for line in early)

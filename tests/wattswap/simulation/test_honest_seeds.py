@@ -1,12 +1,11 @@
-"""Honest faults, drawn: nothing but what turns and binding receipts will cure is violated."""
+"""Honest faults, drawn: nothing is violated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wattswap.simulation.oracles import UNTIL_TURNS
 from wattswap.simulation.plan import Shape
-from wattswap.simulation.sweep import run_seed
+from wattswap.simulation.sweep import Draw, run_seed
 
 FIRST = 100_000
 """The sample of `make test`; `make sim` begins at 0."""
@@ -14,12 +13,8 @@ FIRST = 100_000
 
 def assert_nothing_is_violated(seeds: Iterable[int], shape: Shape) -> None:
     """Run seeds; the failure names them, and the command that tells their stories."""
-    results = [run_seed(shape, (), False, seed) for seed in seeds]
-    failed = {
-        one.seed: one.error or sorted(one.violated.keys() - UNTIL_TURNS)
-        for one in results
-        if one.error or one.violated.keys() - UNTIL_TURNS
-    }
+    results = [run_seed(Draw(shape), seed) for seed in seeds]
+    failed = {one.seed: one.error or sorted(one.violated) for one in results if one.error or one.violated}
     assert not failed, (
         f"python -m wattswap.simulation --validators {shape.validators} --seeds SEED for {failed}"
     )

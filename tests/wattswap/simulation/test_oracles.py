@@ -251,8 +251,8 @@ def test_a_proof_that_does_not_check(history: History) -> None:
 
 
 def test_an_honest_key_that_is_convicted() -> None:
-    """The proofs against an operator that drops an order are as good as against an honest one."""
-    with simulated(read_plan(PLANS / "drop_order.json")) as outcome:
+    """The proofs against a validator that breaks a promise are as good as against an honest one."""
+    with simulated(read_plan(PLANS / "break_promise.json")) as outcome:
         found = outcome.history
         honest = msgspec.structs.replace(found.plan, lies=())
         accused = History(honest, found.base, found.truth, found.folders, found.unfinished, found.acted)

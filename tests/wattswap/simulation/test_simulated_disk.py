@@ -101,7 +101,8 @@ def promise(number: int) -> Promise:
 
 def journal_state(journal: Journal) -> object:
     rows = journal._connection.execute("SELECT household, message FROM signed ORDER BY household").fetchall()
-    return journal.promises(0, STEP), journal.promises(0, 0), journal.is_closed(0, STEP), rows
+    given = journal.given("closing", STEP, 0)
+    return journal.promises(STEP, 0), journal.promises(0, 0), journal.is_closed(STEP, 0), given, rows
 
 
 def open_signs(folder: Path, disk: Disk) -> ConsensusStore:
@@ -138,9 +139,10 @@ CASES = {
         lambda folder, disk: Journal(folder / "journal.db", disk),
         (
             lambda journal: journal.promise(0, 0, [promise(1)]),
-            lambda journal: journal.promise(0, STEP, [promise(2), promise(3)]),
+            lambda journal: journal.promise(STEP, 0, [promise(2), promise(3)]),
             lambda journal: journal.sign_once(0, 0, "home-1", 1, lambda: b"signed"),
-            lambda journal: journal.close_gate(0, STEP),
+            lambda journal: journal.close_gate(STEP, 0),
+            lambda journal: journal.give("closing", STEP, 0, b"closing"),
             lambda journal: journal.forget_before(STEP),
         ),
         journal_state,
@@ -374,12 +376,12 @@ def test_a_dead_node_reads_and_closes_and_changes_nothing(quick: Path) -> None:
 
 def test_a_write_is_told_by_its_number_and_its_file(quick: Path) -> None:
     told = writes_of(CASES["journal"], quick / "node")
-    tables = ["BEGIN journal.db.new", *["CREATE journal.db.new"] * 5]
+    tables = ["BEGIN journal.db.new", *["CREATE journal.db.new"] * 6]
     filling = ["INSERT journal.db.new", "COMMIT journal.db.new"]
     making = ["create journal.db.new", *tables, *filling, "rename journal.db", "sync ."]
     one, two = (["BEGIN journal.db", *["INSERT journal.db"] * n, "COMMIT journal.db"] for n in (1, 2))
-    forgetting = ["BEGIN journal.db", *["DELETE journal.db"] * 3, "COMMIT journal.db"]
-    assert told == [*making, *one, *two, *["INSERT journal.db"] * 2, *forgetting]
+    forgetting = ["BEGIN journal.db", *["DELETE journal.db"] * 4, "COMMIT journal.db"]
+    assert told == [*making, *one, *two, *["INSERT journal.db"] * 3, *forgetting]
 
 
 def test_a_fault_of_one_write_is_not_a_crash(quick: Path) -> None:

@@ -19,11 +19,11 @@ from wattswap.simulation.plan import (
     read_plan,
 )
 
-LATE = (
+FALSE = (
     "--seeds",
     "1",
     "--lie",
-    "late:operator-0:home-01",
+    "false_reading:home-01",
     "--quiet-network",
     "--intervals",
     "2",
@@ -41,22 +41,23 @@ def test_a_violation_ends_with_6_the_story_and_the_command_that_repeats_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = tmp_path / "plan.json"
-    assert command.main([*LATE, "--every-oracle", "--save", str(plan)]) == 6
+    assert command.main([*FALSE, "--save", str(plan)]) == 6
     out = capsys.readouterr().out
-    assert "violated: shut_out" in out
-    assert "operator-0 answers for the" in out
-    assert "LATE" in out
-    assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie late:operator-0:home-01" in out
+    assert "violated: meters" in out
+    assert "operator-0 answers for the reading" in out
+    assert "its meter counted" in out
+    assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie false_reading:home-01" in out
     assert command.main(["--plan", str(plan)]) == 6
     out = capsys.readouterr().out
-    assert "violated: shut_out" in out
+    assert "violated: meters" in out
     assert f"again: python -m wattswap.simulation --plan {plan}" in out
 
 
-def test_what_is_open_is_counted_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([*LATE]) == 0
+def test_a_lie_that_hurts_nobody_is_counted_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    late = ("--seeds", "1", "--lie", "late:operator-0:home-01", "--quiet-network", "--intervals", "2")
+    assert command.main([*late, "--workers", "1"]) == 0
     out = capsys.readouterr().out
-    assert "shut_out: violated in 1 seeds" in out
+    assert "nothing is violated" in out
     assert "lie late: told in 1 seeds" in out
 
 
@@ -174,7 +175,7 @@ def test_on_a_terminal_no_line_is_wider_than_that(
     assert err.count("\n") > 1
     assert max(map(len, err.splitlines())) <= 80
     assert " ".join(err.split()).endswith("home-12, home-13")
-    assert command.main([*LATE, "--every-oracle"]) == 6
+    assert command.main([*FALSE]) == 6
     story = capsys.readouterr().out.partition("again:")[0]
-    assert "violated: shut_out" in story
+    assert "violated: meters" in story
     assert max(map(len, story.splitlines())) <= 80

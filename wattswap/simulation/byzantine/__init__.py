@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
+from random import Random
 from typing import Final
 
 from wattswap.errors import UsageError
@@ -15,10 +16,10 @@ from wattswap.simulation.byzantine.books import OF_BOOKS, accomplice_of
 from wattswap.simulation.byzantine.homes import OF_HOMES
 from wattswap.simulation.byzantine.operators import OF_OPERATORS
 from wattswap.simulation.byzantine.strangers import OF_STRANGERS, Stranger
-from wattswap.simulation.plan import STRANGER, Plan
+from wattswap.simulation.plan import STRANGER, Lie, Plan
 from wattswap.simulation.town import Town
 
-__all__ = ["LIES", "STRANGER", "arm", "byzantine_nodes", "check_lies"]
+__all__ = ["LIES", "STRANGER", "arm", "byzantine_nodes", "check_lies", "draw_lies"]
 
 _BY_ROLE: Final[Mapping[tuple[str, ...], Mapping[str, Callable[..., Behaviour]]]] = {
     ("validator",): OF_AUTHORITIES,
@@ -43,6 +44,34 @@ def arm(town: Town) -> None:
                 town.nursery.start_soon(behaviour.live)
         if who != STRANGER:
             town.roles[who] = partial(run_behaviours, behaviours)
+
+
+def draw_lies(seed: int, names: Sequence[str]) -> tuple[Lie, ...]:
+    """Draw who lies: the operator in most seeds, as many validators as the market bears, a home, a stranger.
+
+    Args:
+        names: Of all nodes.
+    """
+    random = Random(f"lies|{seed}")
+    homes = [name for name in names if name.startswith(("home-", "gateway-"))]
+    validators = [name for name in names if name.startswith("validator-")]
+    most = (len(validators) - 1) // 3
+    drawn = []
+    if random.random() < 0.8:
+        books = random.sample(list(OF_BOOKS), random.choice((0, 0, 1)))
+        names_of_lies = [*books, *random.sample(list(OF_OPERATORS), random.choice((0, 1, 2)))]
+        drawn += [(name, "operator-0", random.choice(homes)) for name in names_of_lies]
+    helped = any(name == "accomplice" for name, _, _ in drawn)
+    dishonest = [accomplice_of(len(validators))] if helped else []
+    dishonest += random.sample([one for one in validators if one not in dishonest], most - len(dishonest))
+    for who in dishonest:
+        for name in random.sample(list(OF_AUTHORITIES), random.choice((1, 1, 2))):
+            drawn.append((name, who, random.choice(homes) if name == "break_promise" else ""))
+    if random.random() < 0.3:
+        drawn.append(("wake_authorities", random.choice(homes), ""))
+    if random.random() < 0.2:
+        drawn.append(("flood", STRANGER, ""))
+    return tuple(Lie(name, who, victim, first=random.randrange(3)) for name, who, victim in drawn)
 
 
 def byzantine_nodes(plan: Plan) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Lies of one validator: batches out of turn, junk blobs, made-up results."""
+"""Lies of one validator: batches out of turn, junk blobs, made-up results, broken promises."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from msgspec.structs import replace
 
 from p2p.batches.batch import BatchArgs, batch_tx, batches
 from p2p.batches.blob import blob_hash, make_blob
-from p2p.blocks.block import decode_block
+from p2p.batches.closings import Promised, decode_closing, make_closing
+from p2p.blocks import domains
+from p2p.blocks.block import PRECOMMIT, Block, decode_block, make_cert, vote_bytes
 from p2p.consensus.types import Proposal
-from p2p.errors import P2PError
-from p2p.ledger.execution import Tip
-from p2p.roles.exchange.wire import RESULT_PROTOCOL, ask, result_topic
+from p2p.errors import OutOfRange, P2PError
+from p2p.ledger.execution import Tip, next_header
+from p2p.ledger.light import MAX_PROOF_BYTES, BatchProof, make_batch_proof
+from p2p.roles.exchange.wire import (
+    BATCH_PROTOCOL,
+    CLOSING_PROTOCOL,
+    RESULT_PROTOCOL,
+    CloseReply,
+    ask,
+    result_topic,
+)
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, PIECE_BYTES, BlobPiece, BlobQuery
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, PROPOSAL, ConsensusFrame
+from p2p.roles.replica.schedule import Schedule
 from p2p.roles.validator.mempool import TX_PROTOCOL, TxReply
 from p2p.transports.base import Handler, Transport
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
-from p2p.wire.messages import (
-    MAX_TIME_S,
-    VERSION,
-    ResultMessage,
-    Signed,
-    sign_message,
-)
+from p2p.wire.messages import MAX_TIME_S
 from wattswap.nodes.collector import TX_LIFETIME
-from wattswap.runs.prepare import Setup
 from wattswap.simulation.byzantine.behaviour import Behaviour
 
 JUNK_BYTES: Final = 1024 * 1024
@@ -136,8 +140,8 @@ class ProposesAhead(SettlesAhead):
         self._own: Handler | None = None
         self._hashes: set[bytes] = set()
 
-    def setup_of(self, setup: Setup) -> Setup:
-        return cast(Setup, _EveryTurn(setup))
+    def schedule(self, schedule: Schedule) -> Schedule:
+        return cast(Schedule, _EveryTurn(schedule))
 
     def handler(self, protocol: str, honest: Handler) -> Handler:
         if protocol == TX_PROTOCOL:
@@ -166,28 +170,19 @@ class ProposesAhead(SettlesAhead):
 
 
 class _EveryTurn:
-    """The scenario, in which every interval is the next."""
+    """Gates and turns, to which every batch is due and nothing is lacking."""
 
-    def __init__(self, honest: Setup) -> None:
+    def __init__(self, honest: Schedule) -> None:
         self._honest = honest
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._honest, name)
 
-    def after(self, start_s: int) -> int:
-        return _Equal(self._honest.after(start_s))
+    def check_batch(self, *_: object) -> None:
+        """Any will do."""
 
-
-class _Equal(int):
-    """A number that is equal to all others."""
-
-    def __eq__(self, _: object) -> bool:
-        return True
-
-    def __ne__(self, _: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
+    def check_lacking(self, *_: object) -> None:
+        """Any will do."""
 
 
 class JunkBlobs(Proposes):
@@ -215,45 +210,52 @@ class JunkBlobs(Proposes):
 
 
 class MakesUp(Behaviour):
-    """Gossips results that are none."""
+    """Gossips proofs of settled intervals that are none."""
 
-    async def result(self, i: int) -> ResultMessage | None:
+    async def proof(self, i: int) -> BatchProof | None:
         """What it says after the opening of an interval, or nothing."""
         return None
 
     async def speak(self, transport: Transport) -> None:
         async with aclosing(self.moments()) as moments:  # it may be cancelled while it waits for a result
             async for i in moments:
-                result = await self.result(i)
-                if result is not None:
-                    hearers = self.spoken_homes(self.setup.start_of(i))
-                    await transport.publish(result_topic(self.chain_id), sign_message(self.identity, result))
-                    self.told(len(hearers))
+                proof = await self.proof(i)
+                if proof is not None:
+                    receivers = self.spoken_homes(self.setup.start_of(i))
+                    await transport.publish(result_topic(self.chain_id), encode(proof))
+                    self.told(len(receivers))
 
-    def made_up(self, start_s: int, height: int) -> ResultMessage:
-        """A result of an interval with other roots and another block than any."""
-        junk = self.random.randbytes
-        roots = (junk(32), junk(32), junk(32), junk(32))
-        head = (VERSION, self.chain_id, start_s, self.setup.minutes, height)
-        return ResultMessage(*head, *roots, None, junk(32), 0, self.identity.public_key)
+    def made_up(self, start_s: int, height: int) -> BatchProof:
+        """The proof of a block that nobody has made, certified by the own key alone."""
+        setup, key, tip = self.setup, self.identity, self.ledger.tip
+        empty = make_blob(setup.roster, start_s, bytes(32), [])
+        args = self.args_of(empty)[1]
+        tx = batch_tx(key, self.chain_id, tip.state.nonce(key.public_key) + 1, height + TX_LIFETIME, args)
+        proposer = setup.genesis.authorities.index(key.public_key)
+        made = next_header(tip, setup.genesis, tip.time_ms + 1, proposer, (tx,))
+        header = replace(made, height=height)
+        vote = vote_bytes(PRECOMMIT, self.chain_id, height, 0, header.hash)
+        signature = key.sign(domains.SIGN_CONSENSUS, vote)
+        cert = make_cert(height, 0, header.hash, {proposer: signature}, len(setup.genesis.authorities))
+        return make_batch_proof(Block(header, (tx,), ()), cert, setup.genesis)
 
 
 class OtherBlock(MakesUp):
     """Names another block for the interval that is traded, and itself as the next collector."""
 
-    async def result(self, i: int) -> ResultMessage | None:
+    async def proof(self, i: int) -> BatchProof | None:
         return self.made_up(self.setup.start_of(i), self.ledger.height + 1)
 
 
 class DatedAhead(MakesUp):
     """Announces the last interval, so that homes ask for all results before it and take them for old."""
 
-    async def result(self, i: int) -> ResultMessage | None:
-        return self.made_up(self.setup.start_of(self.setup.intervals - 1), self.ledger.height + 1)
+    async def proof(self, i: int) -> BatchProof | None:
+        return self.made_up(self.setup.start_of(self.setup.intervals - 1), FAR_HEIGHT)
 
 
 class CallsHomes(MakesUp):
-    """Repeats the true result of the interval, but at a height far ahead, and with itself as the next collector.
+    """Repeats the true proof of the interval, but with itself as the next collector.
 
     As the next interval opens: homes that have spoken for it do not follow an older result, and all others do.
     """
@@ -267,7 +269,7 @@ class CallsHomes(MakesUp):
             self._own = honest
         return honest
 
-    async def result(self, i: int) -> ResultMessage | None:
+    async def proof(self, i: int) -> BatchProof | None:
         start_s = self.setup.start_of(i)
         if self.is_open(start_s):
             await self.town.event("settled", "", i).wait()
@@ -275,10 +277,60 @@ class CallsHomes(MakesUp):
         while self._own is not None and not own:
             await trio.sleep(AGAIN_S)
             own = await self._own(peer, question)
-        true = decode(ResultMessage, decode(Signed, own).body)
+        true = decode(BatchProof, own, max_bytes=MAX_PROOF_BYTES)
         plan = self.town.plan
         await trio.sleep_until(plan.opens_s(i + 1) - plan.weather.delay_max_s / 2)
-        return replace(true, height=FAR_HEIGHT, next_collector=self.identity.public_key)
+        ((_, args),) = batches((true.tx,))
+        mine = replace(args, next_collector=self.identity.public_key)
+        tx = batch_tx(self.identity, self.chain_id, true.tx.nonce, true.tx.valid_until_height, mine)
+        return replace(true, tx=tx)
+
+
+class BreaksItsPromise(Behaviour):
+    """Promises the messages of its victims, and signs closings without them."""
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        return partial(self._close, honest) if protocol == CLOSING_PROTOCOL else honest
+
+    async def _close(self, honest: Handler, peer: str, frame: bytes) -> bytes:
+        reply = decode(CloseReply, await honest(peer, frame), max_bytes=FRAME_MAX_BYTES)
+        closing, roster = decode_closing(reply.closing), self.setup.roster
+        kept = tuple(one for one in closing.promised if roster[one.participant] not in self.victims)
+        if not self.has_begun or kept == closing.promised:
+            return encode(reply)
+        self.told()
+        false = make_closing(self.identity, self.chain_id, closing.interval_start, closing.slot, kept)
+        return encode(CloseReply(encode(false), ()))
+
+
+class PromisesMore(Behaviour):
+    """Signs closings with promises that it never gave, of messages that nobody has sent."""
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        return partial(self._close, honest) if protocol == CLOSING_PROTOCOL else honest
+
+    async def _close(self, honest: Handler, peer: str, frame: bytes) -> bytes:
+        reply = decode(CloseReply, await honest(peer, frame), max_bytes=FRAME_MAX_BYTES)
+        if not self.has_begun:
+            return encode(reply)
+        self.told()
+        closing = decode_closing(reply.closing)
+        more = [Promised(place, 2**40) for place in range(len(self.setup.roster))]
+        false = make_closing(self.identity, self.chain_id, closing.interval_start, closing.slot, more)
+        return encode(CloseReply(encode(false), reply.messages))
+
+
+class ClosesNothing(Behaviour):
+    """Refuses to close slots, and to take messages of its victims."""
+
+    def handler(self, protocol: str, honest: Handler) -> Handler:
+        return partial(self._refuse, honest) if protocol in (CLOSING_PROTOCOL, BATCH_PROTOCOL) else honest
+
+    async def _refuse(self, honest: Handler, peer: str, frame: bytes) -> bytes:
+        if not self.has_begun:
+            return await honest(peer, frame)
+        self.told()
+        raise OutOfRange("refused")
 
 
 OF_AUTHORITIES: Final[Mapping[str, Callable[..., Behaviour]]] = {
@@ -289,6 +341,9 @@ OF_AUTHORITIES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "result_block": OtherBlock,
     "result_ahead": DatedAhead,
     "result_collector": CallsHomes,
+    "break_promise": BreaksItsPromise,
+    "promise_more": PromisesMore,
+    "close_nothing": ClosesNothing,
     "junk_blobs": partial(JunkBlobs, far=False),
     "junk_blobs_ahead": partial(JunkBlobs, far=True),
 }

@@ -9,12 +9,14 @@ from functools import partial
 from random import Random
 from typing import Any, Final, cast
 
+import msgspec
 import trio
 
 from p2p.batches.batch import BatchArgs
 from p2p.roles.collector.operator import Operator
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.roles.replica.ledger import Ledger
+from p2p.roles.replica.schedule import Schedule
 from p2p.transports.base import Handler, Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.batch_checker import BatchChecker
@@ -87,6 +89,10 @@ class Behaviour:
         """The chain to which the collecting role submits."""
         return chain
 
+    def schedule(self, schedule: Schedule) -> Schedule:
+        """Gates and turns as its node sees them."""
+        return schedule
+
     async def speak(self, transport: Transport) -> None:
         """Say unasked what it has to say, while the node runs."""
 
@@ -131,11 +137,11 @@ class Behaviour:
         return spoken & up
 
     def args_of(self, blob: bytes) -> tuple[bytes, BatchArgs]:
-        """A blob, completed by its solution, and the batch that follows from it."""
+        """A blob, completed by its solution, and the batch that follows from it, with the own key next."""
         if self._checker is None:
             self._checker = BatchChecker(self.setup)
         blob, recomputed = self._checker.complete(blob)
-        return blob, recomputed.args
+        return blob, msgspec.structs.replace(recomputed.args, next_collector=self.identity.public_key)
 
 
 class ByzantineTransport:
@@ -175,6 +181,12 @@ class ByzantineNode(Node):
                 behaviour.ledger = ledger
             yield ledger
 
+    def schedule(self, ledger: Ledger) -> Schedule:
+        schedule = Node.schedule(self, ledger)
+        for behaviour in self.behaviours:
+            schedule = behaviour.schedule(schedule)
+        return schedule
+
     def blobs(self) -> FolderBlobs:
         blobs = Node.blobs(self)
         for behaviour in self.behaviours:
@@ -182,18 +194,18 @@ class ByzantineNode(Node):
         return blobs
 
     @contextmanager
-    def collector(self) -> Iterator[Operator]:
-        with Node.collector(self) as operator:
+    def collector(self, schedule: Schedule, *, closes: bool) -> Iterator[Operator]:
+        with Node.collector(self, schedule, closes=closes) as operator:
             for behaviour in self.behaviours:
                 operator = behaviour.collector(operator)
             yield operator
 
     def collector_loop(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, *, first: bool
+        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, schedule: Schedule
     ) -> CollectorLoop:
         for behaviour in self.behaviours:
             chain = behaviour.chain(self, chain)
-        return Node.collector_loop(self, operator, chain, blobs, checker, first=first)
+        return Node.collector_loop(self, operator, chain, blobs, checker, schedule)
 
 
 async def run_behaviours(

@@ -17,7 +17,7 @@ from p2p.roles.exchange.wire import (
     RESULT_PROTOCOL,
     HandIn,
     ask,
-    ask_round,
+    ask_slot,
     result_topic,
 )
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
@@ -26,7 +26,7 @@ from p2p.roles.validator.mempool import TX_PROTOCOL
 from p2p.transports.base import RequestRefused, Transport, peer_id_of
 from p2p.wire.codec import encode
 from p2p.wire.identity import SEED_BYTES, Identity
-from p2p.wire.messages import VERSION, ReadingMessage, ResultMessage, sign_message
+from p2p.wire.messages import VERSION, ReadingMessage, sign_message
 from wattswap.simulation.byzantine.behaviour import Behaviour
 from wattswap.simulation.plan import STRANGER
 
@@ -76,7 +76,7 @@ class Stranger(Behaviour):
         yield READING_PROTOCOL, self._forged(start_s)
         yield BATCH_PROTOCOL, encode(HandIn(VERSION, self.chain_id, (self._forged(start_s),) * FRAMES))
         yield LINE_PROTOCOL, ask(self.chain_id, start_s)
-        yield INCLUSION_PROTOCOL, ask_round(self.chain_id, start_s, 0)
+        yield INCLUSION_PROTOCOL, ask_slot(self.chain_id, start_s, 0)
         yield RESULT_PROTOCOL, ask(self.chain_id, start_s)
         yield BLOB_PROTOCOL, encode(BlobQuery(VERSION, self.chain_id, self._blob(), 0))
         yield TX_PROTOCOL, self.random.randbytes(300)
@@ -102,10 +102,7 @@ class Stranger(Behaviour):
     async def _gossip(self, transport: Transport) -> None:
         topic, junk = result_topic(self.chain_id), self.random.randbytes
         start_s = self.setup.start_of(self._now())
-        roots = (junk(32), junk(32), junk(32), junk(32))
-        head = (VERSION, self.chain_id, start_s, self.setup.minutes, 1)
-        result = ResultMessage(*head, *roots, None, junk(32), 0, self.identity.public_key)
-        for data in (junk(GOSSIP_BYTES), sign_message(self.identity, result)):
+        for data in (junk(GOSSIP_BYTES), self._forged(start_s)):
             await transport.publish(topic, data)
             self.told(len(self.spoken_homes(start_s)))
 
