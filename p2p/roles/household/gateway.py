@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import trio
 
@@ -62,6 +62,8 @@ from p2p.wire.messages import (
 
 GATHER_S: Final = 0.02
 """How long the first message of a gateway's homes waits for others. [s]"""
+SHARED_MAX: Final = 64
+"""Newest results and tapes that homes of a node which ask later get without a question to others."""
 ACCUSE_AGAIN_S: Final = 10.0
 """Pause before a proof is given to validators again that too few of them have answered. [s]"""
 HISTORY_INTERVALS: Final = 192
@@ -75,10 +77,10 @@ OnResult = Callable[[SettledInterval], Awaitable[None]]
 
 
 @dataclass(slots=True, eq=False)
-class _SharedTape:
-    """A tape that one home has asked for and all of the node receive."""
+class _Shared(Generic[T]):
+    """What one home has asked for and all of the node receive."""
 
-    answer: Tape | RemoteError | None = None
+    answer: T | RemoteError | None = None
     done: trio.Event = field(default_factory=trio.Event)
 
 
@@ -123,7 +125,8 @@ class Gateway:
         self._journal = journal or Journal(None)
         self._limits = limits
         self._tape_reader = TapeReader(chain_id, limits, homes)
-        self._tapes: dict[tuple[int, int], _SharedTape] = {}
+        self._tapes: dict[tuple[int, int], _Shared[Tape]] = {}
+        self._results: dict[tuple[int, int], _Shared[SettledInterval]] = {}
         self._promises: dict[tuple[str, int], tuple[int, dict[bytes, Promise]]] = {}
         gather_s = GATHER_S if len(identities) > 1 else 0.0
         self._carrier = Carrier(chain_id, collectors, self._refused, gather_s=gather_s)
@@ -265,7 +268,7 @@ class Gateway:
         return RESULT_AGAIN_S if due_s is None else due_s + min(RESULT_AGAIN_S, self._collectors.failover_s)
 
     async def result(self, interval_start: int) -> SettledInterval:
-        """Ask for the proof of a settled interval until it is there.
+        """Ask for the proof of a settled interval until it is there, once for all homes of this node.
 
         Raises:
             NotTaken: No collector has it any more.
@@ -277,8 +280,11 @@ class Gateway:
                 raise WrongKind(f"the result of {settled.interval_start}; asked for {interval_start}")
             return settled
 
-        question = ask(self._chain_id, interval_start)
-        return await self._persist(lambda: self._collectors.request(RESULT_PROTOCOL, question), read)
+        async def fetch() -> SettledInterval:
+            question = ask(self._chain_id, interval_start)
+            return await self._persist(lambda: self._collectors.request(RESULT_PROTOCOL, question), read)
+
+        return await _once(self._results, (interval_start, 0), fetch, kept=False)
 
     async def closings(
         self, interval_start: int, slot: int, check: Callable[[tuple[Closing, ...]], None]
@@ -342,24 +348,14 @@ class Gateway:
         Raises:
             NotTaken: No collector has it any more.
         """
-        shared = self._tapes.get((interval_start, number))
-        if shared is None:
-            self._tapes = {key: tape for key, tape in self._tapes.items() if key[0] >= interval_start}
-            shared = self._tapes[interval_start, number] = _SharedTape()
-            try:
-                shared.answer = await self._persist(
-                    lambda: self._tape_reader.fetch(interval_start, number, self._request_tape),
-                    lambda tape: tape,
-                    due_s,
-                )
-            except RemoteError as error:
-                shared.answer = error
-            finally:
-                shared.done.set()
-        await shared.done.wait()
-        if not isinstance(shared.answer, Tape):
-            raise shared.answer or NotTaken("the gateway has stopped")
-        return shared.answer
+
+        async def fetch() -> Tape:
+            tapes = self._tape_reader
+            return await self._persist(
+                lambda: tapes.fetch(interval_start, number, self._request_tape), lambda tape: tape, due_s
+            )
+
+        return await _once(self._tapes, (interval_start, number), fetch, kept=True)
 
     async def _request_tape(self, question: bytes) -> bytes:
         return await self._collectors.request(TAPE_PROTOCOL, question)
@@ -409,6 +405,44 @@ class Gateway:
         number = settled.interval_start // (self.minutes * 60) + 1
         self._collectors.name(settled.args.next_collector, settled.height, number)
         return settled
+
+
+async def _once(
+    known: dict[tuple[int, int], _Shared[T]],
+    key: tuple[int, int],
+    fetch: Callable[[], Awaitable[T]],
+    *,
+    kept: bool,
+) -> T:
+    """Fetch something, or wait for who fetches it already.
+
+    Args:
+        kept: Whether who asks later gets the same; the newest few are kept.
+
+    Raises:
+        RemoteError: As `fetch`.
+    """
+    while (shared := known.get(key)) is not None:
+        await shared.done.wait()
+        if isinstance(shared.answer, RemoteError):
+            raise shared.answer
+        if shared.answer is not None:
+            return shared.answer
+    shared = known[key] = _Shared()
+    while len(known) > SHARED_MAX:
+        del known[min(known)]
+    has_it = False
+    try:
+        shared.answer = found = await fetch()
+        has_it = True
+        return found
+    except RemoteError as error:
+        shared.answer = error
+        raise
+    finally:
+        shared.done.set()
+        if not (has_it and kept) and known.get(key) is shared:
+            del known[key]
 
 
 @dataclass(frozen=True, slots=True)
