@@ -33,7 +33,7 @@ BYZANTINE = VALIDATORS[3]
 
 
 @dataclass
-class Council:
+class Closers:
     """Three validators that follow the rules, a fourth as the test says, and a collector that asks them."""
 
     operator: Operator
@@ -64,7 +64,7 @@ class Council:
 
 
 @asynccontextmanager
-async def council(fourth: Handler | None = None, asking: Identity = RIVAL) -> AsyncIterator[Council]:
+async def closers(fourth: Handler | None = None, asking: Identity = RIVAL) -> AsyncIterator[Closers]:
     """Args: fourth: answers demands of closings; None where the fourth validator does not listen."""
     async with AsyncExitStack() as stack:
         network, gates = MemoryNetwork(Faults()), OpenGates()
@@ -81,19 +81,19 @@ async def council(fourth: Handler | None = None, asking: Identity = RIVAL) -> As
         addresses = {key: f"/memory/p2p/{peer_id_of(key)}" for key in keys}
         closer = Closer(node, GENESIS.chain_id, operator, asking.public_key, lambda: keys, addresses)  # type: ignore[arg-type]
         home = await on(identity("gateway", "0"))
-        yield Council(operator, closer, node, home, validators, gates)  # type: ignore[arg-type]
+        yield Closers(operator, closer, node, home, validators, gates)  # type: ignore[arg-type]
 
 
-def with_council(body: Callable[[Council], Awaitable[None]], fourth: Handler | None = None) -> None:
+def with_closers(body: Callable[[Closers], Awaitable[None]], fourth: Handler | None = None) -> None:
     async def main() -> None:
-        async with council(fourth) as here:
+        async with closers(fourth) as here:
             await body(here)
 
     run(main)
 
 
 def test_a_quorum_closes_a_slot_and_what_each_of_it_promised_is_taken_over() -> None:
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         first, second = order(GENESIS, "house-0"), order(GENESIS, "house-1", 2)
         await here.submit(0, first)
         await here.submit(1, first, order(GENESIS, "house-1", 1))
@@ -106,11 +106,11 @@ def test_a_quorum_closes_a_slot_and_what_each_of_it_promised_is_taken_over() -> 
         }
         assert here.operator.present(START, 0) == {(0, 0): 1, (0, 1): 2, (0, 4): 1}
 
-    with_council(body)
+    with_closers(body)
 
 
 def test_validators_whose_gates_are_open_are_asked_until_they_have_ended() -> None:
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         async def end() -> None:
             await time_passes(12)
             here.gates.ended.add((START, 0))
@@ -122,12 +122,12 @@ def test_validators_whose_gates_are_open_are_asked_until_they_have_ended() -> No
         assert 12 <= trio.current_time() < 14
         assert here.node.stats.refused.counts == {}, "an open gate is no mistake"
 
-    with_council(body)
+    with_closers(body)
 
 
 def test_a_closer_that_is_a_validator_closes_its_own_slot_as_well() -> None:
     async def main() -> None:
-        async with council(asking=VALIDATORS[0]) as here:
+        async with closers(asking=VALIDATORS[0]) as here:
             await here.submit(0, order(GENESIS, "house-0"))
             # Validators close for operators alone in this kit, so the others must know one that is none.
             for other in here.validators[1:]:
@@ -187,7 +187,7 @@ def test_a_validator_that_answers_wrongly_is_counted_and_the_slot_closed_by_the_
         asked += 1
         return data
 
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         await here.submit(2, order(GENESIS, "house-0"))
         here.gates.ended.add((START, 0))
         # The third comes late, so that the fourth is asked for certain.
@@ -198,7 +198,7 @@ def test_a_validator_that_answers_wrongly_is_counted_and_the_slot_closed_by_the_
         assert here.node.stats.refused.total(code) >= 1
         assert here.operator.present(START, 0)[0, 0] == 1
 
-    with_council(body, wrong)
+    with_closers(body, wrong)
 
 
 def test_a_validator_with_two_closings_of_a_slot_is_counted_and_the_slot_closed_by_the_others() -> None:
@@ -208,14 +208,14 @@ def test_a_validator_with_two_closings_of_a_slot_is_counted_and_the_slot_closed_
         wanted = decode(CloseQuery, frame).wanted
         return reply(closing((Promised(5, 10 if wanted else 9),)), signed(order(GENESIS, "house-5", 10)))
 
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         here.validators[2]._transport.serve(CLOSING_PROTOCOL, slow(here.validators[2]._close_for))
         closings = await here.close()
         assert BYZANTINE.public_key not in {one.validator for one in closings}
         assert here.node.stats.refused.total("bad_proof") >= 1
         assert here.operator.present(START, 0) == {}
 
-    with_council(body, two)
+    with_closers(body, two)
 
 
 def slow(give: Handler) -> Handler:
@@ -231,16 +231,16 @@ def test_a_silent_validator_delays_nobody() -> None:
         await trio.sleep_forever()
         return b""
 
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         await here.close(within_s=1)
 
-    with_council(body, silent)
+    with_closers(body, silent)
 
 
 def test_a_slot_waits_for_a_quorum() -> None:
     """Two of four are none: the collector asks on, and goes on when the third answers."""
 
-    async def body(here: Council) -> None:
+    async def body(here: Closers) -> None:
         hold = [True]
         give = here.validators[2]._close_for
 
@@ -257,4 +257,4 @@ def test_a_slot_waits_for_a_quorum() -> None:
         hold[0] = False
         await here.close()
 
-    with_council(body)
+    with_closers(body)

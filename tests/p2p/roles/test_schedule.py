@@ -69,7 +69,7 @@ def test_readings_of_an_interval_whose_time_has_passed_have_a_gate_after_the_one
     assert ends == [2_000, 4_000, 6_000, 62_000]
 
 
-def test_turns_come_after_the_last_gate_and_stand_ins_after_the_opening() -> None:
+def test_turns_come_after_the_last_gate_and_takeovers_after_the_opening() -> None:
     turns = [TIMING.turn_ms(place, OPENS_MS, SETTLED_MS) - OPENS_MS for place in range(4)]
     assert turns == [0, 11_000, 14_000, 17_000]
     stands = [TIMING.takes_over_ms(place, OPENS_MS, SETTLED_MS) - OPENS_MS for place in range(4)]
@@ -216,7 +216,7 @@ def test_a_batch_by_a_stranger_is_never_in_turn() -> None:
         Clock().at(10**9).check_batch(batch(), STRANGER)
 
 
-def test_a_validator_names_itself_only_when_its_turn_to_stand_in_has_come() -> None:
+def test_a_validator_names_itself_only_when_its_turn_to_take_over_has_come() -> None:
     """Else the fastest one would take the market from its operator."""
     clock = Clock()
     line = clock.schedule.line()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,21 +33,27 @@ from p2p.roles.replica.schedule import Schedule
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage
+from tests.wattswap.simulation.mutant_plans import (
+    crashes_while_voting,
+    late_home,
+    late_operator,
+    operator_gone,
+    quiet,
+    restarts,
+    slow_and_lossy,
+    validators_crash,
+)
 from wattswap.nodes import interval, roles
 from wattswap.nodes.announcer import Announcer
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import CollectorLoop
 from wattswap.nodes.home import Home
 from wattswap.nodes.pace import Pace
-from wattswap.simulation.base import base_of
 from wattswap.simulation.oracles import judge
-from wattswap.simulation.plan import CALM, Act, Lie, Plan, Shape, Weather, draw_plan
+from wattswap.simulation.plan import Plan
 from wattswap.simulation.run import simulated
 
 Patch = pytest.MonkeyPatch
-
-SHORT = Shape(intervals=4)
-"""Enough for what shows without faults."""
 
 
 class Mutant(NamedTuple):
@@ -75,89 +80,6 @@ def violated(plan: Plan) -> set[str]:
     """Oracles that a run violates."""
     with simulated(plan) as outcome:
         return {one.oracle for one in judge(outcome.history)}
-
-
-# --- plans ----------------------------------------------------------------------------------------
-
-
-def quiet(seed: int) -> Plan:
-    """No faults."""
-    return Plan(seed=seed, shape=SHORT, calm_after=1)
-
-
-def drawn(seed: int) -> Plan:
-    """The faults that the sweep draws."""
-    shape = Shape()
-    return draw_plan(seed, shape, list(base_of(shape, False).configs))
-
-
-def slow_and_lossy(seed: int) -> Plan:
-    """Delays of up to a second, one message in twenty lost."""
-    return Plan(seed=seed, weather=Weather(delay_max_s=1.0, loss=0.05))
-
-
-def restarts(
-    *names: str, at_most_s: float, for_s: float = 0.3, slow: bool = False, intervals: int = 5
-) -> Callable[[int], Plan]:
-    """Plans in which nodes crash soon after the second opening, and come back.
-
-    Args:
-        at_most_s: Latest moment after the opening.
-        for_s: How long they are away at most.
-        slow: Whether messages take long.
-        intervals: Of the run.
-    """
-
-    def plan(seed: int) -> Plan:
-        random = Random(f"mutant|{seed}")
-        after_s, away_s = round(random.uniform(0.0, at_most_s), 4), round(random.uniform(for_s / 6, for_s), 4)
-        acts = (Act("crash", names, "opening", 1, after_s, away_s),)
-        weather = Weather(delay_max_s=0.3) if slow else CALM
-        return Plan(seed=seed, shape=Shape(intervals=intervals), weather=weather, calm_after=2, acts=acts)
-
-    return plan
-
-
-def crashes_while_voting(seed: int) -> Plan:
-    """Two of the four validators crash, each before a write of its own, and come back at once."""
-    random = Random(f"mutant|{seed}")
-    first = random.randint(81, 160)
-    acts = tuple(
-        Act("crash", (f"validator-{i}",), "write", first + random.randint(0, 2), for_s=0.05) for i in range(2)
-    )
-    return Plan(
-        seed=seed, shape=Shape(intervals=5), weather=Weather(delay_max_s=0.3), calm_after=4, acts=acts
-    )
-
-
-def operator_gone(seed: int) -> Plan:
-    """The operator is gone for good at the second opening."""
-    return Plan(
-        seed=seed, shape=Shape(intervals=5), calm_after=2, acts=(Act("gone", ("operator-0",), number=1),)
-    )
-
-
-def late_operator(seed: int) -> Plan:
-    """The operator says LATE to one home in each interval."""
-    return Plan(seed=seed, shape=SHORT, calm_after=1, lies=(Lie("late", "operator-0", "home-02"),))
-
-
-def validators_crash(seed: int) -> Plan:
-    """All validators crash after they have promised, and come back at once; the operator says LATE to one home."""
-    random = Random(f"mutant|{seed}")
-    acts = tuple(
-        Act("crash", (f"validator-{i}",), number=1, after_s=random.uniform(0.4, 2.0), for_s=0.05)
-        for i in range(4)
-    )
-    late = Lie("late", "operator-0", "home-02")
-    return Plan(seed=seed, shape=SHORT, calm_after=2, acts=acts, lies=(late,))
-
-
-def late_home(seed: int) -> Plan:
-    """A home whose clock is so slow that its orders come after the gate, and the operator lies to another one."""
-    late = Lie("late", "operator-0", "home-02")
-    acts = (Act("skew", ("home-05",), amount=-5.0),)
-    return Plan(seed=seed, shape=SHORT, calm_after=1, acts=acts, lies=(late,))
 
 
 # --- the operator and its books -------------------------------------------------------------------
@@ -248,7 +170,7 @@ def validator_promises_after_its_closing(patch: Patch) -> None:
     patch.setattr(Schedule, "refusal", lambda *_: None)
 
 
-def stand_ins_wait_for_ever(patch: Patch) -> None:
+def later_collectors_wait_for_ever(patch: Patch) -> None:
     """Nobody stands in for an operator that is gone."""
     right = Schedule.line
 
@@ -486,7 +408,12 @@ MUTANTS = [
         (0, 1, 2, 3, 4, 5),
     ),
     Mutant(
-        "stand_ins_wait_for_ever", stand_ins_wait_for_ever, operator_gone, "liveness", 20, (0, 1, 2, 3, 4, 5)
+        "later_collectors_wait_for_ever",
+        later_collectors_wait_for_ever,
+        operator_gone,
+        "liveness",
+        20,
+        (0, 1, 2, 3, 4, 5),
     ),
     Mutant("validator_repeats_itself", validator_repeats_itself, quiet, "bounded", 20, (0, 1, 2, 3, 4, 5)),
     Mutant("operator_gives_no_lines", operator_gives_no_lines, quiet, "takes_part", 20, (0, 1, 2, 3, 4, 5)),
