@@ -23,7 +23,6 @@ from market.errors import MarketError
 from market.settlement.accounts import COLUMNS
 from p2p.batches.closings import (
     Closing,
-    check_broken_promise,
     check_closers,
     check_closing,
     make_broken_promise,
@@ -31,7 +30,6 @@ from p2p.batches.closings import (
 from p2p.batches.receipts import (
     ABSENT,
     Opening,
-    check_omission,
     check_opening,
     keeps,
     leaf_index,
@@ -41,7 +39,7 @@ from p2p.batches.receipts import (
 )
 from p2p.errors import BadProof, InvalidMessage, OutOfRange, RemoteError
 from p2p.ledger.light import Line, SettledInterval
-from p2p.ledger.modules.evidence import BROKEN_PROMISE, OMISSION
+from p2p.ledger.modules.evidence import BROKEN_PROMISE, OMISSION, PROOFS
 from p2p.roles.exchange.journal import SignedOtherwise
 from p2p.roles.exchange.wire import read_position
 from p2p.roles.household.carrier import NotTaken
@@ -219,14 +217,10 @@ class Home:
                 community.learn_own(own_results(start_s, postings, settled.args.price))
             done.proofs = 1
             for message in said:
-                if not isinstance(message, ReadingMessage):
+                if not (isinstance(message, ReadingMessage) and _shows(line, message)):
                     done.broken_promises += not await self._is_kept(message, settled)
-                elif not _shows(line, message):
-                    kept = await self._is_kept(message, settled)
-                    done.broken_promises += not kept
-        except (
-            NotTaken
-        ) as error:  # it was settled long before this home started, or nobody can compute its lines
+        except NotTaken as error:
+            # It was settled long before this home started, or nobody can compute its lines.
             _log.warning("%s has no proof of %s: %s", self.setup.roster[self.index], start_s, error)
             return Done(missed=1)
         return done
@@ -425,9 +419,8 @@ class Home:
 
     async def _accuse(self, message: HandedIn, slot: int, method: str, proof: bytes) -> bool:
         """Keep a proof and give it to validators; False where it proves nothing."""
-        check = check_omission if method == OMISSION else check_broken_promise
         try:
-            culprit, _ = check(proof, self.setup.genesis)
+            culprit, _ = PROOFS[method](proof, self.setup.genesis)
         except RemoteError:
             return False
         _log.error("%s has a proof of %s against %s", message.household, method, culprit.hex()[:16])

@@ -8,6 +8,9 @@ votes is not here: such evidence is part of a block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from msgspec.structs import replace
 
 from p2p.batches.batch import SETTLE_BATCH, SETTLEMENT, BatchArgs
@@ -25,6 +28,13 @@ NAME = "evidence"
 OMISSION = "omission"
 BROKEN_PROMISE = "broken_promise"
 TWO_BATCHES = "two_batches"
+
+
+PROOFS: Final[dict[str, Callable[[bytes, Genesis], tuple[bytes, int]]]] = {
+    OMISSION: check_omission,
+    BROKEN_PROMISE: check_broken_promise,
+}
+"""What checks the proof that a home can write, by method."""
 
 
 class Conviction(Record, frozen=True):
@@ -84,8 +94,7 @@ def accused(tx: Tx, genesis: Genesis) -> bytes:
     if tx.method == TWO_BATCHES:
         args = decode(TwoBatchesArgs, tx.args, max_bytes=MAX_TX_BYTES)
         return check_two_batches(args.first, args.second, genesis.chain_id)[0]
-    check = check_omission if tx.method == OMISSION else check_broken_promise
-    return check(decode(ProofArgs, tx.args, max_bytes=MAX_TX_BYTES).proof, genesis)[0]
+    return PROOFS[tx.method](decode(ProofArgs, tx.args, max_bytes=MAX_TX_BYTES).proof, genesis)[0]
 
 
 def conviction_key(key: bytes, interval_start: int) -> bytes:
@@ -94,30 +103,22 @@ def conviction_key(key: bytes, interval_start: int) -> bytes:
 
 
 def _omission(ctx: Context, args: ProofArgs) -> None:
-    try:
-        key, interval_start = check_omission(args.proof, ctx.genesis)
-    except RemoteError as error:
-        raise InvalidTx("evidence_proof", str(error)) from None
-    _convict(ctx, key, interval_start)
+    _convict(ctx, lambda: check_omission(args.proof, ctx.genesis))
 
 
 def _broken_promise(ctx: Context, args: ProofArgs) -> None:
-    try:
-        key, interval_start = check_broken_promise(args.proof, ctx.genesis)
-    except RemoteError as error:
-        raise InvalidTx("evidence_proof", str(error)) from None
-    _convict(ctx, key, interval_start)
+    _convict(ctx, lambda: check_broken_promise(args.proof, ctx.genesis))
 
 
 def _two_batches(ctx: Context, args: TwoBatchesArgs) -> None:
+    _convict(ctx, lambda: check_two_batches(args.first, args.second, ctx.genesis.chain_id))
+
+
+def _convict(ctx: Context, check: Callable[[], tuple[bytes, int]]) -> None:
     try:
-        key, interval_start = check_two_batches(args.first, args.second, ctx.genesis.chain_id)
+        key, interval_start = check()
     except RemoteError as error:
         raise InvalidTx("evidence_proof", str(error)) from None
-    _convict(ctx, key, interval_start)
-
-
-def _convict(ctx: Context, key: bytes, interval_start: int) -> None:
     entry = conviction_key(key, interval_start)
     if ctx.view.get(NAME, entry) is not None:
         raise InvalidTx("evidence_known", f"key {key.hex()[:16]} is convicted of {interval_start} already")
