@@ -288,15 +288,6 @@ def check_batch_proof(data: bytes, genesis: Genesis, trusted: Trusted | None = N
     return _check_batch_proof(decode(BatchProof, data, max_bytes=MAX_PROOF_BYTES), genesis, trusted)
 
 
-def batch_in(data: bytes) -> bytes:
-    """Return the canonical bytes of the `BatchProof` in a proof of a line, unchecked.
-
-    Raises:
-        RemoteError: It is malformed.
-    """
-    return encode(decode(ProofBundle, data, max_bytes=MAX_PROOF_BYTES).batch)
-
-
 def _check_batch_proof(proof: BatchProof, genesis: Genesis, trusted: Trusted | None) -> SettledInterval:
     if proof.version != VERSION:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")

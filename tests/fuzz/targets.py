@@ -32,7 +32,7 @@ from p2p.consensus.evidence import check_evidence, make_evidence
 from p2p.errors import GenesisError, KeyFileError, RemoteError
 from p2p.ledger.checkpoint import checkpoint_bytes, open_checkpoint
 from p2p.ledger.execution import check_block, genesis_tip
-from p2p.ledger.light import batch_in, check_batch_proof, check_proof, proof_from_json
+from p2p.ledger.light import check_batch_proof, check_proof, proof_from_json
 from p2p.ledger.producer import Producer
 from p2p.ledger.state import apply, check_tx
 from p2p.ledger.store import ChainStore
@@ -68,6 +68,7 @@ from tests.kits.chain_kit import (
     START,
     Made,
     authorities,
+    batch_in,
     extend,
     identity,
     line_proof,
@@ -276,9 +277,8 @@ def _chain_targets(made: Made) -> Iterator[Target]:
     yield Target(
         "batch proof",
         lambda data: _ignore(check_batch_proof(data, genesis)),
-        tuple(batch_in(proof) for proof in proofs),
+        tuple(map(batch_in, proofs)),
     )
-    yield Target("batch in a proof", lambda data: _ignore(batch_in(data)), proofs)
     yield Target("proof JSON", _proof_json, (b'{"format": "wattswap-proof-1", "bundle": "AAAA"}', b"[]"))
     yield Target(
         "checkpoint",

@@ -30,9 +30,10 @@ from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.blocks.members import Members, household_hash
 from p2p.blocks.possession import NO_KEY
-from p2p.ledger.light import make_batch_proof, make_proof
+from p2p.ledger.light import ProofBundle, make_batch_proof, make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
+from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity, derive_seed
 from p2p.wire.messages import PriceLine
 
@@ -143,6 +144,11 @@ def line_proof(
 ) -> bytes:
     """The proof of a line of the first batch of a block."""
     return make_proof(batch, account, make_batch_proof(block, cert, genesis, **more))
+
+
+def batch_in(proof: bytes) -> bytes:
+    """The proof of the batch in a proof of a line."""
+    return encode(decode(ProofBundle, proof).batch)
 
 
 def certify(header: Header, n: int, round_: int = 0, keys: Sequence[Identity] = ()) -> CommitCertificate:

@@ -19,7 +19,6 @@ from p2p.ledger.execution import choose, genesis_tip, replay, validators_at
 from p2p.ledger.light import (
     ProofBundle,
     SetChange,
-    batch_in,
     check_batch_proof,
     check_proof,
     prove_operators,
@@ -44,6 +43,7 @@ from p2p.wire.identity import Identity
 from tests.kits.chain_kit import (
     START,
     authorities,
+    batch_in,
     certify,
     flip,
     identity,

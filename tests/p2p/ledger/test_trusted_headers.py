@@ -19,7 +19,6 @@ from p2p.ledger.light import (
     SetChange,
     SettledInterval,
     Trusted,
-    batch_in,
     check_batch_proof,
     check_proof,
     make_batch_proof,
@@ -31,7 +30,7 @@ from p2p.ledger.modules.governance import ADD, ADD_OPERATOR, REMOVE, REMOVE_OPER
 from p2p.ledger.state import EntryProof, State
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import START, STEP, certify, identity, make_args
+from tests.kits.chain_kit import START, STEP, batch_in, certify, identity, make_args
 from tests.kits.modules_kit import OPERATORS, Chain
 
 OLD, THIEVES = KEYS[:4], [identity("thief", str(i)) for i in range(4)]
