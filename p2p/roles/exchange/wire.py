@@ -40,6 +40,8 @@ EVIDENCE_PROTOCOL: Final = "/wattswap/evidence/1"
 
 TRANSIENT: Final = frozenset({"handler_timeout", "stalled"})
 """Codes of refusals after which the same question is asked again."""
+NOT_QUEUED: Final = "not_queued"
+"""Code of a validator that has no room for what a right proof makes."""
 BATCH_MAX: Final = 512
 """Most messages of a batch."""
 REFUSED_MARK: Final = b"!"

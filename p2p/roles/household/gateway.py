@@ -26,6 +26,7 @@ from p2p.roles.exchange.wire import (
     EVIDENCE_PROTOCOL,
     INCLUSIONS_PROTOCOL,
     LINES_PROTOCOL,
+    NOT_QUEUED,
     POSITIONS_PROTOCOL,
     RESULT_PROTOCOL,
     TRANSIENT,
@@ -63,9 +64,11 @@ from p2p.wire.messages import (
 GATHER_S: Final = 0.02
 """How long the first message of a gateway's homes waits for others. [s]"""
 SHARED_MAX: Final = 64
-"""Newest results and tapes that homes of a node which ask later get without a question to others."""
+"""Results and tapes, those last asked for, that homes of a node get without a question to others."""
 ACCUSE_AGAIN_S: Final = 10.0
 """Pause before a proof is given to validators again that too few of them have answered. [s]"""
+AGAIN: Final = TRANSIENT | {NOT_QUEUED, "rate_limited"}
+"""Codes of validators that may take the same proof later."""
 HISTORY_INTERVALS: Final = 192
 """Intervals whose signed messages are kept."""
 
@@ -284,7 +287,7 @@ class Gateway:
             question = ask(self._chain_id, interval_start)
             return await self._persist(lambda: self._collectors.request(RESULT_PROTOCOL, question), read)
 
-        return await _once(self._results, (interval_start, 0), fetch, kept=False)
+        return await _once(self._results, (interval_start, 0), fetch)
 
     async def closings(
         self, interval_start: int, slot: int, check: Callable[[tuple[Closing, ...]], None]
@@ -331,8 +334,10 @@ class Gateway:
             for one in self._collectors.validators:
                 try:
                     await self._collectors.request_of(one, EVIDENCE_PROTOCOL, frame)
-                except RequestRefused:
-                    pass  # it has no use for it: the key is convicted already, or this validator protects it
+                except RequestRefused as error:
+                    if error.code in AGAIN:
+                        continue
+                    # Else it has no use for it: the key is convicted already, or this validator protects it.
                 except LinkError:
                     continue
                 answered += 1
@@ -355,7 +360,7 @@ class Gateway:
                 lambda: tapes.fetch(interval_start, number, self._request_tape), lambda tape: tape, due_s
             )
 
-        return await _once(self._tapes, (interval_start, number), fetch, kept=True)
+        return await _once(self._tapes, (interval_start, number), fetch)
 
     async def _request_tape(self, question: bytes) -> bytes:
         return await self._collectors.request(TAPE_PROTOCOL, question)
@@ -411,13 +416,8 @@ async def _once(
     known: dict[tuple[int, int], _Shared[T]],
     key: tuple[int, int],
     fetch: Callable[[], Awaitable[T]],
-    *,
-    kept: bool,
 ) -> T:
-    """Fetch something, or wait for who fetches it already.
-
-    Args:
-        kept: Whether who asks later gets the same; the newest few are kept.
+    """Fetch something, or wait for who fetches it already; who asks later gets the same.
 
     Raises:
         RemoteError: As `fetch`.
@@ -430,19 +430,17 @@ async def _once(
             return shared.answer
     shared = known[key] = _Shared()
     while len(known) > SHARED_MAX:
-        del known[min(known)]
-    has_it = False
+        del known[next(iter(known))]
     try:
         shared.answer = found = await fetch()
-        has_it = True
         return found
-    except RemoteError as error:
-        shared.answer = error
+    except BaseException as error:
+        shared.answer = error if isinstance(error, RemoteError) else None
+        if known.get(key) is shared:
+            del known[key]
         raise
     finally:
         shared.done.set()
-        if not (has_it and kept) and known.get(key) is shared:
-            del known[key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,14 @@ from contextlib import suppress
 from typing import Final
 
 from p2p.batches.batch import BatchArgs
-from p2p.batches.closings import MAX_BROKEN_BYTES, check_broken_promise
-from p2p.batches.receipts import MAX_OMISSION_BYTES, check_omission
+from p2p.batches.closings import MAX_BROKEN_BYTES
+from p2p.batches.receipts import MAX_OMISSION_BYTES
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
-from p2p.blocks.genesis import Genesis
-from p2p.errors import InvalidTx, NotAllowed, OutOfRange, RemoteError
+from p2p.errors import NotAllowed, OutOfRange, RemoteError, TooLarge
 from p2p.ledger.modules import evidence
 from p2p.ledger.modules.evidence import ProofArgs, TwoBatchesArgs
 from p2p.ledger.state import apply
-from p2p.roles.exchange.wire import EVIDENCE_PROTOCOL, read_accusation
+from p2p.roles.exchange.wire import EVIDENCE_PROTOCOL, NOT_QUEUED, read_accusation
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.validator.intake import RateLimited
 from p2p.roles.validator.mempool import MAX_PER_SENDER, NonceTaken, TxReply
@@ -32,10 +31,11 @@ PEERS_MAX: Final = 1_024
 SEEN_MAX: Final = 64
 """Batches of the interval that is settled next that are compared with later ones."""
 
-_CHECKS: Final[dict[str, Callable[[bytes, Genesis], tuple[bytes, int]]]] = {
-    evidence.OMISSION: check_omission,
-    evidence.BROKEN_PROMISE: check_broken_promise,
-}
+
+class NotQueued(RemoteError):
+    """The proof holds, and the transaction of it finds no room now; show it again."""
+
+    code = NOT_QUEUED
 
 
 class Accuser:
@@ -72,11 +72,9 @@ class Accuser:
             if len(self._seen) < SEEN_MAX:
                 self._seen[tx.sender] = tx
             return
-        try:
+        # It may be the same batch, its key be convicted already, or this node be no validator now.
+        with suppress(RemoteError):
             culprit, _ = evidence.check_two_batches(first, tx, self._ledger.genesis.chain_id)
-        except RemoteError:
-            return  # the same batch, or one of another interval
-        with suppress(InvalidTx):  # it is convicted already, or this node is no validator now
             self._accuse(culprit, evidence.TWO_BATCHES, TwoBatchesArgs(first, tx))
 
     async def _take(self, peer: str, frame: bytes) -> bytes:
@@ -89,11 +87,13 @@ class Accuser:
         genesis = self._ledger.genesis
         try:
             sent = read_accusation(frame, genesis.chain_id, max(MAX_OMISSION_BYTES, MAX_BROKEN_BYTES) + 1_024)
-            check = _CHECKS.get(sent.method)
+            check = evidence.PROOFS.get(sent.method)
             if check is None:
-                raise OutOfRange(f"no proof of {sent.method[:32]!r}; there are {', '.join(_CHECKS)}")
+                raise OutOfRange(f"no proof of {sent.method[:32]!r}; there are {', '.join(evidence.PROOFS)}")
             culprit, _ = check(sent.proof, genesis)
             self._accuse(culprit, sent.method, ProofArgs(sent.proof))
+        except NotQueued:
+            raise
         except RemoteError:
             self._wrong[peer] += 1
             raise
@@ -104,6 +104,8 @@ class Accuser:
 
         Raises:
             InvalidTx: The chain would refuse it: the key is convicted already, or this node is no validator now.
+            TooLarge: With full entries a batch fills a transaction: such a proof is for people.
+            NotQueued: There is no room for it now.
         """
         if culprit in self._accused:
             return
@@ -113,14 +115,16 @@ class Accuser:
         for nonce in range(first, first + MAX_PER_SENDER):
             tx = make_tx(self._identity, genesis.chain_id, nonce, until, evidence.NAME, method, args)
             if len(tx.raw) > MAX_TX_BYTES:
-                return  # with full entries a batch fills a transaction: such a proof is for people
+                raise TooLarge(f"a transaction of {len(tx.raw)} bytes; the limit is {MAX_TX_BYTES}")
             if nonce == first:
                 apply(tip.state, tx, tip.height + 1, genesis)
-            code = self._submit(tx.raw).code
-            if code != NonceTaken.code:
-                if not code:
-                    self._accused.add(culprit)
+            reply = self._submit(tx.raw)
+            if not reply.code:
+                self._accused.add(culprit)
                 return
+            if reply.code != NonceTaken.code:
+                raise NotQueued(f"{reply.code}: {reply.detail}")
+        raise NotQueued(f"{MAX_PER_SENDER} transactions of this validator wait already")
 
     def _begin_interval(self) -> None:
         last = self._ledger.tip.state.settled.last_interval_start

@@ -20,7 +20,7 @@ from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.wire import EVIDENCE_PROTOCOL, Accusation
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.validator.accuser import SEEN_MAX, WRONG_MAX, Accuser
-from p2p.roles.validator.mempool import Mempool, TxReply
+from p2p.roles.validator.mempool import Mempool, PoolFull, TxReply
 from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.transports.memory import MemoryEndpoint, MemoryNetwork
 from p2p.wire.codec import decode, encode
@@ -44,15 +44,22 @@ OUTSIDER = identity("stranger", "no member")
 
 
 class Place:
-    """A validator that takes proofs, with its mempool."""
+    """A validator that takes proofs, with its mempool.
+
+    Attributes:
+        full: Whether the mempool has no room.
+    """
 
     def __init__(self, node: MemoryEndpoint, ledger: Ledger, identity: Identity) -> None:
         self.node, self.ledger, self.mempool = node, ledger, Mempool(GENESIS)
+        self.full = False
         self.accuser = Accuser(
             node, identity, ledger, self.submit, lambda peer: peer != peer_id_of(OUTSIDER.public_key)
         )
 
     def submit(self, data: bytes) -> TxReply:
+        if self.full:
+            return TxReply(VERSION, PoolFull.code, "5,000 transactions wait already")
         try:
             self.mempool.add(data, self.ledger.tip)
         except RemoteError as error:
@@ -222,6 +229,19 @@ def test_a_peer_whose_proofs_hold_may_send_many(tmp_path: Path) -> None:
     async def body(_here: Place, network: MemoryNetwork) -> None:
         right = evidence.OMISSION, PROOFS[evidence.OMISSION]
         assert await send(network, *[right] * (2 * WRONG_MAX)) == [""] * 2 * WRONG_MAX
+
+    with_place(tmp_path, body)
+
+
+def test_a_proof_for_which_there_is_no_room_is_no_wrong_one_and_is_taken_later(tmp_path: Path) -> None:
+    async def body(here: Place, network: MemoryNetwork) -> None:
+        right = evidence.OMISSION, PROOFS[evidence.OMISSION]
+        here.full = True
+        assert await send(network, *[right] * (WRONG_MAX + 1)) == ["not_queued"] * (WRONG_MAX + 1)
+        assert here.accusations == []
+        here.full = False
+        assert await send(network, right) == [""]
+        assert len(here.accusations) == 1
 
     with_place(tmp_path, body)
 
