@@ -19,12 +19,13 @@ from p2p.batches.closings import Closing, check_closing, check_slot
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import Members
+from p2p.blocks.members import Members, Rotated, none_rotated
 from p2p.errors import Malformed, RemoteError, UnknownHousehold
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
     VERSION,
     HandedIn,
+    KeyOf,
     Kind,
     NothingMessage,
     OrderLine,
@@ -176,13 +177,16 @@ def make_blob(
     return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines), closed))
 
 
-def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalContent:
+def open_blob(
+    data: bytes, genesis: Genesis, members: Members, rotated: Rotated = none_rotated
+) -> IntervalContent:
     """Read a blob and check every signature in it.
 
     Args:
         data: Canonical bytes.
         genesis: Chain, interval length and limits.
         members: The homes that the genesis commits to.
+        rotated: Keys to which homes have rotated.
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
@@ -205,8 +209,9 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
         raise Malformed("the lines of a blob are not in their order, or one occurs twice")
     _check_closings(blob, genesis)
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
+    key_of = members.keys_with(rotated)
     for line in blob.lines:
-        opened = _open_line(line, blob.interval_start, genesis, members)
+        opened = _open_line(line, blob.interval_start, genesis, members, key_of)
         content[line.kind].append(opened)  # only now is the kind known to be one of ours
     return IntervalContent(
         blob.interval_start,
@@ -241,7 +246,9 @@ def _place(line: Line) -> tuple[bool, int, int]:
     return line.kind == Kind.READING, line.round, line.participant
 
 
-def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Members) -> HandedIn:
+def _open_line(
+    line: Line, interval_start: int, genesis: Genesis, members: Members, key_of: KeyOf
+) -> HandedIn:
     kind = _TYPES[line.kind]
     if not 0 <= line.participant < len(members):
         raise Malformed(f"a line of kind {line.kind} by home {line.participant} of {len(members)}")
@@ -251,7 +258,7 @@ def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Membe
         raise Malformed(f"a line of kind {line.kind} with {len(line.numbers)} numbers")
     if is_reading and line.round:
         raise Malformed(f"a reading in round {line.round}; it is of the whole interval")
-    household, keys = members.ids[line.participant], members.by_id
+    household = members.ids[line.participant]
     members.check_term(household, interval_start)
     message = kind(
         VERSION,
@@ -262,12 +269,14 @@ def _open_line(line: Line, interval_start: int, genesis: Genesis, members: Membe
         line.nonce,
         *(line.numbers if is_reading else (line.round, line.orders) if is_order else (line.round,)),
     )
-    signed = encode(Signed(line.kind, encode(message), keys[household], line.signature))
+    key = key_of(household, interval_start)
+    assert key is not None, "homes without keys have been refused"
+    signed = encode(Signed(line.kind, encode(message), key, line.signature))
     opened = open_message(
         signed,
         chain_id=genesis.chain_id,
         kinds=(Kind(line.kind),),
-        household_keys=keys,
+        key_of=key_of,
         limits=genesis.params.limits,
     )
     if not isinstance(opened, kind):

@@ -18,7 +18,7 @@ from p2p.batches.receipts import check_promise, slot_of, slots
 from p2p.blocks import domains
 from p2p.blocks.block import quorum
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import MemberProof, Members
+from p2p.blocks.members import MemberProof, Members, Rotated, none_rotated
 from p2p.errors import BadProof, Malformed, NotAMember, OutOfRange, RemoteError, WrongChain, WrongSignature
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
@@ -230,8 +230,13 @@ def make_broken_promise(receipt: bytes, message: bytes, home: MemberProof, closi
     return encode(BrokenPromise(VERSION, receipt, message, home, closing))
 
 
-def check_broken_promise(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
+def check_broken_promise(data: bytes, genesis: Genesis, rotated: Rotated = none_rotated) -> tuple[bytes, int]:
     """Check a proof offline; return the key of the validator that broke its promise, and the interval.
+
+    Args:
+        data: Canonical bytes of a `BrokenPromise`.
+        genesis: Chain and root over the homes.
+        rotated: Keys to which homes have rotated, for who has a chain.
 
     Raises:
         RemoteError: It is malformed or of another chain, its parts do not belong together, or the promise was kept.
@@ -239,7 +244,7 @@ def check_broken_promise(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
     proof = decode(BrokenPromise, data, max_bytes=MAX_BROKEN_BYTES)
     if proof.version != VERSION:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")
-    message, promiser = check_promise(proof.receipt, proof.message, proof.home, genesis)
+    message, promiser = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
     closing = proof.closing
     check_closing(closing, genesis.chain_id)
     if closing.validator != promiser:

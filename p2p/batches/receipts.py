@@ -20,7 +20,7 @@ from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import Tx
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import MemberProof, check_member, household_hash
+from p2p.blocks.members import MemberProof, Rotated, check_member, household_hash, none_rotated
 from p2p.errors import BadProof, WrongChain
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.messages import (
@@ -191,13 +191,14 @@ def make_omission(receipt: bytes, message: bytes, home: MemberProof, opening: Op
     )
 
 
-def check_omission(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
+def check_omission(data: bytes, genesis: Genesis, rotated: Rotated = none_rotated) -> tuple[bytes, int]:
     """Check a proof offline; return the public key of the collector that broke its promise, and the interval.
 
     Args:
         data: Canonical bytes of an `Omission`.
         genesis: Chain and root over the homes; whether the key is a collector of the chain shows in the batch,
             which the chain took from it.
+        rotated: Keys to which homes have rotated, for who has a chain.
 
     Raises:
         RemoteError: It is malformed or of another chain, its parts do not belong together, or the promise was kept.
@@ -207,7 +208,7 @@ def check_omission(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")
     if proof.tx.chain_id != genesis.chain_id:
         raise WrongChain(f"the batch is of chain {proof.tx.chain_id.hex()[:16]}")
-    message, collector = check_promise(proof.receipt, proof.message, proof.home, genesis)
+    message, collector = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
     args = _batch(proof, collector)
     if args.interval_start != message.interval_start:
         raise BadProof("receipt and batch are of different intervals")
@@ -221,7 +222,7 @@ def check_omission(data: bytes, genesis: Genesis) -> tuple[bytes, int]:
 
 
 def check_promise(
-    receipt_data: bytes, message_data: bytes, home: MemberProof, genesis: Genesis
+    receipt_data: bytes, message_data: bytes, home: MemberProof, genesis: Genesis, rotated: Rotated
 ) -> tuple[HandedIn, bytes]:
     """Check a receipt that promises to include a message, and return the message and who promised.
 
@@ -236,19 +237,22 @@ def check_promise(
     household = household_of(message_data)
     if household_hash(household) != home.member.household:
         raise BadProof(f"the message is of another home than {home.index}")
-    keys = {household: home.member.key}
+
+    def key_of(household: str, interval_start: int) -> bytes:
+        return rotated(home.index, interval_start) or home.member.key
+
     message = open_message(
         message_data,
         chain_id=genesis.chain_id,
         kinds=(Kind.ORDER, Kind.NOTHING, Kind.READING),
-        household_keys=keys,
+        key_of=key_of,
         limits=genesis.params.limits,
     )
     receipt = open_message(
         receipt_data,
         chain_id=genesis.chain_id,
         kinds=(Kind.RECEIPT,),
-        household_keys=keys,
+        key_of=key_of,
         collector_keys=(collector,),
         limits=genesis.params.limits,
     )

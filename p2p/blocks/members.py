@@ -8,7 +8,7 @@ key to the chain, or accuses a collector, brings its member record and the path 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,13 +19,20 @@ from p2p.disk import DISK
 from p2p.errors import BadProof, GenesisError, NotAMember, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
-from p2p.wire.messages import MAX_TIME_S
+from p2p.wire.messages import MAX_TIME_S, KeyOf
 
 VERSION = 1
 MAX_MEMBERS_BYTES = 128 * 1024 * 1024
 NO_KEY = bytes(PUBLIC_KEY_BYTES)
 ALWAYS = (0, MAX_TIME_S)
 """The term of a home that is a member from the first interval to the last. [s since 1970, UTC]"""
+
+Rotated = Callable[[int, int], bytes | None]
+"""The key to which a home has rotated, from its index and the start of an interval [s]; None: that of the genesis."""
+
+
+def none_rotated(household: int, interval_start: int) -> None:
+    """Of a chain whose homes have the keys of the genesis."""
 
 
 class Member(Record, frozen=True):
@@ -102,6 +109,16 @@ class Members:
     def proof(self, index: int) -> MemberProof:
         """Return a home's record with the way to the root."""
         return MemberProof(index, self.records[index], b"".join(merkle.path_in(self.tree, index)))
+
+    def keys_with(self, rotated: Rotated) -> KeyOf:
+        """Who signs for each home, where some have rotated their keys since the genesis."""
+        places = {name: place for place, name in enumerate(self.ids)} if self.keys else {}
+
+        def key_of(household: str, interval_start: int) -> bytes | None:
+            place = places.get(household)
+            return None if place is None else rotated(place, interval_start) or self.keys[place]
+
+        return key_of
 
     def check_term(self, household: str, interval_start: int) -> None:
         """Raise unless a home is a member in an interval.

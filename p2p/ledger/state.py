@@ -55,6 +55,19 @@ class State:
         """The last nonce of a sender, 0 before its first transaction."""
         return accounts.account(self.view(), sender).nonce
 
+    def home_key(self, household: int, interval_start: int) -> bytes | None:
+        """The key that signs a home's messages of an interval; None where it is still that of the genesis.
+
+        Args:
+            household: Index of the home.
+            interval_start: Of the interval. [s]
+        """
+        return accounts.home_key(self.view(), household, interval_start)
+
+    def home_of(self, key: bytes) -> int | None:
+        """Index of the home whose role a key has; None for a key without one, or whose home has not shown it."""
+        return accounts.home_of(self.view(), key)
+
     @property
     def settled(self) -> Settled:
         """How many intervals are settled, the newest of them, and the sums."""

@@ -29,6 +29,7 @@ from p2p.wire.frames import (
     NoReply,
     StreamLost,
 )
+from p2p.wire.identity import PUBLIC_KEY_BYTES
 
 GOSSIP_MAX_BYTES: Final = 64 * 1024
 """Largest gossip message. [B]"""
@@ -382,6 +383,7 @@ async def _close(stream: ByteStream) -> None:
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519_PEER_PREFIX = bytes.fromhex("002408011220")
+_PEER_ID_MAX = 64
 
 
 @lru_cache(maxsize=4_096)
@@ -400,3 +402,19 @@ def peer_id_of(public_key: bytes) -> str:
         digits = _BASE58[digit] + digits
     leading_zeros = len(data) - len(data.lstrip(b"\0"))
     return _BASE58[0] * leading_zeros + digits
+
+
+@lru_cache(maxsize=4_096)
+def public_key_of(peer: str) -> bytes:
+    """Return the Ed25519 public key in a libp2p peer id; see `peer_id_of`.
+
+    Raises:
+        Malformed: It is the peer id of no such key.
+    """
+    number = 0
+    for digit in peer[:_PEER_ID_MAX]:
+        number = 58 * number + _BASE58.find(digit)
+    key: bytes = (number % (1 << 8 * PUBLIC_KEY_BYTES)).to_bytes(PUBLIC_KEY_BYTES, "big")
+    if peer_id_of(key) != peer:
+        raise Malformed(f"{peer[:_PEER_ID_MAX]!r} is no peer id of an Ed25519 key")
+    return key

@@ -9,7 +9,7 @@ relays and gateways and can never pass for a vote or a transaction. Homes sign o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -279,12 +279,22 @@ def sign_message(identity: Identity, message: Message, limits: Limits = DEFAULT_
     return data
 
 
+KeyOf = Callable[[str, int], bytes | None]
+"""The public key that signs a home's messages of an interval, from the home's id and the interval's start [s]; None for
+a home that is not in the roster."""
+
+
+def lasting(keys: Mapping[str, bytes]) -> KeyOf:
+    """Keys of homes that sign the messages of every interval."""
+    return lambda household, interval_start: keys.get(household)
+
+
 def open_message(
     data: bytes,
     *,
     chain_id: bytes,
     kinds: Collection[Kind],
-    household_keys: Mapping[str, bytes],
+    key_of: KeyOf,
     collector_keys: Collection[bytes] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> Message:
@@ -294,7 +304,7 @@ def open_message(
         data: Bytes from the wire.
         chain_id: The chain we are on.
         kinds: Kinds that are expected here.
-        household_keys: Public key of each home of the roster.
+        key_of: Who signs for the homes of the roster.
         collector_keys: Public keys that may sign receipts; `signer_of` names the signer.
         limits: Ranges of the chain.
 
@@ -318,7 +328,7 @@ def open_message(
     problem = _problem(message, limits)
     if problem:
         raise OutOfRange(problem)
-    if signed.public_key not in _signers(message, household_keys, collector_keys):
+    if signed.public_key not in _signers(message, key_of, collector_keys):
         raise WrongSignature(f"a {kind_of(message).name.lower()} by a key that may not sign it")
     if not verify(signed.public_key, _MESSAGE_DOMAIN, bytes((signed.kind,)) + signed.body, signed.signature):
         raise WrongSignature(f"the signature of the {kind_of(message).name.lower()} does not verify")
@@ -344,10 +354,8 @@ def household_of(data: bytes) -> str:
     return household
 
 
-def _signers(
-    message: Message, household_keys: Mapping[str, bytes], collector_keys: Collection[bytes]
-) -> Collection[bytes]:
-    key = household_keys.get(message.household)
+def _signers(message: Message, key_of: KeyOf, collector_keys: Collection[bytes]) -> Collection[bytes]:
+    key = key_of(message.household, message.interval_start)
     if key is None:
         raise UnknownHousehold(f"home {message.household!r} is not in the roster")
     return collector_keys if isinstance(message, ReceiptMessage) else (key,)

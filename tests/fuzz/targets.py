@@ -55,6 +55,7 @@ from p2p.wire.messages import (
     ReceiptMessage,
     Signed,
     household_of,
+    lasting,
     message_id,
     open_message,
     order_line,
@@ -180,7 +181,7 @@ def _messages(genesis: Genesis) -> tuple[bytes, ...]:
         made.append(sign_message(key, ReadingMessage(*head, 15, name, nonce, 300, 0, 0)))
     made.append(sign_message(HOMES["house-0"], LineQueryMessage(*head, 15, "house-0", 9, 0)))
     opened = open_message(
-        made[0], chain_id=genesis.chain_id, kinds=(Kind.ORDER, Kind.NOTHING), household_keys=KEYS
+        made[0], chain_id=genesis.chain_id, kinds=(Kind.ORDER, Kind.NOTHING), key_of=lasting(KEYS)
     )
     receipt = ReceiptMessage(*head, "house-0", message_id(opened), ReceiptCode.ACCEPTED)
     made.append(sign_message(OPERATOR, receipt))
@@ -192,7 +193,7 @@ def _open_message(genesis: Genesis, data: bytes) -> None:
         data,
         chain_id=genesis.chain_id,
         kinds=tuple(Kind),
-        household_keys=KEYS,
+        key_of=lasting(KEYS),
         collector_keys=(OPERATOR.public_key,),
         limits=genesis.params.limits,
     )

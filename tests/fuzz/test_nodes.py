@@ -37,6 +37,7 @@ from p2p.wire.messages import (
     OrderMessage,
     ReceiptCode,
     ReceiptMessage,
+    lasting,
     open_message,
     order_line,
     sign_message,
@@ -45,6 +46,7 @@ from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import HOMES, KEYS, ROSTER
 from tests.kits.chain_kit import OPERATOR, START, authorities, make_genesis
 from tests.kits.evidence_kit import proposal, vote
+from tests.kits.keys_kit import home_keys
 from tests.kits.settled_kit import OpenGates, proof_of, settled
 from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import STRANGER, Town, in_town, make_tx
@@ -216,7 +218,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
             network.endpoint(HOMES[ROSTER[1]]) as honest,
             trio.open_nursery() as nursery,
         ):
-            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15, GATES)
+            operator = Operator(node, OPERATOR, CHAIN, ROSTER, home_keys(KEYS), 15, GATES)
             for number, endpoint in enumerate((stranger, other)):
                 nursery.start_soon(attack, endpoint, node.peer_id, SEED + number)
             receipts: list[bytes] = []
@@ -240,7 +242,7 @@ def test_an_interval_is_collected_while_peers_hand_in_rubbish() -> None:
                 receipt,
                 chain_id=CHAIN,
                 kinds=(Kind.RECEIPT,),
-                household_keys=KEYS,
+                key_of=lasting(KEYS),
                 collector_keys=(OPERATOR.public_key,),
             )
             assert isinstance(said, ReceiptMessage)
@@ -319,7 +321,7 @@ def test_a_gateway_gets_receipts_and_results_from_a_collector_that_mostly_sends_
 
     async def body(network: MemoryNetwork) -> None:
         async with network.endpoint(OPERATOR) as node, network.endpoint(STRANGER) as endpoint:
-            operator = Operator(node, OPERATOR, CHAIN, ROSTER, KEYS, 15, GATES)
+            operator = Operator(node, OPERATOR, CHAIN, ROSTER, home_keys(KEYS), 15, GATES)
             asked = 0
 
             def spoiled(right: bytes) -> bytes:

@@ -41,6 +41,7 @@ from p2p.wire.messages import (
 )
 from tests.kits.chain_kit import START, STEP, authorities, make_args, order_leaf
 from tests.kits.js_kit import JS, pinned
+from tests.kits.keys_kit import home_keys
 from tests.kits.settled_kit import OpenGates
 from tests.kits.time_kit import eventually_trio
 
@@ -101,7 +102,7 @@ async def trade(path: Path, command: list[str]) -> Street:
             return await stack.enter_async_context(open_libp2p(identity))
 
         def collector(node: Endpoint, identity: Identity) -> Operator:
-            return Operator(node, identity, genesis.chain_id, ROSTER, public, MINUTES, OpenGates())
+            return Operator(node, identity, genesis.chain_id, ROSTER, home_keys(public), MINUTES, OpenGates())
 
         node, home_node = await on(OPERATOR), await on(KEYS["home-py"])
         operator = collector(node, OPERATOR)

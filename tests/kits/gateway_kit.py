@@ -27,9 +27,11 @@ from p2p.wire.messages import (
     Kind,
     OrderMessage,
     ReceiptMessage,
+    lasting,
     open_message,
 )
 from tests.kits.chain_kit import OPERATOR, START, authorities, identity
+from tests.kits.keys_kit import home_keys
 from tests.kits.settled_kit import OpenGates, settled
 from tests.kits.signed_kit import MINUTES, RIVAL, homes, key_of, keyed_genesis, names
 
@@ -85,7 +87,7 @@ def operator_on(
         identity,
         genesis.chain_id,
         roster,
-        homes(len(roster)).by_id,
+        home_keys(homes(len(roster)).by_id),
         MINUTES,
         gates or OpenGates(),
         journal,
@@ -217,7 +219,7 @@ def receipt_in(
         entry,
         chain_id=genesis.chain_id,
         kinds=(Kind.RECEIPT,),
-        household_keys=keys,
+        key_of=lasting(keys),
         collector_keys=(collector.public_key,),
     )
     assert isinstance(opened, ReceiptMessage)

@@ -30,10 +30,12 @@ from p2p.wire.messages import (
     OrderMessage,
     ReadingMessage,
     ReceiptMessage,
+    lasting,
     open_message,
     order_line,
 )
 from tests.kits.chain_kit import authorities
+from tests.kits.keys_kit import home_keys
 from tests.kits.settled_kit import OpenGates, proof_of, settled
 
 MINUTES = 15
@@ -103,7 +105,7 @@ def receipt_in(data: bytes, household: str, collector: Identity = OPERATOR) -> R
         data,
         chain_id=CHAIN,
         kinds=(Kind.RECEIPT,),
-        household_keys={household: key_of(household).public_key},
+        key_of=lasting({household: key_of(household).public_key}),
         collector_keys=(collector.public_key,),
     )
     assert isinstance(found, ReceiptMessage)
@@ -170,7 +172,7 @@ async def street(roster: tuple[str, ...] = ROSTER, faults: Faults | None = None)
         network, gates = MemoryNetwork(faults or Faults()), OpenGates()
         keys = {name: key_of(name).public_key for name in roster}
         node = await stack.enter_async_context(network.endpoint(OPERATOR))
-        operator = Operator(node, OPERATOR, CHAIN, roster, keys, MINUTES, gates)
+        operator = Operator(node, OPERATOR, CHAIN, roster, home_keys(keys), MINUTES, gates)
         made = Street(network, operator, node, gates, {}, {})
         nursery = await stack.enter_async_context(trio.open_nursery())
         for name in roster:

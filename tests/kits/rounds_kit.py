@@ -27,6 +27,7 @@ from p2p.wire.messages import (
     ReceiptMessage,
     sign_message,
 )
+from tests.kits.keys_kit import home_keys
 from tests.kits.roles_kit import (
     CHAIN,
     GENESIS,
@@ -67,7 +68,7 @@ def operator_on(
     node: Endpoint, identity: Identity, gates: OpenGates, journal: Journal | None = None
 ) -> Operator:
     keys = {name: key_of(name).public_key for name in ROSTER}
-    return Operator(node, identity, CHAIN, ROSTER, keys, MINUTES, gates, journal, LIMITS)
+    return Operator(node, identity, CHAIN, ROSTER, home_keys(keys), MINUTES, gates, journal, LIMITS)
 
 
 def ways_of(node: Endpoint, *collectors: Identity) -> Collectors:

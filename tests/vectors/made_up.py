@@ -10,6 +10,7 @@ from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
 from p2p.blocks.members import Members
 from p2p.wire.identity import Identity
+from p2p.wire.messages import lasting
 
 START, STEP, MINUTES = 1_760_000_400, 900, 15
 HOUSEHOLD = "house-1"
@@ -38,7 +39,7 @@ GENESIS = Genesis(
 CHAIN = GENESIS.chain_id
 CONTEXT = {
     "chain_id": CHAIN,
-    "household_keys": {HOUSEHOLD: HOME.public_key},
+    "key_of": lasting({HOUSEHOLD: HOME.public_key}),
     "collector_keys": (OPERATOR.public_key,),
 }
 

@@ -14,6 +14,7 @@ from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.closings import check_closers
 from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
+from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.wire.messages import HandedIn
@@ -43,8 +44,9 @@ class NetworkChain:
     """
 
     def __init__(self, setup: Setup, path: Path, blobs: Path) -> None:
-        self._setup, self._checker = setup, BatchChecker(setup)
+        self._setup = setup
         self._store = ChainStore.open(path, setup.genesis, read_only=True)
+        self._checker = BatchChecker(setup, load_tip(self._store, setup.genesis).state.home_key)
         self._blobs = FolderBlobs(blobs)
         self._heights, self._collectors = dict[int, tuple[int, BatchArgs]](), dict[int, bytes]()
         for block, _ in self._store.blocks():

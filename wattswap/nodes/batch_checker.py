@@ -22,6 +22,7 @@ from p2p.batches.blob import (
     with_solution,
 )
 from p2p.batches.closings import closers, members_in, nonces_of
+from p2p.blocks.members import Rotated, none_rotated
 from p2p.errors import RemoteError
 from p2p.roles.validator.batch_check import Closed
 from wattswap.errors import WattswapError
@@ -43,10 +44,14 @@ class BadBatch(RemoteError):
 
 
 class BatchChecker:
-    """Checks batches of one scenario; call it with (batch, blob)."""
+    """Checks batches of one scenario; call it with (batch, blob).
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+    Args:
+        rotated: Keys to which homes have rotated.
+    """
+
+    def __init__(self, setup: Setup, rotated: Rotated = none_rotated) -> None:
+        self._setup, self._rotated = setup, rotated
         self._kept: OrderedDict[bytes, _Known] = OrderedDict()
         # A validator checks an interval in one thread while it announces it in another.
         self._lock = Lock()
@@ -149,7 +154,7 @@ class BatchChecker:
         return found
 
     def _of_blob(self, blob: bytes, name: bytes) -> _Known:
-        content = open_blob(blob, self._setup.genesis, self._setup.member_list)
+        content = open_blob(blob, self._setup.genesis, self._setup.member_list, self._rotated)
         given = unpack_solutions(content.solution) if content.solution else None
         if given is not None and self._setup.mechanism.witness is None:
             raise BadBatch("holds a solution, but the clearing is recomputed from the messages")

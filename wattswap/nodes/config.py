@@ -110,6 +110,10 @@ class Keystore(Table):
         default=None, description="Environment variable that holds the passphrase."
     )
     key_file: str | None = Field(default=None, description="File of 32 random bytes that decrypts it.")
+    rotated: bool = Field(
+        default=False,
+        description="Whether a key took the place of that of the genesis with `accounts.rotate_key`.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -420,7 +420,8 @@ class Home:
     async def _accuse(self, message: HandedIn, slot: int, method: str, proof: bytes) -> bool:
         """Keep a proof and give it to validators; False where it proves nothing."""
         try:
-            culprit, _ = PROOFS[method](proof, self.setup.genesis)
+            own_key = self.client.public_key
+            culprit, _ = PROOFS[method](proof, self.setup.genesis, lambda household, interval_start: own_key)
         except RemoteError:
             return False
         _log.error("%s has a proof of %s against %s", message.household, method, culprit.hex()[:16])

@@ -208,9 +208,12 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     }.get(config.role, ())
     signing = [name for name in config.key_names if name != "node"]
     strange = [name for name in signing if keys[name].public_key not in known]
-    # A validator may have joined after the genesis: only the chain's state has it.
-    if strange and config.role != "validator":
-        cure = "use the genesis that was made with this node's public keys"
+    # A validator may have joined after the genesis: only the chain's state has it, as it has rotated keys.
+    if strange and config.role != "validator" and not store.rotated:
+        cure = (
+            "use the genesis that was made with this node's public keys; if a key was rotated on the chain, "
+            "set rotated = true in [keystore]"
+        )
         raise InvalidConfig.of(str(config.genesis_path), f"does not know the key {', '.join(strange)}", cure)
     return {name: keys[name] for name in config.key_names}
 

@@ -11,6 +11,8 @@ from typing import Final
 from p2p.disk import Disk
 from p2p.errors import RemoteError, WrongSignature
 from p2p.ledger.light import Line, SettledInterval, Trusted, check_batch_proof, check_line
+from p2p.ledger.state import State, initial_state
+from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.household.collectors import Sets
 from p2p.roles.replica.ledger import Ledger
 from p2p.transports.admission import Places, Rank
@@ -52,11 +54,12 @@ class Known:
         self._genesis = setup.genesis
         self._path, self._disk = path, disk
         self._ledger: Ledger | None = None
+        self._initial = initial_state(setup.genesis)
         self._kept_height = 0
         self._newest = self._read()
         self._checked: OrderedDict[bytes, SettledInterval] = OrderedDict()
-        homes = setup.member_list.by_id.values()
-        self._members = frozenset(peer_id_of(key) for key in (*homes, *(peer.key for peer in config.peers)))
+        self.home_keys = HomeKeys(setup.member_list, self._state)
+        self._configured = frozenset(peer_id_of(peer.key) for peer in config.peers)
         self._peer_ids: tuple[frozenset[bytes], frozenset[str]] = (frozenset(), frozenset())
 
     def follow(self, ledger: Ledger) -> None:
@@ -81,6 +84,16 @@ class Known:
         if keys != self._peer_ids[0]:
             self._peer_ids = keys, frozenset(map(peer_id_of, keys))
         return peer in self._peer_ids[1]
+
+    def _state(self) -> State:
+        return self._initial if self._ledger is None else self._ledger.tip.state
+
+    def _is_home(self, peer: str) -> bool:
+        """Whether a peer has the key of a home: the one of now, or one that signs messages that are not settled."""
+        with suppress(RemoteError):
+            newest_s = self._state().settled.last_interval_start
+            return bool(self.home_keys.home_of(peer, newest_s))
+        return False
 
     @property
     def trusted(self) -> Trusted | None:
@@ -161,7 +174,7 @@ class Known:
         """See `p2p.transports.admission.Rank`."""
         if self.is_collector(peer):
             return Rank.COLLECTOR
-        return Rank.MEMBER if peer in self._members else Rank.STRANGER
+        return Rank.MEMBER if peer in self._configured or self._is_home(peer) else Rank.STRANGER
 
 
 def places_of(listen: Listen) -> Places:

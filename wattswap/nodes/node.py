@@ -193,6 +193,10 @@ class Node:
         """What this node has promised and signed."""
         return Journal(self.data / JOURNAL_FILE, self.world.disk)
 
+    def checker(self) -> BatchChecker:
+        """What checks batches on this node."""
+        return self.world.checker(self.setup, self.known.home_keys.rotated)
+
     def blobs(self) -> FolderBlobs:
         """What the batches of this node were computed from."""
         return FolderBlobs(self.data / BLOBS, self.world.disk)
@@ -211,7 +215,7 @@ class Node:
                 self.identity,
                 genesis.chain_id,
                 setup.roster,
-                setup.member_list.by_id,
+                self.known.home_keys,
                 setup.minutes,
                 schedule,
                 journal,

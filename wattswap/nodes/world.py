@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import trio
 
+from p2p.blocks.members import Rotated
 from p2p.disk import DISK, Disk
 from p2p.roles.validator.batch_check import Offload
 from p2p.roles.validator.config import wall_clock_ms
@@ -41,7 +42,7 @@ class World:
     offload: Offload = trio.to_thread.run_sync
     now_ms: Callable[[], int] = wall_clock_ms
     disk: Disk = DISK
-    checker: Callable[[Setup], BatchChecker] = BatchChecker
+    checker: Callable[[Setup, Rotated], BatchChecker] = BatchChecker
     shares_process: bool = False
 
 

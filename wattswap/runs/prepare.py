@@ -42,6 +42,7 @@ from p2p.wire.messages import (
     NothingMessage,
     OrderLine,
     OrderMessage,
+    lasting,
     open_message,
     order_line,
     sign_message,
@@ -400,11 +401,11 @@ class Setup(Checked):
 
     def sign_and_check_all(self, said: Mapping[int, OrderMessage | NothingMessage]) -> None:
         """Sign messages as their homes would, given by their places in the roster, and check them as the operator."""
-        keys, limits = self.member_list.by_id, self.genesis.params.limits
+        key_of, limits = lasting(self.member_list.by_id), self.genesis.params.limits
         for home, message in said.items():
             data = sign_message(self._household_identities[home], message, limits)
             chain_id, kinds = self.genesis.chain_id, (Kind.ORDER,)
-            open_message(data, chain_id=chain_id, kinds=kinds, household_keys=keys, limits=limits)
+            open_message(data, chain_id=chain_id, kinds=kinds, key_of=key_of, limits=limits)
 
     @property
     def _flagged_share(self) -> float:

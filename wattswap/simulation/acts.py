@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from wattswap.simulation.plan import Act
+from wattswap.simulation.rotation import rotate
 from wattswap.simulation.town import Town
 
 Play = Callable[["Town", Act], Awaitable[None]]
@@ -126,4 +127,5 @@ ACTS: Final[Mapping[str, Play]] = {
     "skew": _clock,
     "jump": _clock,
     "full": _full,
+    "rotate": rotate,
 }

@@ -10,7 +10,9 @@ from pathlib import Path
 from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.blob import IntervalContent, blob_hash, open_blob
 from p2p.blocks.block import Block, CommitCertificate
+from p2p.blocks.members import Rotated, none_rotated
 from p2p.errors import RemoteError
+from p2p.ledger.execution import replay
 from p2p.ledger.modules import evidence
 from p2p.ledger.store import ChainStore
 from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
@@ -118,6 +120,11 @@ class History:
         return max(self.chains.values(), key=len, default=[])
 
     @cached_property
+    def rotated(self) -> Rotated:
+        """Keys to which homes have rotated."""
+        return replay(self.chain, self.setup.genesis).state.home_key if self.plan.rotates else none_rotated
+
+    @cached_property
     def settled(self) -> dict[int, Settled]:
         """The settled intervals, by their starts."""
         blobs = {blob_hash(data): data for data in self.truth.blobs.values()}
@@ -129,7 +136,9 @@ class History:
                 content = None
                 if args.blob_hash in blobs:
                     try:
-                        content = open_blob(blobs[args.blob_hash], self.setup.genesis, self.setup.member_list)
+                        content = open_blob(
+                            blobs[args.blob_hash], self.setup.genesis, self.setup.member_list, self.rotated
+                        )
                     except RemoteError:
                         content = None
                 made_s = (block.header.time_ms - START_MS) / 1_000
@@ -176,7 +185,7 @@ class History:
         for block, _ in self.chain:
             for tx in block.txs:
                 if tx.module == evidence.NAME:
-                    yield block.header.height, evidence.accused(tx, self.setup.genesis)
+                    yield block.header.height, evidence.accused(tx, self.setup.genesis, self.rotated)
 
     def evidence(self) -> Iterator[tuple[int, bytes]]:
         """Height and bytes of what convicts a validator on the chain."""

@@ -22,6 +22,7 @@ from p2p.wire.messages import (
     Kind,
     ReadingMessage,
     household_of,
+    lasting,
     message_id,
     open_message,
 )
@@ -132,7 +133,7 @@ def _is_signed(history: History, receipt: Receipt) -> bool:
             receipt.signed[0],
             chain_id=genesis.chain_id,
             kinds=(Kind.RECEIPT,),
-            household_keys=members.by_id,
+            key_of=lasting(members.by_id),
             collector_keys=(history.base.key(receipt.collector).public_key,),
             limits=genesis.params.limits,
         )
@@ -153,11 +154,11 @@ def _convicted(history: History, proof: bytes) -> tuple[str, int, str]:
     """Who is convicted by a proof, of which interval and by which home; nobody where it does not check."""
     genesis = history.setup.genesis
     try:
-        key, start_s = check_omission(proof, genesis)
+        key, start_s = check_omission(proof, genesis, history.rotated)
         message = decode(Omission, proof, max_bytes=MAX_OMISSION_BYTES).message
     except RemoteError:
         try:
-            key, start_s = check_broken_promise(proof, genesis)
+            key, start_s = check_broken_promise(proof, genesis, history.rotated)
             message = decode(BrokenPromise, proof, max_bytes=MAX_BROKEN_BYTES).message
         except RemoteError:
             return "", -1, ""
@@ -416,7 +417,7 @@ def _behind(history: History) -> Found:
 
 def money(history: History) -> Found:
     """Each interval is settled once, its batch follows from its messages, and its money and energy add up."""
-    checker = BatchChecker(history.setup)
+    checker = BatchChecker(history.setup, history.rotated)
     truth = history.truth
     blobs = {
         blob_hash(data): data for name, data in truth.blobs.items() if truth.holders[name] - history.byzantine

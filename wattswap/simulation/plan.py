@@ -25,7 +25,9 @@ STRANGER: Final = "stranger"
 """Who belongs to no neighbourhood; only a lie may name it."""
 
 Event = Literal["opening", "settled", "write", "message"]
-Kind = Literal["crash", "power", "hang", "cut", "one_way", "slow", "skew", "jump", "full", "gone", "restart"]
+Kind = Literal[
+    "crash", "power", "hang", "cut", "one_way", "slow", "skew", "jump", "full", "gone", "restart", "rotate"
+]
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +65,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind: "crash" (and restart), "power" (a crash that loses what is not synced), "gone" (for good), "restart"
             (stopped and started, nothing lost), "hang", "cut" (between `who` and all others), "one_way" (from `who` to
             all others), "slow" (ways of `who`, `amount` times), "skew" (clock of `who` by `amount` seconds from the
-            begin), "jump" (the same, later), "full" (disk of `who`).
+            begin), "jump" (the same, later), "full" (disk of `who`), "rotate" (the key of the first home of `who`).
         who: Names of nodes.
         on: What it waits for: the opening of interval `number`; the first settlement of interval `number`; the
             `number`-th write of the disk of `who`; the `number`-th request of `channel` at `who`.
@@ -130,6 +132,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: bool = False
     signatures: bool = False
     own_checks: bool = False
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a home rotates its key."""
+        return any(act.kind == "rotate" for act in self.acts)
 
     @property
     def calm_s(self) -> float:
@@ -276,6 +283,7 @@ def draw_plan(seed: int, shape: Shape, nodes: Sequence[str]) -> Plan:
         if random.random() < 0.5
         for act in drawer(random, shape, nodes, calm_after)
     )
+    acts += _rotation(seed, nodes)
     return Plan(
         seed=seed,
         shape=shape,
@@ -354,6 +362,15 @@ def _validators_gone(random: Random, _shape: Shape, nodes: Sequence[str], calm_a
 def _full_disk(random: Random, shape: Shape, nodes: Sequence[str], calm_after: int) -> list[Act]:
     for_s = round(random.uniform(0.5, shape.pace_s), 3)
     return [Act("full", (random.choice(nodes),), for_s=for_s, **_moment(random, calm_after))]  # type: ignore[arg-type]
+
+
+def _rotation(seed: int, nodes: Sequence[str]) -> tuple[Act, ...]:
+    """In each eighth seed a home rotates its key, so early that the new one signs before the end."""
+    if seed % 8 != 3:
+        return ()
+    random = Random(f"rotation|{seed}")
+    who = random.choice([name for name in nodes if name.startswith(("home-", "gateway-"))])
+    return (Act("rotate", (who,), on="settled", after_s=round(random.uniform(0, 1), 3)),)
 
 
 _DRAWERS: Final = (_crashes, _cuts, _slow, _hangs, _clocks, _operator_gone, _validators_gone, _full_disk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -10,7 +10,10 @@ from typing import Any, Final
 
 import trio
 
+from p2p.blocks.members import Rotated
 from p2p.errors import LocalError
+from p2p.transports.base import peer_id_of
+from p2p.wire.identity import Identity
 from wattswap.errors import InvalidData
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.config import NodeConfig
@@ -108,10 +111,14 @@ class Town:
     trace: Trace
     events: dict[tuple[str, str, int], trio.Event] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    keys: dict[str, Mapping[str, Identity]] = field(default_factory=dict)
     checker: BatchChecker | None = None
     roles: dict[str, RunNode] = field(default_factory=dict)
     acted: list[tuple[float, Act]] = field(default_factory=list)
     crash_at: dict[tuple[str, int], trio.Event] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.keys |= self.base.keys
 
     # --- processes ------------------------------------------------------------------------------------------
 
@@ -145,13 +152,20 @@ class Town:
 
     def peer(self, name: str) -> str:
         """Peer id of a node."""
-        return next(peer for peer, other in self.base.names.items() if other == name)
+        return next(peer for peer, other in self.network.names.items() if other == name)
+
+    def give_key(self, name: str, key_name: str, key: Identity) -> None:
+        """Give a node another key, which it has from its next start on."""
+        was = self.keys[name][key_name].public_key
+        self.keys[name] = {**self.keys[name], key_name: key}
+        if self.network.names.pop(peer_id_of(was), None) is not None:  # not of a home behind a gateway
+            self.network.names[peer_id_of(key.public_key)] = name
 
     async def _run(self, node: SimulatedNode) -> None:
         config, run = node.config, self.roles.get(node.name, run_role)
         try:
             with node.scope:
-                await run(config, self.base.keys[node.name], self.world(node), self.base.setup)
+                await run(config, self.keys[node.name], self.world(node), self.base.setup)
                 if config.role not in ENDING:
                     raise Returned(f"a {config.role} has no end")
                 node.has_finished = True
@@ -185,11 +199,11 @@ class Town:
             offload,
             node.clock.now_ms,
             node.disk,
-            BatchChecker if self.plan.own_checks else self._shared_checker,
+            BatchChecker if self.plan.own_checks or self.plan.rotates else self._shared_checker,
             shares_process=True,
         )
 
-    def _shared_checker(self, setup: Any) -> BatchChecker:
+    def _shared_checker(self, setup: Any, _rotated: Rotated) -> BatchChecker:
         if self.checker is None:
             self.checker = BatchChecker(setup)
         return self.checker

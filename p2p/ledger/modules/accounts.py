@@ -3,9 +3,13 @@
     a || key        nonce and quota of a sender
     r || key        home of a key
     h || index u32  key of a home
+    k || index u32  keys of a home that has rotated its key, and from which interval each signs its messages
 
 A home has its role from its first transaction, `enter`, which shows its key; the genesis holds only a root.
 The roles of operators and validators are not here: they follow from the lists of the height, see `offices`.
+
+A new key of a home has its roles at once, and signs its messages from the fourth interval after the newest settled one:
+no honest collector has taken a message of that interval yet, so each message has one key that may sign it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from p2p.blocks.possession import check_possession
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx
 from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules.settlement import settled
 from p2p.ledger.view import Context, View, record
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
@@ -23,6 +28,11 @@ from p2p.wire.identity import PUBLIC_KEY_BYTES
 NAME = "accounts"
 ROTATE_KEY = "rotate_key"
 ENTER = "enter"
+SIGNS_AFTER = 4
+"""How many intervals after the newest settled one a new key of a home signs its first message; messages are taken of
+three at most, see `p2p.roles.replica.schedule.AHEAD`."""
+KEYS_MAX = 64
+"""Keys to which a home may rotate in the life of a chain: all of them stay in its state, to check old messages."""
 _NONE = -1
 
 
@@ -44,6 +54,23 @@ class Role(Record, frozen=True):
     """The home of a key: its index, -1 for none."""
 
     household: int
+
+
+class HomeKey(Record, frozen=True):
+    """A key of a home.
+
+    Args:
+        from_s: Start of the first interval whose messages it signs. [s since 1970, UTC]
+    """
+
+    from_s: int
+    key: bytes
+
+
+class HomeKeys(Record, frozen=True):
+    """Keys to which a home has rotated, in the order of their first intervals."""
+
+    keys: tuple[HomeKey, ...]
 
 
 class RotateArgs(Record, frozen=True):
@@ -88,6 +115,12 @@ def roles_of(view: View, key: bytes) -> frozenset[str]:
     return frozenset(names)
 
 
+def home_of(view: View, key: bytes) -> int | None:
+    """Index of the home whose role a key has; None for a key without one, or whose home has not shown it."""
+    found = role(view, key).household
+    return None if found == _NONE else found
+
+
 def household_of(ctx: Context) -> int:
     """Index of the sender's home, or -1."""
     return role(ctx.view, ctx.sender).household
@@ -118,6 +151,18 @@ def count(ctx: Context, nonce: int, *, limited: bool) -> None:
     ctx.view.write(NAME, b"a" + ctx.sender, Account(nonce, window, used))
 
 
+def home_key(view: View, household: int, interval_start: int) -> bytes | None:
+    """The key that signs a home's messages of an interval; None where it is still that of the genesis.
+
+    Args:
+        household: Index of the home.
+        interval_start: Of the interval. [s]
+    """
+    found = view.read(NAME, _home_keys_key(household), HomeKeys)
+    signing = () if found is None else [one.key for one in found.keys if one.from_s <= interval_start]
+    return signing[-1] if signing else None
+
+
 def _check_rotate(args: RotateArgs, genesis: Genesis) -> None:
     if len(args.new_key) != PUBLIC_KEY_BYTES:
         raise InvalidTx("tx_args", f"a key of {len(args.new_key)} bytes; it must have {PUBLIC_KEY_BYTES}")
@@ -133,6 +178,20 @@ def _rotate(ctx: Context, args: RotateArgs) -> None:
     if household != _NONE:
         view.put(NAME, role_key(ctx.sender), None)
         _give(view, key, household)
+        _sign_with(ctx, key, household)
+
+
+def _sign_with(ctx: Context, key: bytes, household: int) -> None:
+    last_s = settled(ctx.view).last_interval_start
+    if last_s < 0:
+        raise InvalidTx("rotate_early", "a home keeps its key until the first interval is settled")
+    from_s = last_s + SIGNS_AFTER * ctx.genesis.params.minutes * 60
+    known = ctx.view.read(NAME, _home_keys_key(household), HomeKeys) or HomeKeys(())
+    if known.keys and known.keys[-1].from_s >= from_s:
+        raise InvalidTx("rotate_early", f"the home's last key signs from interval {known.keys[-1].from_s} on")
+    if len(known.keys) == KEYS_MAX:
+        raise InvalidTx("rotate_often", f"the home has had {KEYS_MAX} keys")
+    ctx.view.write(NAME, _home_keys_key(household), HomeKeys((*known.keys, HomeKey(from_s, key))))
 
 
 def _check_enter(args: EnterArgs, genesis: Genesis) -> None:
@@ -151,6 +210,10 @@ def _enter(ctx: Context, args: EnterArgs) -> None:
     if household_of(ctx) != _NONE:
         raise InvalidTx("key_taken", f"the key has the role of home {household_of(ctx)} already")
     _give(view, ctx.sender, index)
+
+
+def _home_keys_key(index: int) -> bytes:
+    return b"k" + index.to_bytes(4, "big")
 
 
 def _household_key(index: int) -> bytes:
@@ -196,11 +259,14 @@ MODULE = CHAIN_MODULES.register(
             Entry("Nonce and quota of a sender.", b"a", (("sender", "bytes"),), Account),
             Entry("Home of a key.", b"r", (("key", "bytes"),), Role),
             Entry("Key of a home.", b"h", (("household", "u32"),)),
+            Entry("Keys to which a home has rotated.", b"k", (("household", "u32"),), HomeKeys),
         ),
         codes={
             "member_proof": "The home and its key do not lead to the root in the genesis.",
             "member_known": "The home has shown its key already.",
             "key_taken": "The new key, or that of the home, has a role already.",
+            "rotate_early": "No interval is settled yet, or the home's last new key signs no message yet.",
+            "rotate_often": "The home has rotated its key too often.",
             "key_proof": "The new key did not sign that it takes over.",
         },
         check=_invariants,

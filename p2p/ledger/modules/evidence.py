@@ -9,6 +9,7 @@ votes is not here: such evidence is part of a block.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,9 +19,11 @@ from p2p.batches.closings import check_broken_promise
 from p2p.batches.receipts import check_omission
 from p2p.blocks.block import MAX_TX_BYTES, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import Rotated
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, RemoteError, WrongChain
 from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.modules.accounts import home_key
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record, decode
 
@@ -30,7 +33,7 @@ BROKEN_PROMISE = "broken_promise"
 TWO_BATCHES = "two_batches"
 
 
-PROOFS: Final[dict[str, Callable[[bytes, Genesis], tuple[bytes, int]]]] = {
+PROOFS: Final[dict[str, Callable[[bytes, Genesis, Rotated], tuple[bytes, int]]]] = {
     OMISSION: check_omission,
     BROKEN_PROMISE: check_broken_promise,
 }
@@ -85,8 +88,11 @@ def check_two_batches(first: Tx, second: Tx, chain_id: bytes) -> tuple[bytes, in
     return first.sender, one.interval_start
 
 
-def accused(tx: Tx, genesis: Genesis) -> bytes:
+def accused(tx: Tx, genesis: Genesis, rotated: Rotated) -> bytes:
     """Return the key that a transaction of this module convicts.
+
+    Args:
+        rotated: Keys to which homes have rotated.
 
     Raises:
         RemoteError: It proves nothing.
@@ -94,7 +100,7 @@ def accused(tx: Tx, genesis: Genesis) -> bytes:
     if tx.method == TWO_BATCHES:
         args = decode(TwoBatchesArgs, tx.args, max_bytes=MAX_TX_BYTES)
         return check_two_batches(args.first, args.second, genesis.chain_id)[0]
-    return PROOFS[tx.method](decode(ProofArgs, tx.args, max_bytes=MAX_TX_BYTES).proof, genesis)[0]
+    return PROOFS[tx.method](decode(ProofArgs, tx.args, max_bytes=MAX_TX_BYTES).proof, genesis, rotated)[0]
 
 
 def conviction_key(key: bytes, interval_start: int) -> bytes:
@@ -103,11 +109,11 @@ def conviction_key(key: bytes, interval_start: int) -> bytes:
 
 
 def _omission(ctx: Context, args: ProofArgs) -> None:
-    _convict(ctx, lambda: check_omission(args.proof, ctx.genesis))
+    _convict(ctx, lambda: check_omission(args.proof, ctx.genesis, partial(home_key, ctx.view)))
 
 
 def _broken_promise(ctx: Context, args: ProofArgs) -> None:
-    _convict(ctx, lambda: check_broken_promise(args.proof, ctx.genesis))
+    _convict(ctx, lambda: check_broken_promise(args.proof, ctx.genesis, partial(home_key, ctx.view)))
 
 
 def _two_batches(ctx: Context, args: TwoBatchesArgs) -> None:

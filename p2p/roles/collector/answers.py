@@ -7,8 +7,9 @@ from functools import partial
 from typing import Final
 
 from p2p.batches.receipts import slots
-from p2p.errors import RemoteError, UnknownHousehold
+from p2p.errors import RemoteError
 from p2p.roles.collector.hand_in import coded, read_each
+from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.collector.intake import HISTORY_INTERVALS, Gate, History, keep, look_up, own
 from p2p.roles.exchange.tape import TAPE_PROTOCOL, read_tape_query
 from p2p.roles.exchange.wire import (
@@ -24,9 +25,9 @@ from p2p.roles.exchange.wire import (
     read_query,
     read_slot_query,
 )
-from p2p.transports.base import Transport, peer_id_of
+from p2p.transports.base import Transport
 from p2p.wire.codec import encode
-from p2p.wire.messages import Kind, Limits, LineQueryMessage, open_message
+from p2p.wire.messages import Kind, Limits, LineQueryMessage, open_message, signer_of
 
 TAPES_INTERVALS: Final = 2
 """Intervals whose tapes are kept: the one that is traded, and the one before for a home that is slow."""
@@ -38,7 +39,7 @@ class Answers:
     Args:
         transport: An open endpoint; its handlers are set at once.
         chain_id: 32 bytes of the chain.
-        keys: Public key of each home of the roster.
+        keys: Who signs for the homes of the roster.
         limits: Ranges of the chain.
         on_question: Called with the start of each interval whose position or tape a home asks for.
     """
@@ -47,13 +48,12 @@ class Answers:
         self,
         transport: Transport,
         chain_id: bytes,
-        keys: Mapping[str, bytes],
+        keys: HomeKeys,
         limits: Limits,
         on_question: Callable[[int], None],
     ) -> None:
         self._chain_id, self._keys, self._limits = chain_id, keys, limits
         self._refused, self._on_question = transport.stats.refused, on_question
-        self._peers = {peer_id_of(key): household for household, key in keys.items()}
         self._results: dict[Gate, bytes] = {}
         self._lines: dict[Gate, Mapping[str, bytes]] = {}
         self._openings: dict[Gate, Mapping[str, bytes]] = {}
@@ -117,18 +117,14 @@ class Answers:
     # --- asking ---------------------------------------------------------------------------------------
 
     async def _give_line(self, peer: str, frame: bytes) -> bytes:
-        return own(self._lines, self._home_of(peer), (read_query(frame, self._chain_id), 0))
+        interval_start = read_query(frame, self._chain_id)
+        return own(self._lines, self._keys.home_of(peer, interval_start), (interval_start, 0))
 
     async def _give(self, history: History, slots_of_it: int, peer: str, frame: bytes) -> bytes:
-        home, gate = self._home_of(peer), read_slot_query(frame, self._chain_id, slots_of_it)
+        gate = read_slot_query(frame, self._chain_id, slots_of_it)
+        home = self._keys.home_of(peer, gate[0])
         self._note(history, gate[0])
         return own(history, home, gate)
-
-    def _home_of(self, peer: str) -> str:
-        household = self._peers.get(peer)
-        if household is None:
-            raise UnknownHousehold("the key of this connection belongs to no home of the roster")
-        return household
 
     async def _give_many(self, history: History, peer: str, frame: bytes) -> bytes:
         def read(data: bytes) -> bytes:
@@ -136,7 +132,7 @@ class Answers:
                 data,
                 chain_id=self._chain_id,
                 kinds=(Kind.LINE_QUERY,),
-                household_keys=self._keys,
+                key_of=partial(self._keys.asks_with, signer_of(data)),
                 limits=self._limits,
             )
             if not isinstance(query, LineQueryMessage):

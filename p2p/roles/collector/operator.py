@@ -22,6 +22,7 @@ from p2p.blocks.block import MAX_TX_BYTES
 from p2p.errors import LocalError, NotAllowed, NotAMember, OutOfRange, RemoteError
 from p2p.roles.collector.answers import Answers
 from p2p.roles.collector.hand_in import coded, read_each
+from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.collector.intake import Collected, Gate, Intake, M, Pending, share_of
 from p2p.roles.exchange.journal import Journal, Promise
 from p2p.roles.exchange.wire import (
@@ -97,7 +98,7 @@ class Operator:
         identity: Identity,
         chain_id: bytes,
         roster: tuple[str, ...],
-        keys: Mapping[str, bytes],
+        keys: HomeKeys,
         minutes: int,
         gates: Gates,
         journal: Journal | None = None,
@@ -106,15 +107,12 @@ class Operator:
         check_orders: Callable[[OrderMessage], None] = lambda message: None,
         closes_for: Callable[[str], bool] | None = None,
     ) -> None:
-        missing = [household for household in roster if household not in keys]
-        if missing:
-            raise ValueError(f"no public key for {', '.join(missing)}; every home of the roster needs one")
         self._transport = transport
         self._identity = identity
         self._chain_id = chain_id
         self._roster = roster
         self._places = {household: place for place, household in enumerate(roster)}
-        self._keys = {household: keys[household] for household in roster}
+        self._keys = keys
         self._minutes = minutes
         self._gates = gates
         self._limits = limits
@@ -128,7 +126,7 @@ class Operator:
         self._asked_for: int | None = None
         self._asked = trio.Event()
         self.speakers: set[str] = set()
-        self.answers = Answers(transport, chain_id, self._keys, limits, self._note_question)
+        self.answers = Answers(transport, chain_id, keys, limits, self._note_question)
         transport.serve(BID_PROTOCOL, self._take_order)
         transport.serve(READING_PROTOCOL, self._take_reading)
         transport.serve(BATCH_PROTOCOL, self._take_batch)
@@ -348,7 +346,7 @@ class Operator:
 
     def _open(self, frame: bytes, kinds: Sequence[Kind]) -> HandedIn:
         message = open_message(
-            frame, chain_id=self._chain_id, kinds=kinds, household_keys=self._keys, limits=self._limits
+            frame, chain_id=self._chain_id, kinds=kinds, key_of=self._keys.key_of, limits=self._limits
         )
         if not isinstance(message, HandedIn):
             raise TypeError(f"a {type(message).__name__} passed the check of kinds")

@@ -55,6 +55,7 @@ from p2p.wire.messages import (
     LineQueryMessage,
     ReceiptCode,
     ReceiptMessage,
+    lasting,
     message_id,
     open_message,
     sign_message,
@@ -120,7 +121,7 @@ class Gateway:
     ) -> None:
         self._transport = transport
         self.identities = dict(identities)
-        self._keys = {name: identity.public_key for name, identity in identities.items()}
+        self._key_of = lasting({name: identity.public_key for name, identity in identities.items()})
         self._chain_id = chain_id
         self._collectors = collectors
         self.minutes = minutes
@@ -219,7 +220,7 @@ class Gateway:
             entry,
             chain_id=self._chain_id,
             kinds=(Kind.RECEIPT,),
-            household_keys=self._keys,
+            key_of=self._key_of,
             collector_keys=self._collectors.keys,
             limits=self._limits,
         )
@@ -449,6 +450,11 @@ class Member:
 
     gateway: Gateway
     id: str
+
+    @property
+    def public_key(self) -> bytes:
+        """The key that signs its messages."""
+        return self.gateway.identities[self.id].public_key
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Submit an order, "nothing" or a meter reading."""

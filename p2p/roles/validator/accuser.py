@@ -90,7 +90,7 @@ class Accuser:
             check = evidence.PROOFS.get(sent.method)
             if check is None:
                 raise OutOfRange(f"no proof of {sent.method[:32]!r}; there are {', '.join(evidence.PROOFS)}")
-            culprit, _ = check(sent.proof, genesis)
+            culprit, _ = check(sent.proof, genesis, self._ledger.tip.state.home_key)
             self._accuse(culprit, sent.method, ProofArgs(sent.proof))
         except NotQueued:
             raise

@@ -25,6 +25,7 @@ from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode
 from p2p.wire.messages import NothingMessage, OrderMessage, ReceiptCode, ReceiptMessage, Signed, household_of
 from tests.kits.chain_kit import MASTER, OPERATOR, START, identity, make_postings
+from tests.kits.keys_kit import home_keys
 from tests.kits.sample_kit import some
 from tests.kits.signed_kit import MINUTES, homes, keyed_genesis, names, nothing, order, signed
 
@@ -83,7 +84,9 @@ async def live(lives: list[list[Spoken]]) -> Life:
     for number, said in enumerate(lives):
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            operator = Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, Open(), journal)
+            operator = Operator(
+                node, OPERATOR, GENESIS.chain_id, ROSTER, home_keys(KEYS), MINUTES, Open(), journal
+            )
             async with trio.open_nursery() as nursery:
 
                 async def gate(operator: Operator = operator) -> None:
@@ -189,7 +192,9 @@ async def closed(lives: list[list[Spoken]], ends: list[bool]) -> Life:
     for said, closes in zip(lives, [*ends, True], strict=False):
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            validator = Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, Open(), journal)
+            validator = Operator(
+                node, OPERATOR, GENESIS.chain_id, ROSTER, home_keys(KEYS), MINUTES, Open(), journal
+            )
             for message in said:
                 life.given.append((message, await sender.request(PEER, BID_PROTOCOL, signed(message))))
             if closes:

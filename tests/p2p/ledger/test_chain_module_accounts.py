@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -12,13 +14,17 @@ from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.accounts import EnterArgs, Role, RotateArgs
 from p2p.ledger.state import apply, check_tx
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.chain_kit import STEP, authorities, make_args, prove_possession
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis, refused
 
 
 def rotate(chain: Chain, old: Identity, new: Identity) -> None:
     proof = prove_possession(new, chain.genesis.chain_id, old.public_key)
     chain.call(old, "accounts.rotate_key", RotateArgs(new.public_key, proof))
+
+
+def settle(chain: Chain, index: int) -> None:
+    chain.call(OPERATORS[0], "settlement.batch", make_args(index, 4)[1])
 
 
 @pytest.fixture
@@ -63,6 +69,7 @@ def test_a_home_cannot_show_the_key_of_another_or_of_no_home(chain: Chain) -> No
 
 
 def test_an_old_key_cannot_come_back_by_showing_itself_again(chain: Chain) -> None:
+    chain.settle_day()
     rotate(chain, HOMES[2], STRANGER)
     with refused("member_known"):
         chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
@@ -71,6 +78,7 @@ def test_an_old_key_cannot_come_back_by_showing_itself_again(chain: Chain) -> No
 def test_a_key_has_the_role_of_one_home_only(chain: Chain) -> None:
     """Who owns two homes cannot let one of them write over the role of the other."""
     chain.enter(0)
+    chain.settle_day()
     rotate(chain, HOMES[0], HOMES[2])
     with refused("key_taken"):
         chain.call(HOMES[2], "accounts.enter", EnterArgs(STREET.proof(2)))
@@ -86,12 +94,52 @@ def test_an_operator_that_is_a_home_too_has_both_roles() -> None:
 
 
 def test_a_household_moves_to_a_new_key_and_keeps_what_it_has(chain: Chain) -> None:
+    chain.settle_day()
     rotate(chain, HOMES[2], STRANGER)
     view = chain.tip.state.view()
     assert accounts.role(view, STRANGER.public_key) == Role(2)
     assert accounts.roles_of(view, HOMES[2].public_key) == frozenset()
     with refused("tx_role"):
         rotate(chain, HOMES[2], OPERATORS[0])
+
+
+def test_a_new_key_signs_from_the_fourth_interval_after_the_newest_settled_one(chain: Chain) -> None:
+    chain.settle_day()
+    last_s, old, new = chain.tip.state.settled.last_interval_start, HOMES[2], STRANGER
+    rotate(chain, old, new)
+    signs = [chain.tip.state.home_key(2, last_s + n * STEP) for n in (0, 3, 4, 5, 400)]
+    assert signs == [None, None, *[new.public_key] * 3], "None: the key of the genesis"
+    assert chain.tip.state.home_key(1, last_s + 5 * STEP) is None
+    assert [chain.tip.state.home_of(key.public_key) for key in (old, new, HOMES[1])] == [None, 2, None]
+
+
+def test_each_key_that_a_home_has_had_is_known_by_the_interval(chain: Chain) -> None:
+    settle(chain, 0)
+    keys = [HOMES[2], *(Identity.from_seed(bytes([n]) * 32) for n in (7, 8, 9))]
+    begins = [0]
+    for n, (old, new) in enumerate(pairwise(keys)):
+        rotate(chain, old, new)
+        begins.append(chain.tip.state.settled.last_interval_start + 4 * STEP)
+        settle(chain, n + 1)
+    state = chain.tip.state
+    for key, first_s, next_s in zip(keys, begins, [*begins[1:], begins[-1] + 9 * STEP], strict=True):
+        for start_s in (first_s, next_s - STEP):
+            assert (state.home_key(2, start_s) or HOMES[2].public_key) == key.public_key
+
+
+def test_a_key_of_a_home_that_signs_nothing_yet_cannot_be_replaced(chain: Chain) -> None:
+    """Otherwise two keys would begin with the same interval."""
+    chain.enter(2)
+    with refused("rotate_early"):
+        rotate(chain, HOMES[2], STRANGER)  # no interval is settled yet
+    settle(chain, 0)
+    rotate(chain, HOMES[2], STRANGER)
+    other = Identity.from_seed(bytes([7]) * 32)
+    with refused("rotate_early"):
+        rotate(chain, STRANGER, other)
+    settle(chain, 1)
+    rotate(chain, STRANGER, other)
+    assert chain.tip.state.home_of(other.public_key) == 2
 
 
 def test_an_operator_moves_to_a_new_key_and_goes_on_settling(chain: Chain) -> None:

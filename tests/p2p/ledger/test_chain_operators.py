@@ -177,6 +177,7 @@ def test_an_operator_that_changes_its_key_keeps_its_place() -> None:
 
 def test_a_home_that_changes_its_key_leaves_the_operators_alone() -> None:
     chain = new_chain(4)
+    chain.settle_day()
     rotate(chain, HOMES[1], STRANGER)
     assert chain.tip.state.operators == keys(*OPERATORS)
 

@@ -12,7 +12,7 @@ import pytest
 from p2p.blocks.block import Tx
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
+from p2p.ledger.modules.accounts import KEYS_MAX, EnterArgs, RotateArgs
 from p2p.ledger.modules.evidence import ProofArgs
 from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
 from p2p.ledger.modules.guarantees import (
@@ -26,6 +26,7 @@ from p2p.ledger.modules.guarantees import (
 from p2p.ledger.modules.meters import AnchorArgs
 from p2p.ledger.state import apply_to, check_tx
 from p2p.wire.codec import Record
+from p2p.wire.identity import Identity
 from tests.kits.chain_kit import authorities, make_args, prove_possession
 from tests.kits.modules_kit import (
     DAY,
@@ -94,10 +95,17 @@ class World:
         args = msgspec.structs.replace(make_args(1, MEMBERS)[1], **changes)
         self.chain.call(OPERATORS[0], "settlement.batch", args)
 
-    def rotate(self, key: object, proof: bytes | None = None) -> None:
-        old = HOMES[0].public_key
-        signed = prove_possession(key, self.chain.genesis.chain_id, old)
-        self.home("accounts.rotate_key", RotateArgs(key.public_key, proof or signed))
+    def rotate(self, key: Identity, proof: bytes | None = None, old: Identity = HOMES[0]) -> None:
+        signed = prove_possession(key, self.chain.genesis.chain_id, old.public_key)
+        self.chain.call(old, "accounts.rotate_key", RotateArgs(key.public_key, proof or signed))
+
+    def rotate_often(self) -> None:
+        old = HOMES[0]
+        for n in range(KEYS_MAX + 1):
+            new = Identity.from_seed(n.to_bytes(32, "big"))
+            self.rotate(new, old=old)
+            old = new
+            self.chain.call(OPERATORS[0], "settlement.batch", make_args(n + 1, MEMBERS)[1])
 
     def propose(self, action: int, index: int, expiry: int = 50) -> None:
         proof = prove_possession(KEYS[index], self.chain.genesis.chain_id) if action == ADD else b""
@@ -190,6 +198,8 @@ WAYS: dict[str, Callable[[World], None]] = {
         HOMES[2], "accounts.enter", EnterArgs(msgspec.structs.replace(STREET.proof(2), index=1))
     ),
     "key_taken": lambda w: w.rotate(OPERATORS[1]),
+    "rotate_early": lambda w: (w.rotate(STRANGER), w.rotate(KEYS[5], old=STRANGER)),
+    "rotate_often": lambda w: w.rotate_often(),
     "key_proof": lambda w: w.rotate(STRANGER, bytes(64)),
     "settle_late": lambda w: w.settle(interval_start=make_args(0)[1].interval_start),
     "settle_sums": lambda w: w.settle(traded_wh=0),

@@ -39,6 +39,7 @@ from p2p.wire.messages import (
 from tests.kits import gateway_kit
 from tests.kits.chain_kit import OPERATOR, START, STEP, identity
 from tests.kits.gateway_kit import collect, receipt_in, run, send_batch
+from tests.kits.keys_kit import home_keys
 from tests.kits.sample_kit import some
 from tests.kits.settled_kit import OpenGates
 from tests.kits.signed_kit import (
@@ -235,7 +236,7 @@ def test_nothing_is_promised_that_the_limits_of_the_chain_keep_out_of_a_blob(
     async def body() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            head = (OPERATOR, genesis.chain_id, names(1), keys, MINUTES, OpenGates())
+            head = (OPERATOR, genesis.chain_id, names(1), home_keys(keys), MINUTES, OpenGates())
             operator = Operator(node, *head, limits=genesis.params.limits)
             entries: list[bytes] = []
 
@@ -331,7 +332,7 @@ def test_a_gate_waits_for_members_alone_and_refuses_the_others() -> None:
     async def body() -> None:
         network, clock = MemoryNetwork(Faults()), trio.current_time
         async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
-            head = (OPERATOR, GENESIS.chain_id, ROSTER, KEYS, MINUTES, OpenGates())
+            head = (OPERATOR, GENESIS.chain_id, ROSTER, home_keys(KEYS), MINUTES, OpenGates())
             operator = Operator(node, *head, check_term=late.check_term)
             entries: list[bytes] = []
 

@@ -17,6 +17,7 @@ from p2p.wire.codec import encode
 from p2p.wire.messages import (
     VERSION,
 )
+from tests.kits.keys_kit import home_keys
 from tests.kits.roles_kit import (
     CHAIN,
     MINUTES,
@@ -166,7 +167,7 @@ def test_a_home_in_a_market_of_one_round_asks_for_no_tape() -> None:
         network = MemoryNetwork(Faults())
         async with network.endpoint(OPERATOR) as node, network.endpoint(STRANGER) as other:
             keys = {name: key_of(name).public_key for name in ROSTER}
-            Operator(node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, OpenGates())
+            Operator(node, OPERATOR, CHAIN, ROSTER, home_keys(keys), MINUTES, OpenGates())
             peer = await other.connect(node.address)
             with pytest.raises(RequestRefused, match="out_of_range"):
                 await other.request(peer, TAPE_PROTOCOL, encode(TapeQuery(VERSION, CHAIN, T0, 0, 0)))

@@ -34,6 +34,7 @@ from p2p.wire.messages import (
     open_message,
     sign_message,
 )
+from tests.kits.keys_kit import home_keys
 from tests.kits.roles_kit import (
     CHAIN,
     MINUTES,
@@ -300,15 +301,6 @@ def test_readings_are_collected_beside_the_orders_of_the_next_interval() -> None
     on_street(body)
 
 
-def test_an_operator_needs_the_key_of_every_household() -> None:
-    async def main() -> None:
-        async with MemoryNetwork().endpoint(OPERATOR) as node:
-            with pytest.raises(ValueError, match="no public key for h2, h3"):
-                Operator(node, OPERATOR, CHAIN, ROSTER, {"h1": key_of("h1").public_key}, MINUTES, OpenGates())
-
-    trio.run(main)
-
-
 def test_an_operator_that_is_away_for_a_while_is_waited_for() -> None:
     async def main() -> None:
         network = MemoryNetwork()
@@ -329,7 +321,9 @@ def test_an_operator_that_is_away_for_a_while_is_waited_for() -> None:
                 for start in (T0, T0 + STEP):
                     await time_passes(5)
                     async with network.endpoint(OPERATOR) as operator_node:
-                        operator = Operator(operator_node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, gates)
+                        operator = Operator(
+                            operator_node, OPERATOR, CHAIN, ROSTER, home_keys(keys), MINUTES, gates
+                        )
                         gates.early.remove((start, 0))
                         assert (await operator.collect(start, 4.0)).messages == (order("h1", start=start),)
                 nursery.cancel_scope.cancel()
@@ -418,6 +412,6 @@ def test_what_is_collected_does_not_depend_on_the_order_of_arrival(seed: int) ->
                 await homes.households[names[0]].submit(order(names[0], nonce=2))
             assert collected[0].signed == expected
             for data in collected[0].signed:
-                open_message(data, chain_id=CHAIN, kinds=(1,), household_keys=homes.operator._keys)
+                open_message(data, chain_id=CHAIN, kinds=(1,), key_of=homes.operator._keys.key_of)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

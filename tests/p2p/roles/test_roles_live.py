@@ -29,6 +29,7 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
+from tests.kits.keys_kit import home_keys
 from tests.kits.roles_kit import MINUTES, OPERATOR, STEP, T0, genesis_of, home_at, key_of
 from tests.kits.settled_kit import OpenGates, proof_of, settled
 from tests.kits.time_kit import eventually_trio
@@ -77,7 +78,7 @@ async def trade(open_endpoint: Open) -> Log:
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(open_endpoint(OPERATOR))
         keys = {name: key_of(name).public_key for name in ROSTER}
-        operator = Operator(node, OPERATOR, CHAIN, ROSTER, keys, MINUTES, OpenGates())
+        operator = Operator(node, OPERATOR, CHAIN, ROSTER, home_keys(keys), MINUTES, OpenGates())
         homes: list[Member] = []
         for name in ROSTER:
             endpoint = await stack.enter_async_context(open_endpoint(key_of(name)))

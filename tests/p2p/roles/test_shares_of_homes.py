@@ -30,6 +30,7 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
+from tests.kits.keys_kit import home_keys
 from tests.kits.roles_kit import CHAIN, MINUTES, OPERATOR, ROSTER, T0, key_of, nothing, order, reading
 from tests.kits.run_kit import write_street
 from tests.kits.settled_kit import OpenGates
@@ -171,7 +172,7 @@ def test_a_collector_refuses_what_is_beyond_the_share_of_a_round_and_no_message_
     async def body() -> None:
         keys = {name: key_of(name).public_key for name in ROSTER}
         async with MemoryNetwork(Faults()).endpoint(OPERATOR) as node:
-            head = (OPERATOR, CHAIN, ROSTER, keys, MINUTES, OpenGates())
+            head = (OPERATOR, CHAIN, ROSTER, home_keys(keys), MINUTES, OpenGates())
             operator = Operator(node, *head, limits=LIMITS)
             operator._intake.share = Share(300, ALONE, ALONE)
             for number, energy_wh, code in (

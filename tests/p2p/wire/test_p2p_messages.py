@@ -29,6 +29,7 @@ from p2p.wire.messages import (
     ReceiptMessage,
     Signed,
     kind_of,
+    lasting,
     message_id,
     open_message,
     order_line,
@@ -56,7 +57,7 @@ def signer(message: Message) -> Identity:
 
 
 open_here = partial(
-    open_message, chain_id=CHAIN, kinds=ALL, household_keys=KEYS, collector_keys=(OPERATOR.public_key,)
+    open_message, chain_id=CHAIN, kinds=ALL, key_of=lasting(KEYS), collector_keys=(OPERATOR.public_key,)
 )
 
 
