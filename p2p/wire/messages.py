@@ -335,6 +335,12 @@ def open_message(
     return message
 
 
+def content_of(data: bytes) -> bytes:
+    """Return what a signed message says, whoever has signed it."""
+    signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
+    return bytes((signed.kind,)) + signed.body
+
+
 def signer_of(data: bytes) -> bytes:
     """Return the public key that a signed message names; `open_message` has checked the signature."""
     return decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES).public_key

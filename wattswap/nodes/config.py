@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from p2p.wire.identity import PUBLIC_KEY_BYTES
+from p2p.wire.messages import MAX_TIME_S
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
 from wattswap.runs.layout import GENESIS, NODE_DATA
 from wattswap.scenario.fields import Fault, Wrong
@@ -70,6 +71,11 @@ def household_key(household: str) -> str:
     return f"household/{household}"
 
 
+def former_key(name: str) -> str:
+    """Under what a node holds the key that a key of its keystore has replaced."""
+    return f"{name}/former"
+
+
 class Listen(Table):
     """[listen]: where other nodes reach this one."""
 
@@ -110,9 +116,15 @@ class Keystore(Table):
         default=None, description="Environment variable that holds the passphrase."
     )
     key_file: str | None = Field(default=None, description="File of 32 random bytes that decrypts it.")
-    rotated: bool = Field(
-        default=False,
-        description="Whether a key took the place of that of the genesis with `accounts.rotate_key`.",
+    former: str | None = Field(
+        default=None,
+        description="Folder with the keystore of before a rotation of keys on the chain, and its key file.",
+    )
+    signs_from_unix_s: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TIME_S,
+        description="Start of the first interval whose messages the new keys of homes sign; before it the former do.",
     )
 
     @model_validator(mode="after")
@@ -120,6 +132,8 @@ class Keystore(Table):
         if (self.passphrase_env is None) == (self.key_file is None):
             cure = 'give passphrase_env = "NAME" or key_file = "FILE", one of the two'
             raise Wrong("needs exactly one way to decrypt the keystore", cure)
+        if self.signs_from_unix_s is not None and self.former is None:
+            raise Wrong("says when new keys sign, and names no former ones", 'give former = "FOLDER", too')
         return self
 
 

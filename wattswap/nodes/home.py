@@ -420,8 +420,9 @@ class Home:
     async def _accuse(self, message: HandedIn, slot: int, method: str, proof: bytes) -> bool:
         """Keep a proof and give it to validators; False where it proves nothing."""
         try:
-            own_key = self.client.public_key
-            culprit, _ = PROOFS[method](proof, self.setup.genesis, lambda household, interval_start: own_key)
+            culprit, _ = PROOFS[method](
+                proof, self.setup.genesis, lambda _, interval_start: self.client.public_key(interval_start)
+            )
         except RemoteError:
             return False
         _log.error("%s has a proof of %s against %s", message.household, method, culprit.hex()[:16])

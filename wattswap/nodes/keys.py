@@ -23,6 +23,7 @@ from wattswap.nodes.config import (
     NodeConfig,
     PublicKey,
     Role,
+    former_key,
     household_faults,
     key_names,
     node_name,
@@ -181,7 +182,7 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     """Open a node's keystore and check that the chain knows its keys.
 
     Returns:
-        Keys by their names of `config.key_names`.
+        Keys by their names of `config.key_names`, and those that they have replaced by `former_key` of these names.
 
     Raises:
         KeyFileError: The keystore or its key file cannot be used.
@@ -194,6 +195,7 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     else:
         lock = Lock.key_file(config.folder / (store.key_file or KEY_FILE))
     keys = open_keystore(config.keystore_path, lock)
+    former = {} if store.former is None else _open_former(config.folder / store.former, config, environment)
     missing = [name for name in config.key_names if name not in keys]
     if missing:
         what = f"holds no key {', '.join(missing)} for a {config.role}"
@@ -209,13 +211,31 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     signing = [name for name in config.key_names if name != "node"]
     strange = [name for name in signing if keys[name].public_key not in known]
     # A validator may have joined after the genesis: only the chain's state has it, as it has rotated keys.
-    if strange and config.role != "validator" and not store.rotated:
+    if strange and config.role != "validator" and store.former is None:
         cure = (
             "use the genesis that was made with this node's public keys; if a key was rotated on the chain, "
-            "set rotated = true in [keystore]"
+            "name the folder with the keystore of before as former in [keystore]"
         )
         raise InvalidConfig.of(str(config.genesis_path), f"does not know the key {', '.join(strange)}", cure)
-    return {name: keys[name] for name in config.key_names}
+    return {name: keys[name] for name in config.key_names} | {
+        former_key(name): former[name] for name in config.key_names if name in former
+    }
+
+
+def _open_former(folder: Path, config: NodeConfig, environment: Mapping[str, str]) -> dict[str, Identity]:
+    variable = config.keystore.passphrase_env
+    if variable is None:
+        return open_key_folder(folder)
+    return open_keystore(folder / KEYSTORE, passphrase_lock(variable, environment))
+
+
+def open_key_folder(folder: Path) -> dict[str, Identity]:
+    """Open a keystore that its key file beside it decrypts, as `make_keys` makes them.
+
+    Raises:
+        KeyFileError: The keystore or its key file cannot be used.
+    """
+    return open_keystore(folder / KEYSTORE, Lock.key_file(folder / KEY_FILE))
 
 
 def _member_keys(config: NodeConfig, genesis: Genesis) -> frozenset[bytes]:

@@ -15,7 +15,7 @@ import trio
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.exchange.wire import result_topic
-from p2p.roles.household.gateway import Gateway, Member
+from p2p.roles.household.gateway import Former, Gateway, Member
 from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
@@ -29,7 +29,7 @@ from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
-from wattswap.nodes.config import NodeConfig, household_key
+from wattswap.nodes.config import NodeConfig, former_key, household_key
 from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.known import TRUSTED_FILE, Known, places_of
 from wattswap.nodes.learned import LEARNED, Learned
@@ -219,6 +219,7 @@ async def run_homes(node: Node) -> None:
             setup.genesis.params.limits,
             len(setup.roster),
             SHOW_SHARE * node.config.clock.gate_s,
+            _former(node),
         )
         first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:
@@ -228,6 +229,13 @@ async def run_homes(node: Node) -> None:
                     home = _home(node, name, gateway.member(name), listener)
                     homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
+
+
+def _former(node: Node) -> Former:
+    """The keys of this node's homes before they were rotated."""
+    names = {home: former_key(household_key(home)) for home in node.config.households}
+    found = {home: node.keys[name] for home, name in names.items() if name in node.keys}
+    return Former(found, node.config.keystore.signs_from_unix_s or 0)
 
 
 def _home(node: Node, name: str, client: Member, listener: Listener) -> Home:

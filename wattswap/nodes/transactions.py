@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +26,7 @@ from p2p.wire.identity import PUBLIC_KEY_BYTES, Identity, load_key_file
 from wattswap.errors import InvalidData, Problem, UsageError, VerificationFailed, suggest
 from wattswap.nodes.chains import UNREACHABLE, send_tx
 from wattswap.nodes.config import NODE_KEY, load_config
-from wattswap.nodes.keys import open_keys
+from wattswap.nodes.keys import PUBLIC_KEYS, open_key_folder, open_keys
 from wattswap.nodes.status import Open, Target, ephemeral_transport
 from wattswap.runs.accusations import read_accusation
 from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
@@ -245,11 +245,16 @@ def _json(text: str) -> Any:
 
 
 def _signer(key: Path, genesis: Genesis) -> Identity:
-    """The key of a key file, or the one with which the node of a folder signs."""
+    """The key of a key file, or the one with which the node of a folder signs, or will sign."""
     if not key.is_dir():
         return load_key_file(key)
-    keys = open_keys(load_config(key), os.environ, genesis)
-    signing = [identity for name, identity in keys.items() if name != NODE_KEY]
+    if (key / PUBLIC_KEYS).is_file():  # of `wattswap node keys`, before there is a node
+        keys = open_key_folder(key)
+        names: Collection[str] = keys
+    else:
+        config = load_config(key)
+        keys, names = open_keys(config, os.environ, genesis), config.key_names
+    signing = [keys[name] for name in names if name != NODE_KEY]
     if len(signing) != 1:
         raise UsageError.of("--key", f"{key} is the node of {len(signing)} homes", "give the key file of one")
     return signing[0]

@@ -1,4 +1,4 @@
-"""A home whose owner rotates its key on the chain, and starts its node with the new key when that begins to sign."""
+"""A home whose owner rotates its key on the chain, and starts its node again with both keys."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ async def rotate(town: Town, act: Act) -> None:
     first = next((i for i in range(setup.intervals) if _signs(town, place, new, setup.start_of(i))), None)
     if first is None:
         return
-    await trio.sleep_until(town.plan.opens_s(first))
     await town.stop(name)
-    town.give_key(name, key_name, new)
+    town.give_key(name, key_name, new, setup.start_of(first))
     town.start(name)
 
 

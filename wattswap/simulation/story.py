@@ -20,6 +20,7 @@ _DONE: Final = {
     "power": "loses its power",
     "gone": "is gone for good",
     "restart": "is stopped and started",
+    "rotate": "rotates the key of a home",
     "hang": "hangs: it receives and sends nothing",
     "cut": "is cut off from all others",
     "one_way": "reaches nobody",

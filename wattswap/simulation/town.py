@@ -16,7 +16,7 @@ from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from wattswap.errors import InvalidData
 from wattswap.nodes.batch_checker import BatchChecker
-from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.config import NodeConfig, former_key
 from wattswap.nodes.live import ENDING
 from wattswap.nodes.roles import run_role
 from wattswap.nodes.world import World
@@ -154,11 +154,17 @@ class Town:
         """Peer id of a node."""
         return next(peer for peer, other in self.network.names.items() if other == name)
 
-    def give_key(self, name: str, key_name: str, key: Identity) -> None:
-        """Give a node another key, which it has from its next start on."""
-        was = self.keys[name][key_name].public_key
-        self.keys[name] = {**self.keys[name], key_name: key}
-        if self.network.names.pop(peer_id_of(was), None) is not None:  # not of a home behind a gateway
+    def give_key(self, name: str, key_name: str, key: Identity, signs_from_s: int) -> None:
+        """Give a node another key, which it has from its next start on beside the former one.
+
+        Args:
+            signs_from_s: Start of the first interval whose messages it signs. [s since 1970, UTC]
+        """
+        node, was = self.nodes[name], self.keys[name][key_name]
+        self.keys[name] = {**self.keys[name], key_name: key, former_key(key_name): was}
+        store = node.config.keystore.model_copy(update={"signs_from_unix_s": signs_from_s})
+        node.config = node.config.model_copy(update={"keystore": store}).in_folder(node.config.folder)
+        if self.network.names.pop(peer_id_of(was.public_key), None) is not None:  # not behind a gateway
             self.network.names[peer_id_of(key.public_key)] = name
 
     async def _run(self, node: SimulatedNode) -> None:

@@ -187,12 +187,19 @@ class Journal:
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
     def sign_once(
-        self, slot: int, interval_start: int, household: str, nonce: int, sign: Callable[[], bytes]
+        self,
+        slot: int,
+        interval_start: int,
+        household: str,
+        nonce: int,
+        sign: Callable[[], bytes],
+        content: Callable[[bytes], bytes] = bytes,
     ) -> bytes:
         """Return the signed bytes of a message: those that were written before, or new ones, written first.
 
         Args:
             sign: Makes the signed bytes; the same content gives the same bytes.
+            content: What two messages of one purpose must have in common: all of it, or what another key signs, too.
 
         Raises:
             SignedOtherwise: Another message was signed under the same nonce.
@@ -212,12 +219,13 @@ class Journal:
                 return signed
         if not _holds(row[1], key, row[0]):
             raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
-        if row[0] != signed:
+        if content(row[0]) != content(signed):
             raise SignedOtherwise(
                 f"{household} has signed another message for interval {interval_start} under nonce {nonce};"
                 " a second process may be using its key"
             )
-        return signed
+        kept: bytes = row[0]  # by the key of then, which may have been rotated since
+        return kept
 
     def _prepare(self) -> None:
         names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

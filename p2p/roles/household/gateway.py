@@ -55,6 +55,7 @@ from p2p.wire.messages import (
     LineQueryMessage,
     ReceiptCode,
     ReceiptMessage,
+    content_of,
     lasting,
     message_id,
     open_message,
@@ -88,6 +89,22 @@ class _Shared(Generic[T]):
     done: trio.Event = field(default_factory=trio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The keys that homes had before they rotated them.
+
+    Args:
+        identities: By home.
+        until_s: Start of the first interval whose messages the new keys sign. [s since 1970, UTC]
+    """
+
+    identities: Mapping[str, Identity]
+    until_s: int
+
+
+NO_FORMER: Final = Former({}, 0)
+
+
 class Gateway:
     """Carries for its homes while `run` runs.
 
@@ -103,6 +120,7 @@ class Gateway:
         limits: Ranges of the chain.
         homes: Number of members of the chain.
         show_after_s: See `Witnesses`. [s]
+        former: Keys that sign the messages of intervals before a rotation.
     """
 
     def __init__(
@@ -118,8 +136,10 @@ class Gateway:
         limits: Limits = DEFAULT_LIMITS,
         homes: int = 1,
         show_after_s: float = 0.0,
+        former: Former = NO_FORMER,
     ) -> None:
         self._transport = transport
+        self._former = former
         self.identities = dict(identities)
         self._key_of = lasting({name: identity.public_key for name, identity in identities.items()})
         self._chain_id = chain_id
@@ -170,6 +190,11 @@ class Gateway:
                 if self._on_result is not None:
                     await self._on_result(settled)
 
+    def identity_of(self, household: str, interval_start: int) -> Identity:
+        """The key that signs a home's messages of an interval."""
+        former = self._former.identities.get(household) if interval_start < self._former.until_s else None
+        return former or self.identities[household]
+
     # --- submitting -----------------------------------------------------------------------------------
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
@@ -179,9 +204,14 @@ class Gateway:
             NotTaken: The collector refused it unread; validators may have taken it.
         """
         name, start, household = message_id(message), message.interval_start, message.household
-        slot, identity = slot_of(message, self._limits.rounds), self.identities[household]
+        slot, identity = slot_of(message, self._limits.rounds), self.identity_of(household, start)
         data = self._journal.sign_once(
-            slot, start, household, message.nonce, lambda: sign_message(identity, message, self._limits)
+            slot,
+            start,
+            household,
+            message.nonce,
+            lambda: sign_message(identity, message, self._limits),
+            content_of,
         )
         if start > self._newest:
             self._newest = start
@@ -451,10 +481,9 @@ class Member:
     gateway: Gateway
     id: str
 
-    @property
-    def public_key(self) -> bytes:
-        """The key that signs its messages."""
-        return self.gateway.identities[self.id].public_key
+    def public_key(self, interval_start: int) -> bytes:
+        """The key that signs its messages of an interval."""
+        return self.gateway.identity_of(self.id, interval_start).public_key
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Submit an order, "nothing" or a meter reading."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import base58
 import pytest
@@ -18,11 +20,19 @@ from p2p.ledger.modules.evidence import ProofArgs
 from p2p.ledger.state import State
 from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.collector.operator import Operator
+from p2p.roles.exchange.journal import Journal, SignedOtherwise
 from p2p.roles.exchange.wire import LINE_PROTOCOL, LINES_PROTOCOL, ask
 from p2p.transports.base import RequestRefused, peer_id_of, public_key_of
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
-from p2p.wire.messages import VERSION, LineQueryMessage, ReceiptCode, sign_message
+from p2p.wire.messages import (
+    VERSION,
+    LineQueryMessage,
+    ReceiptCode,
+    content_of,
+    sign_message,
+    signer_of,
+)
 from tests.kits.chain_kit import OPERATOR, START, STEP, make_args, prove_possession
 from tests.kits.gateway_kit import send_batch
 from tests.kits.modules_kit import Chain, refused
@@ -209,6 +219,17 @@ def test_a_gateway_asks_for_a_home_with_its_newest_key_or_with_that_of_the_inter
             assert await send_batch(gateway, node.peer_id, GENESIS, asked, LINES_PROTOCOL) == (entry,)
 
     trio.run(main)
+
+
+def test_what_the_former_key_has_signed_is_said_again_in_its_words(tmp_path: Path) -> None:
+    """A restart with the new key in the middle of an interval signs nothing for it a second time."""
+    message, other = order(GENESIS, NAME, 4), order(GENESIS, NAME, 4, energy_wh=251)
+    with Journal(tmp_path / "journal.db") as journal:
+        for key in (OLD, NEW):
+            sign = partial(sign_message, key, message)
+            assert signer_of(journal.sign_once(0, START, NAME, 4, sign, content_of)) == OLD.public_key
+        with pytest.raises(SignedOtherwise):
+            journal.sign_once(0, START, NAME, 4, partial(sign_message, NEW, other), content_of)
 
 
 @given(st.binary(min_size=32, max_size=32))

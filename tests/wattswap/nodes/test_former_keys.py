@@ -1,0 +1,71 @@
+"""The folder of a node whose home has rotated its key: both keystores, each for its intervals."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import wattswap as ws
+from p2p.blocks.genesis import read_genesis
+from p2p.blocks.possession import check_possession
+from p2p.wire.keystore import public_keys
+from tests.kits.run_kit import call
+from wattswap.nodes.config import InvalidConfig, NodeConfig, former_key, household_key, load_config
+from wattswap.nodes.keys import make_keys, open_keys
+from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
+
+Capture = pytest.CaptureFixture[str]
+BEGIN_MS = 1_800_000_000_000
+HOME = "home-2"
+KEY = household_key(HOME)
+
+
+@pytest.fixture
+def place(street: Path, tmp_path: Path) -> Path:
+    """The folder of a home's node, with another keystore than the one that was in the genesis."""
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan())
+    folder = next(config.folder for config in made if config.name == HOME)
+    make_keys(tmp_path / "new", "household", HOME, [HOME], None)
+    (folder / "former").mkdir()
+    for name in ("keystore.json", "keystore.key"):
+        shutil.move(folder / name, folder / "former" / name)
+        shutil.copy2(tmp_path / "new" / name, folder / name)
+    return folder
+
+
+def configured(folder: Path, lines: str) -> NodeConfig:
+    path = folder / "config.toml"
+    path.write_text(path.read_text().replace("[keystore]\n", f"[keystore]\n{lines}\n"))
+    return load_config(folder)
+
+
+def test_a_key_that_the_genesis_does_not_have_needs_the_one_that_it_has_replaced(place: Path) -> None:
+    config = load_config(place)
+    with pytest.raises(InvalidConfig, match="name the folder with the keystore of before as former"):
+        open_keys(config, {}, read_genesis(config.genesis_path))
+
+
+def test_both_keys_are_opened(place: Path) -> None:
+    config = configured(place, 'former = "former"\nsigns_from_unix_s = 1474278300')
+    keys = open_keys(config, {}, read_genesis(config.genesis_path))
+    assert keys[KEY].public_key == public_keys(place / "keystore.json")[KEY]
+    assert keys[former_key(KEY)].public_key == public_keys(place / "former" / "keystore.json")[KEY]
+    assert config.keystore.signs_from_unix_s == 1_474_278_300
+
+
+def test_a_time_without_former_keys_is_refused(place: Path) -> None:
+    with pytest.raises(InvalidConfig, match='give former = "FOLDER"'):
+        configured(place, "signs_from_unix_s = 1474278300")
+
+
+def test_the_keys_that_node_keys_makes_sign_that_they_take_the_place_of_others(
+    place: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    genesis = load_config(place).genesis_path
+    old = public_keys(place / "former" / "keystore.json")[KEY]
+    words = ("--key", str(tmp_path / "new"), "--genesis", str(genesis), "--instead-of", old.hex())
+    proof = bytes.fromhex(call(capsys, "chain", "possession", *words).out.strip())
+    new = public_keys(tmp_path / "new" / "keystore.json")[KEY]
+    check_possession(new, proof, read_genesis(genesis).chain_id, old)
