@@ -13,8 +13,10 @@ import trio
 import trio.testing
 
 import wattswap as ws
+from p2p.blocks.possession import prove_possession
 from p2p.disk import Disk
 from p2p.errors import BadProof, Malformed, WrongSignature
+from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
 from p2p.ledger.modules.governance import ADD_OPERATOR, REMOVE_OPERATOR, ROTATE
 from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.wire import result_topic
@@ -111,6 +113,26 @@ def test_homes_with_nodes_of_their_own_are_known_by_the_list_of_homes(street: Pa
     homes = [config for config in configs if config.role == "household"]
     assert {known(operator).rank(peer(home)) for home in homes} == {Rank.MEMBER}
     assert not {home.name for home in homes} & {named.name for named in operator.peers}
+
+
+def test_a_key_that_has_lost_its_home_is_known_until_its_last_interval_is_settled(
+    street: Path, tmp_path: Path
+) -> None:
+    configs = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(0), KeyPlan())
+    nodes = {config.name: config for config in configs}
+    chain, home, new = FolderChain(nodes), own_key(nodes["home-2"]), NEW.public_key
+    who, members = known(nodes["validator-0"]), chain.setup.member_list
+    who.follow(cast("Ledger", Copy(chain)))
+    chain.call(home, "accounts.enter", EnterArgs(members.proof(1)))
+    chain.settle(identity_of(nodes["operator-0"], chain.setup))
+    assert who.rank(peer_id_of(new)) is Rank.STRANGER
+    proof = prove_possession(NEW, chain.genesis.chain_id, home.public_key)
+    chain.call(home, "accounts.rotate_key", RotateArgs(new, proof))
+    for settled in range(1, 7):
+        assert who.rank(peer_id_of(new)) is Rank.MEMBER
+        expected = Rank.MEMBER if settled <= 4 else Rank.STRANGER
+        assert who.rank(peer_id_of(home.public_key)) is expected, settled
+        chain.settle(identity_of(nodes["operator-0"], chain.setup))
 
 
 def test_gateways_and_homes_are_not_told_of_gateways(nodes: dict[str, NodeConfig]) -> None:
