@@ -26,7 +26,8 @@ from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import Position, result_topic
 from p2p.roles.household.collectors import Collectors, Sets
-from p2p.roles.household.gateway import Gateway, Member
+from p2p.roles.household.gateway import Gateway
+from p2p.roles.household.member import Member
 from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.libp2p import open_libp2p
 from p2p.wire.codec import encode
@@ -143,7 +144,7 @@ async def trade(path: Path, command: list[str]) -> Street:
                 nursery.start_soon(listen, process, street)
                 nursery.start_soon(gateway.run)
                 await node.wait_for_subscribers(result_topic(genesis.chain_id), len(ROSTER))
-                nursery.start_soon(live, gateway.member("home-py"), genesis.chain_id)
+                nursery.start_soon(live, Member(gateway, "home-py"), genesis.chain_id)
                 for number in range(INTERVALS):
                     await settle(number, street, operator, node, producer)
                 await eventually_trio(

@@ -17,7 +17,8 @@ from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import result_topic
 from p2p.roles.household.collectors import Collectors, Sets
-from p2p.roles.household.gateway import Gateway, Member, OnResult
+from p2p.roles.household.gateway import Gateway, OnResult
+from p2p.roles.household.member import Member
 from p2p.transports.base import Endpoint
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.identity import Identity
@@ -125,7 +126,7 @@ def home_at(
     identities = {household: key_of(household)}
     read = lambda data: settled(genesis, data)  # noqa: E731
     gateway = Gateway(node, identities, genesis.chain_id, collectors, MINUTES, read, on_result)
-    return gateway.member(household)
+    return Member(gateway, household)
 
 
 @dataclass

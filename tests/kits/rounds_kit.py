@@ -15,7 +15,8 @@ from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.wire import BID_PROTOCOL, READING_PROTOCOL
 from p2p.roles.household.collectors import Collectors, Sets
-from p2p.roles.household.gateway import Gateway, Member
+from p2p.roles.household.gateway import Gateway
+from p2p.roles.household.member import Member
 from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.frames import StreamLost
@@ -97,7 +98,7 @@ async def street() -> AsyncIterator[Street]:
         for name in ROSTER:
             found.nodes[name] = await found.node(key_of(name))
             gateway = gateway_on(found.nodes[name], (name,), OPERATOR, RIVAL, homes=len(ROSTER))
-            found.homes[name] = gateway.member(name)
+            found.homes[name] = Member(gateway, name)
             nursery.start_soon(gateway.run)
         yield found
         nursery.cancel_scope.cancel()

@@ -43,7 +43,7 @@ from p2p.ledger.modules.evidence import BROKEN_PROMISE, OMISSION, PROOFS
 from p2p.roles.exchange.journal import SignedOtherwise
 from p2p.roles.exchange.wire import read_position
 from p2p.roles.household.carrier import NotTaken
-from p2p.roles.household.gateway import Member
+from p2p.roles.household.member import Member
 from p2p.roles.validator.batch_check import Offload
 from p2p.wire import messages
 from p2p.wire.codec import decode

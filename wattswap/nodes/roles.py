@@ -15,7 +15,8 @@ import trio
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.exchange.wire import result_topic
-from p2p.roles.household.gateway import Former, Gateway, Member
+from p2p.roles.household.gateway import Former, Gateway
+from p2p.roles.household.member import Member
 from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
@@ -226,7 +227,7 @@ async def run_homes(node: Node) -> None:
             nursery.start_soon(gateway.run)
             async with trio.open_nursery() as homes:
                 for name in identities:
-                    home = _home(node, name, gateway.member(name), listener)
+                    home = _home(node, name, Member(gateway, name), listener)
                     homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
 

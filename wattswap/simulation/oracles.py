@@ -22,7 +22,6 @@ from p2p.wire.messages import (
     Kind,
     ReadingMessage,
     household_of,
-    lasting,
     message_id,
     open_message,
 )
@@ -127,13 +126,13 @@ def accepted(history: History) -> Found:
 
 def _is_signed(history: History, receipt: Receipt) -> bool:
     """Whether a receipt is one of who gave it, and no lie."""
-    genesis, members = history.setup.genesis, history.setup.member_list
+    genesis = history.setup.genesis
     try:
         open_message(
             receipt.signed[0],
             chain_id=genesis.chain_id,
             kinds=(Kind.RECEIPT,),
-            key_of=lasting(members.by_id),
+            key_of=history.setup.member_list.keys_with(history.rotated),
             collector_keys=(history.base.key(receipt.collector).public_key,),
             limits=genesis.params.limits,
         )

@@ -10,6 +10,7 @@ import trio
 from p2p.blocks.genesis import Genesis
 from p2p.roles.exchange.wire import LINES_PROTOCOL
 from p2p.roles.household.carrier import NotTaken
+from p2p.roles.household.member import Member
 from p2p.transports.base import peer_id_of
 from p2p.transports.memory import Faults
 from p2p.wire.identity import Identity
@@ -284,7 +285,7 @@ def test_each_household_gets_its_own_line() -> None:
             got: dict[str, bytes] = {}
 
             async def want(household: str) -> None:
-                got[household] = await homes.gateway.member(household).line(START, bytes)
+                got[household] = await Member(homes.gateway, household).line(START, bytes)
 
             async with trio.open_nursery() as nursery:
                 for household in homes.roster:
@@ -304,7 +305,7 @@ def test_a_line_that_is_not_ready_is_waited_for() -> None:
                     operator.answers.provide_lines(START, lines_of(homes))
 
                 nursery.start_soon(provide)
-                assert await homes.gateway.member("house-0").line(START, bytes) == b"line of house-0"
+                assert await Member(homes.gateway, "house-0").line(START, bytes) == b"line of house-0"
             assert 5 <= trio.current_time() <= 7
 
     run(body)
@@ -316,7 +317,7 @@ def test_a_line_that_every_collector_has_forgotten_is_refused() -> None:
             for operator in (first, second):
                 operator.answers.provide_lines(START, lines_of(homes))
             with pytest.raises(NotTaken, match="forgotten"):
-                await homes.gateway.member("house-0").line(START - STEP, bytes)
+                await Member(homes.gateway, "house-0").line(START - STEP, bytes)
 
     run(body)
 
@@ -326,7 +327,7 @@ def test_a_line_that_one_collector_has_forgotten_is_asked_of_the_next() -> None:
         async with street(1) as homes, homes.places[0].on() as first, homes.places[1].on() as second:
             first.answers.provide_lines(START + STEP, lines_of(homes))
             second.answers.provide_lines(START, lines_of(homes))
-            assert await homes.gateway.member("house-0").line(START, bytes) == b"line of house-0"
+            assert await Member(homes.gateway, "house-0").line(START, bytes) == b"line of house-0"
 
     run(body)
 

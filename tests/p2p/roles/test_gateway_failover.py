@@ -14,6 +14,7 @@ from p2p.roles.exchange.journal import Journal, JournalDamaged, SignedOtherwise
 from p2p.roles.exchange.wire import BATCH_MAX, BATCH_PROTOCOL, BID_PROTOCOL, HandIn, HandInReply
 from p2p.roles.household.carrier import LINES_MAX
 from p2p.roles.household.frames import MESSAGES_MAX
+from p2p.roles.household.member import Member
 from p2p.transports.base import RequestRefused, peer_id_of
 from p2p.transports.memory import Faults
 from p2p.wire.codec import decode, encode
@@ -50,7 +51,7 @@ def test_after_a_failover_everything_is_submitted_again_unasked() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(settle)
                 for household in homes.roster[:20]:
-                    nursery.start_soon(homes.gateway.member(household).result, START)
+                    nursery.start_soon(Member(homes.gateway, household).result, START)
             assert trio.current_time() - gone_at < 10
             assert homes.collectors.current.key == RIVAL.public_key
 

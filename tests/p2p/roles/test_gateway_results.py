@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from p2p.roles.exchange.wire import BATCH_PROTOCOL, HandInReply, result_topic
+from p2p.roles.household.member import Member
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, sign_message
@@ -43,7 +44,7 @@ def test_a_result_that_gossip_lost_is_asked_for() -> None:
                     operator.answers.provide_result(START, proof)
 
                 nursery.start_soon(settle)
-                found = await homes.gateway.member("house-1").result(START)
+                found = await Member(homes.gateway, "house-1").result(START)
             assert found == settled(homes.genesis, proof)
             assert homes.received == []
 

@@ -11,6 +11,7 @@ from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.tape import PAGE_ROWS, TAPE_PROTOCOL, TapeQuery, make_pages
 from p2p.roles.exchange.wire import POSITION_PROTOCOL, ask_slot
 from p2p.roles.household.carrier import NotTaken
+from p2p.roles.household.member import Member
 from p2p.transports.base import RequestRefused
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import encode
@@ -128,7 +129,7 @@ def test_a_long_tape_comes_in_pages_and_a_gateway_asks_for_it_once() -> None:
             found: list[Tape] = []
 
             async def one(name: str) -> None:
-                found.append(await gateway.member(name).tape(T0, 1))
+                found.append(await Member(gateway, name).tape(T0, 1))
 
             async with trio.open_nursery() as nursery:
                 for name in homes:
@@ -138,7 +139,7 @@ def test_a_long_tape_comes_in_pages_and_a_gateway_asks_for_it_once() -> None:
             assert len(asked) == 2
             operator.answers.end_rounds(T0 + STEP)
             with pytest.raises(NotTaken, match="forgotten"):
-                await gateway.member("g0").tape(T0 + STEP, 0)
+                await Member(gateway, "g0").tape(T0 + STEP, 0)
 
     run(body)
 
@@ -155,7 +156,7 @@ def test_a_false_tape_is_counted_and_asked_of_the_next_collector() -> None:
             operator.answers.provide_tape(T0, 0, (pages[0], others[1]))
             other.answers.provide_tape(T0, 0, pages)
             gateway = gateway_on(node, ("h1",), OPERATOR, RIVAL, homes=500)
-            assert same(await gateway.member("h1").tape(T0, 0), tape(rows))
+            assert same(await Member(gateway, "h1").tape(T0, 0), tape(rows))
             assert node.stats.refused.counts == {(address(OPERATOR), "out_of_range"): 1}
             assert "8199 rows, on its first page of 4103" in node.stats.refused.recent[-1][2]
 

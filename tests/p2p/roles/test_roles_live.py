@@ -14,7 +14,7 @@ from p2p.ledger.light import SettledInterval
 from p2p.roles.collector.intake import Collected
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import result_topic
-from p2p.roles.household.gateway import Member
+from p2p.roles.household.member import Member
 from p2p.transports.base import Endpoint
 from p2p.transports.libp2p import open_libp2p
 from p2p.transports.memory import MemoryNetwork

@@ -22,6 +22,7 @@ from p2p.roles.exchange.wire import (
 )
 from p2p.roles.household.carrier import NotTaken
 from p2p.roles.household.gateway import ACCUSE_AGAIN_S
+from p2p.roles.household.member import Member
 from p2p.roles.validator.accuser import NotQueued
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import ReceiptCode, message_id
@@ -166,7 +167,7 @@ def test_wrong_answers_to_questions_are_counted_and_the_next_collector_is_asked(
             assert second is not None
             first.serve(protocol, noise)
             second.serve(protocol, right)
-            home = homes.gateway.member("house-0")
+            home = Member(homes.gateway, "house-0")
             with trio.fail_after(2):
                 if protocol == LINES_PROTOCOL:
                     assert await home.line(START, bytes) == b"line of house-0"
@@ -186,7 +187,7 @@ def test_a_home_is_settled_through_another_collector_while_one_sends_noise_only(
             assert homes.places[0].node is not None
             for protocol in (BATCH_PROTOCOL, RESULT_PROTOCOL, LINES_PROTOCOL):
                 homes.places[0].node.serve(protocol, noise)
-            home = homes.gateway.member("house-0")
+            home = Member(homes.gateway, "house-0")
             for number in range(3):
                 start = START + number * STEP
                 receipt = await home.submit(order(homes.genesis, "house-0", number, start))
@@ -258,7 +259,7 @@ def test_a_convicted_collector_is_never_asked_again_and_validators_have_the_proo
             opened = [await nursery.start(listening, place) for place in homes.validators[:3]]
             for node in opened[1:]:
                 node.serve(EVIDENCE_PROTOCOL, note)
-            await homes.gateway.member("house-0").accuse(OMISSION, b"a proof", OPERATOR.public_key)
+            await Member(homes.gateway, "house-0").accuse(OMISSION, b"a proof", OPERATOR.public_key)
             assert received == [], "one takes no proofs, the others have no room"
             await time_passes(2 * ACCUSE_AGAIN_S)
             nursery.cancel_scope.cancel()

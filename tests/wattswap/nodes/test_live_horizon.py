@@ -18,7 +18,7 @@ from p2p.batches.blob import Blob
 from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.roles.collector.answers import Answers
 from p2p.roles.exchange.journal import Journal
-from p2p.roles.household.gateway import Member
+from p2p.roles.household.member import Member
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import OrderLine, OrderMessage, ReceiptMessage, order_line, sign_message
 from tests.kits.run_kit import FIRST, call, write_street

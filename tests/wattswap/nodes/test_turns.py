@@ -11,7 +11,7 @@ import trio
 import wattswap as ws
 from p2p.batches.batch import BatchArgs, batches
 from p2p.blocks.block import Tx
-from p2p.roles.household.gateway import Member
+from p2p.roles.household.member import Member
 from p2p.roles.household.witnesses import Promise
 from tests.kits.run_kit import FIRST
 from tests.kits.time_kit import eventually_trio, time_passes

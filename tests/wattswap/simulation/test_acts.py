@@ -123,7 +123,8 @@ def asked(found: Ran, sender: str, begin_s: float, end_s: float) -> int:
 
 
 def test_every_kind_is_tested_here() -> None:
-    assert set(ACTS) == {
+    """ "rotate" is in `test_rotation`."""
+    assert set(ACTS) - {"rotate"} == {
         *("crash", "power", "restart", "gone", "hang", "cut", "one_way", "slow", "skew", "jump", "full")
     }
 
