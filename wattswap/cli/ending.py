@@ -32,7 +32,10 @@ def ended(command: Callable[[], int], *, debug: bool = False, as_json_object: bo
     _open_closed()
     try:
         code = command()
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads the rest, but the code counts
+            _discard_output()
         return code
     except KeyboardInterrupt:
         return _interrupted(as_json_object)
