@@ -1,4 +1,4 @@
-"""What all that write files share: errors with a name, and names that survive a loss of power."""
+"""What all that read and write files share: bounds, errors with a name, and names that survive a loss of power."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def read_at_most(path: Path, bytes_max: int) -> bytes:
+    """Read a file of at most so many bytes; of a larger one, as a device without an end, one byte more.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with naming(path), path.open("rb") as file:
+        return file.read(bytes_max + 1)
 
 
 def sync_folder(folder: Path) -> None:

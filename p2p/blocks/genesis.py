@@ -6,6 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from market.files import read_at_most
 from market.interval import ALLOWED_MINUTES
 from market.orders import HORIZON_KINDS, OrderKind
 from market.rounds import MAX_ROUNDS
@@ -312,7 +313,7 @@ def read_genesis(path: Path) -> Genesis:
         GenesisError: Missing, damaged or unusable; names the file and every reason.
     """
     try:
-        data = path.read_bytes()
+        data = read_at_most(path, MAX_GENESIS_BYTES)
     except IsADirectoryError as error:
         raise GenesisError(["is a folder; name the file, such as genesis.bin in it"], path) from error
     except OSError as error:

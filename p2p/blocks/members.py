@@ -14,6 +14,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from market.files import read_at_most
 from p2p.blocks import domains, merkle
 from p2p.disk import DISK
 from p2p.errors import BadProof, GenesisError, NotAMember, RemoteError
@@ -205,7 +206,7 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
         GenesisError: Missing, damaged, not those of this root, or homes that no chain can have.
     """
     try:
-        found = decode(MemberFile, path.read_bytes(), max_bytes=MAX_MEMBERS_BYTES)
+        found = decode(MemberFile, read_at_most(path, MAX_MEMBERS_BYTES), max_bytes=MAX_MEMBERS_BYTES)
     except OSError as error:
         raise GenesisError([f"the list of its homes cannot be read ({error.strerror})"], path) from error
     except RemoteError as error:

@@ -27,6 +27,8 @@ from p2p.wire.codec import Record, decode, encode
 
 VERSION = 5
 MAX_PROOF_BYTES = 128 * 1024
+MAX_PROOF_JSON_BYTES = 2 * MAX_PROOF_BYTES
+"""The proof in base64, and what it proves for people. [B]"""
 JSON_FORMAT = "wattswap-proof-1"
 TRUSTING_S = 14 * 86_400
 """How long after they left the signatures of validators count for what they signed before. [s]"""

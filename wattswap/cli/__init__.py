@@ -5,29 +5,16 @@ Data goes to stdout, everything else to stderr. Exit codes are those of docs/ref
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
 import typer
 
-from market.errors import one_line
 from wattswap.cli.command import command_line
-from wattswap.errors import (
-    ExitCode,
-    as_json,
-    exit_code_of,
-    is_expected,
-    of_the_system,
-    render,
-    was_interrupted,
-)
+from wattswap.cli.ending import ended, print_error
+from wattswap.errors import ExitCode
 from wattswap.installation import VERSION
 
 UsageMistake: Any = typer.BadParameter.__mro__[1]
@@ -67,93 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
+    return ended(lambda: _called(argv, as_json_object), debug=debug, as_json_object=as_json_object)
+
+
+def _called(argv: list[str], as_json_object: bool) -> int:
+    """Call the command that the words name, and return its exit code."""
     try:
         result = command()(args=argv, prog_name="wattswap", standalone_mode=False)
-        sys.stdout.flush()
-        if result == int(ExitCode.INTERRUPTED):  # typer turns Ctrl-C into this
-            raise KeyboardInterrupt
-        return int(result) if isinstance(result, int) else 0
     except typer.Exit as done:
         return done.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except UsageMistake as error:
         error.message = error.message.replace("Value error, ", "")  # what pydantic puts before a reason
         if as_json_object:
-            _print_json({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
+            print_error({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
         else:
             error.show()
         return int(ExitCode.USAGE)
-    except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(as_json_object)
-    except (BrokenPipeError, SystemExit) as error:
-        from wattswap.plugins import at_fault
-
-        fault = at_fault(error) if isinstance(error, SystemExit) else None
-        if fault is not None:  # a plug-in must not end a command as if it had succeeded
-            return _report(fault, debug, as_json_object)
-        # The reader of a pipe (head, less) has closed it, which is no error; click then exits by itself.
-        _discard_output()
-        return 0
-    except Exception as error:
-        if was_interrupted(error):
-            return _interrupted(as_json_object)
-        return _report(error, debug, as_json_object)
-
-
-def _interrupted(as_json_object: bool) -> int:
-    if as_json_object:
-        _print_json(as_json(KeyboardInterrupt()))
-    else:
-        print("Interrupted.", file=sys.stderr)
-    return int(ExitCode.INTERRUPTED)
-
-
-def _discard_output() -> None:
-    """Let what is left of standard output go nowhere: the interpreter would complain of it as it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
-    from wattswap.cli.output import note
-
-    if debug:
-        traceback.print_exc()
-    if isinstance(error, OSError) and error.filename is None and not is_expected(error):  # of standard output
-        as_json_object = False
-        with suppress(OSError):
-            _discard_output()
-    error = of_the_system(error) or error
-    if not is_expected(error):
-        from wattswap.plugins import at_fault
-
-        error = at_fault(error) or error
-    if is_expected(error):
-        if as_json_object:
-            _print_json(as_json(error))
-        else:
-            note(render(error))
-        return int(exit_code_of(error))
-    notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-    message = f"unexpected {one_line(error)}{notes}. This is a bug of wattswap; {_kept_details()}"
-    if as_json_object:
-        _print_json({"error": {"code": int(ExitCode.BUG), "message": message}})
-    else:
-        note(f"Error: {message}")
-    return int(ExitCode.BUG)
-
-
-def _kept_details() -> str:
-    """Write the traceback of the error in hand into a file, and say where."""
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="wattswap-crash-", suffix=".txt", delete=False) as file:
-            traceback.print_exc(file=file)
-    except OSError:  # no folder for temporary files, or a full one
-        return "the option --debug shows the details"
-    return f"the details are in {file.name}"
-
-
-def _print_json(value: object) -> None:
-    """Print the object of an error; its exit code counts, also where nobody reads the object."""
-    try:
-        print(json.dumps(value, ensure_ascii=False), flush=True)
-    except BrokenPipeError:
-        _discard_output()
+    if result == int(ExitCode.INTERRUPTED):  # typer turns Ctrl-C into this
+        raise KeyboardInterrupt
+    return int(result) if isinstance(result, int) else 0

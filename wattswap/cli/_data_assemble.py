@@ -50,8 +50,8 @@ def assemble(
     from data.clock import iso_utc
     from data.store.assemble import Said, assembled, write_assembled
     from data.store.write import refuse_taken
-    from wattswap.cli._data_words import plural, span
-    from wattswap.cli.output import note, print_json
+    from wattswap.cli._data_words import span
+    from wattswap.cli.output import note, plural, print_json
     from wattswap.errors import UsageError
     from wattswap.scenario.from_store import STORE, refuse_folder, refuse_places, write_from_store
 

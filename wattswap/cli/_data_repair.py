@@ -82,7 +82,7 @@ def repair(
 
 def _written(writer: Writer, found: dict[str, Repair], policy: str) -> bool:
     """Lay repairs over a store; whether there was something to repair."""
-    from wattswap.cli._data_words import plural
+    from wattswap.cli.output import plural
 
     patches = [one.patch for one in found.values() if one.patch is not None]
     intervals = sum(len(patch.time_s) for patch in patches)
@@ -99,8 +99,8 @@ def _written(writer: Writer, found: dict[str, Repair], policy: str) -> bool:
 def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made: bool, json: bool) -> None:
     import pandas as pd
 
-    from wattswap.cli._data_words import plural, table_of
-    from wattswap.cli.output import print_json
+    from wattswap.cli._data_words import table_of
+    from wattswap.cli.output import plural, print_json
     from wattswap.cli.tables import wrapped
 
     homes: dict[str, dict[str, Any]] = {
@@ -152,7 +152,7 @@ def _total(known: Known, by: str) -> dict[str, Any]:
 def _about_totals(repairs: list[Repair]) -> list[str]:
     """Which of the filled energy is true as a sum, and which is not."""
     from data.clock import iso_utc
-    from wattswap.cli._data_words import plural
+    from wattswap.cli.output import plural
 
     sentences = []
     for kept, says in (
@@ -188,8 +188,7 @@ def _about_totals(repairs: list[Repair]) -> list[str]:
 def undo(store: StoreArgument, json: JsonOption = False) -> None:
     """Take the last repair away; the readings are what they were before it, bit for bit."""
     from data.store.write import writing
-    from wattswap.cli._data_words import plural
-    from wattswap.cli.output import print_json
+    from wattswap.cli.output import plural, print_json
     from wattswap.cli.tables import wrapped
     from wattswap.errors import InvalidData
 
@@ -230,8 +229,7 @@ def resample(
     from data.store.read import read_store
     from data.store.resample import known_on, resampled
     from data.store.write import making, refuse_taken, rows_of_all
-    from wattswap.cli._data_words import plural
-    from wattswap.cli.output import print_json
+    from wattswap.cli.output import plural, print_json
     from wattswap.cli.tables import wrapped
 
     refuse_taken(out)

@@ -117,8 +117,8 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
     """Print the numbers of homes: of one below each other, of several as a table."""
     import pandas as pd
 
-    from wattswap.cli._data_words import moment_of, plural, span, table_of
-    from wattswap.cli.output import print_facts
+    from wattswap.cli._data_words import moment_of, span, table_of
+    from wattswap.cli.output import plural, print_facts
 
     if len(facts) == 1:
         one = facts[0]
@@ -157,7 +157,8 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
 
 
 def _gaps(one: Facts, zone: str | None) -> str:
-    from wattswap.cli._data_words import moment_of, plural
+    from wattswap.cli._data_words import moment_of
+    from wattswap.cli.output import plural
 
     if one.longest_gap_s is None:
         return "none"

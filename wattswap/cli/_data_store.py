@@ -27,8 +27,9 @@ from wattswap.cli._data_options import (
     hints_of,
     pairs,
 )
-from wattswap.cli._data_words import SHOWN, plural
+from wattswap.cli._data_words import SHOWN
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
+from wattswap.cli.output import plural
 
 if TYPE_CHECKING:
     from data.store.imports import Imported, ImportedHome

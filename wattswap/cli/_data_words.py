@@ -40,11 +40,6 @@ def span_of(first: str, last: str, zone: str | None) -> str:
     return f"{moment(first, zone or 'UTC')} to {moment(last, zone or 'UTC')} ({known})"
 
 
-def plural(count: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def table_of(title: str, frame: pd.DataFrame, keep: Sequence[str] = (), *, wide: bool = True) -> None:
     """Print rows of homes; columns that hold nothing but zeros are left out.
 

@@ -258,11 +258,13 @@ def send(
     nodes: Annotated[Path, typer.Argument(help="A folder of nodes, or a node's folder.", metavar="NODES")],
 ) -> None:
     """Submit a transaction to the validators of running nodes."""
+    from market.files import read_at_most
+    from p2p.blocks.block import MAX_TX_BYTES
     from p2p.transports.libp2p import open_libp2p
     from wattswap.nodes.status import targets_of
     from wattswap.nodes.transactions import send
 
-    send(file.read_bytes(), targets_of(nodes)[1], open_libp2p)
+    send(read_at_most(file, MAX_TX_BYTES), targets_of(nodes)[1], open_libp2p)
     print("taken: it waits for a block")
 
 

@@ -59,8 +59,7 @@ def check(
     from data.formats import check as check_file
     from data.store.checks import check_store
     from data.store.read import is_store
-    from wattswap.cli._data_words import plural
-    from wattswap.cli.output import note, print_json
+    from wattswap.cli.output import note, plural, print_json
 
     import_modules(module)
     if format is None and recipe is None and _data_outside.is_outside(path):

@@ -58,6 +58,11 @@ def note(text: str) -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
+def plural(count: int, noun: str) -> str:
+    """A number and what it counts."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_facts(facts: Mapping[str, Any], indent: int = 0) -> None:
     """Print facts below each other, one a line; what is too long for the screen goes below its name, or is cut.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from market.files import read_at_most
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
@@ -358,7 +359,7 @@ def _positions(path: KeyPath) -> KeyPath:
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
     cure = "`wattswap node init` writes the folders of a neighbourhood"
     try:
-        raw = file.read_bytes()
+        raw = read_at_most(file, MAX_BYTES)
     except OSError as error:
         raise InvalidConfig.of(str(file), f"cannot be read: {error.strerror}", cure) from None
     if len(raw) > MAX_BYTES:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import trio
 
+from market.files import read_at_most
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
@@ -34,6 +35,8 @@ from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
 VALID_BLOCKS = 100
 """Blocks above the head for which a transaction is valid, where nothing else is asked for."""
 
+ARGS_BYTES_MAX = 8 * MAX_TX_BYTES
+"""Most bytes of arguments as JSON, which takes more room than the transaction. [B]"""
 ROOM_BYTES = 256
 """What a transaction holds beside its arguments, at most. [B]"""
 
@@ -233,10 +236,18 @@ def _arguments(method: Method, text: str) -> Record:
         raise UsageError.of("--args", str(error), "give values within the range of their type") from None
 
 
+def _file_of_args(file: Path) -> bytes:
+    data = read_at_most(file, ARGS_BYTES_MAX)
+    if len(data) > ARGS_BYTES_MAX:
+        cure = f"no transaction holds more than {MAX_TX_BYTES} bytes"
+        raise UsageError.of(str(file), f"is larger than {ARGS_BYTES_MAX} bytes", cure)
+    return data
+
+
 def _json(text: str) -> Any:
     where = text[1:] if text.startswith("@") else "--args"
     try:
-        return json.loads(Path(where).read_text(encoding="utf-8") if text.startswith("@") else text)
+        return json.loads(_file_of_args(Path(where)).decode() if text.startswith("@") else text)
     except OSError as error:
         raise UsageError.of(where, f"cannot be read: {error.strerror}", "name another file") from None
     except (ValueError, RecursionError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from market.files import read_at_most
 from p2p.batches.batch import is_batch
 from p2p.batches.closings import MAX_BROKEN_BYTES, BrokenPromise, check_broken_promise
 from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
@@ -90,7 +91,7 @@ def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
 
 
 def _proof(file: Path, genesis: Genesis) -> Accusation:
-    data = file.read_bytes()
+    data = read_at_most(file, max(MAX_OMISSION_BYTES, MAX_BROKEN_BYTES, MAX_TX_BYTES))
     omission, broken = (
         _read(Omission, data, MAX_OMISSION_BYTES),
         _read(BrokenPromise, data, MAX_BROKEN_BYTES),
@@ -118,7 +119,7 @@ def _read(kind: type[R], data: bytes, limit: int) -> R | None:
 
 
 def _batch(file: Path) -> Tx:
-    tx = _read(Tx, file.read_bytes(), MAX_TX_BYTES)
+    tx = _read(Tx, read_at_most(file, MAX_TX_BYTES), MAX_TX_BYTES)
     if tx is None or not is_batch(tx):
         raise InvalidData.of(str(file), "is not the transaction of a batch", NO_PROOF)
     return tx

@@ -12,6 +12,7 @@ import numpy as np
 
 from data.readings import home_id
 from market.errors import text_of
+from market.files import read_at_most
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
@@ -22,6 +23,7 @@ from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import Tip
 from p2p.ledger.light import (
+    MAX_PROOF_JSON_BYTES,
     check_proof,
     make_batch_proof,
     make_proof,
@@ -340,7 +342,7 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     """
     from p2p.errors import Malformed, P2PError
 
-    data, trusted = proof.read_bytes(), read_genesis(genesis)
+    data, trusted = read_at_most(proof, MAX_PROOF_JSON_BYTES), read_genesis(genesis)
     try:
         bundle = proof_from_json(data.decode())
     except (UnicodeDecodeError, Malformed) as error:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from market.files import read_at_most
 from wattswap.errors import InvalidScenario, Problem, suggest
 from wattswap.scenario.cures import cure_of_key, cure_of_value, quoted
 from wattswap.scenario.lines import KeyPath, line_numbers
@@ -150,13 +151,13 @@ def read_document(file: Path) -> Document:
 
 def _read(file: Path) -> str:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            cure = "a scenario is a small TOML file; name meter data in its [data] table"
-            raise InvalidScenario.of(str(file), f"is larger than {MAX_BYTES} bytes", cure)
-        raw = file.read_bytes()
+        raw = read_at_most(file, MAX_BYTES)
     except OSError as error:
         cure = "`wattswap new DIR` writes a scenario to start from"
         raise InvalidScenario.of(str(file), f"cannot be read: {error.strerror}", cure) from None
+    if len(raw) > MAX_BYTES:
+        cure = "a scenario is a small TOML file; name meter data in its [data] table"
+        raise InvalidScenario.of(str(file), f"is larger than {MAX_BYTES} bytes", cure)
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -10,10 +10,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from market.files import read_at_most
 from wattswap.errors import InvalidData, UsageError, suggest
 
 VERSION: Final = 1
 SEEDS_MAX: Final = 2**32
+PLAN_BYTES_MAX: Final = 1_000_000
+"""Most bytes of a plan in a file; a drawn one has some thousand."""
 START_MS: Final = 1_700_000_000_000
 """The machine's clock when a run begins. [ms since 1970, UTC]"""
 OPENS_AFTER_S: Final = 3.0
@@ -155,11 +158,13 @@ def read_plan(path: Path) -> Plan:
         InvalidData: It cannot be read, is no plan, or one of another version.
     """
     try:
-        data = path.read_bytes()
+        data = read_at_most(path, PLAN_BYTES_MAX)
     except OSError as error:
         raise InvalidData.of(
             str(path), f"cannot be read: {error.strerror}", "name a plan that exists"
         ) from None
+    if len(data) > PLAN_BYTES_MAX:
+        raise InvalidData.of(str(path), f"is larger than {PLAN_BYTES_MAX} bytes", _WRITE_ONE)
     try:
         version = msgspec.json.decode(data, type=_Head).version
         if version != VERSION:
@@ -167,8 +172,10 @@ def read_plan(path: Path) -> Plan:
             raise InvalidData.of(str(path), f"is a plan of version {version}", cure)
         return msgspec.json.decode(data, type=Plan)
     except msgspec.DecodeError as error:
-        cure = "write plans with `python -m wattswap.simulation --seeds N --save FILE`"
-        raise InvalidData.of(str(path), f"is not a plan: {error}", cure) from None
+        raise InvalidData.of(str(path), f"is not a plan: {error}", _WRITE_ONE) from None
+
+
+_WRITE_ONE: Final = "write plans with `python -m wattswap.simulation --seeds N --save FILE`"
 
 
 class _Head(msgspec.Struct):
@@ -202,6 +209,11 @@ _LIMITS: Final = {
 """Least and most of the fields of a shape; with fewer than four validators none may fail."""
 
 
+def digits(value: float) -> str:
+    """A number as people write it: 1000000, not 1e+06."""
+    return f"{value:.15g}"
+
+
 def check_shape(shape: Shape) -> None:
     """Refuse a neighbourhood that cannot be simulated.
 
@@ -212,7 +224,9 @@ def check_shape(shape: Shape) -> None:
         value = getattr(shape, name)
         if not least <= value <= most:
             option = "--pace-seconds" if name == "pace_s" else f"--{name}"
-            raise UsageError.of(option, f"{value:g} is out of range", f"use {least:g} to {most:g}")
+            raise UsageError.of(
+                option, f"{digits(value)} is out of range", f"use {digits(least)} to {digits(most)}"
+            )
 
 
 def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
@@ -249,7 +263,7 @@ def _refuse_negative(where: str, struct: msgspec.Struct, *names: str) -> None:
     for name in names:
         value = getattr(struct, name)
         if value < 0:
-            raise UsageError.of(where, f"{name} of {value:g} is negative", "use 0 or more")
+            raise UsageError.of(where, f"{name} of {digits(value)} is negative", "use 0 or more")
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------

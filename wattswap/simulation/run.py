@@ -28,6 +28,8 @@ from wattswap.simulation.signatures import by_hash
 from wattswap.simulation.town import ObservedDisk, SimulatedNode, Town
 from wattswap.simulation.truth import Truth
 
+_PLACES: Final = [Path("/dev/shm")]
+"""Folders in which runs make theirs; the first that is there counts."""
 TAIL_S: Final = 45.0
 """Time after the last interval is due in which homes may finish. [s]"""
 
@@ -57,7 +59,7 @@ def simulated(plan: Plan, *, with_lines: bool = False) -> Iterator[Outcome]:
         with_lines: Keep a line of each message.
     """
     quiet = logging.getLogger("wattswap"), logging.getLogger("p2p")
-    with nullcontext() if plan.signatures else by_hash(), _work_folder() as folder:
+    with nullcontext() if plan.signatures else by_hash(), work_folder() as folder:
         base = base_of(plan.shape, plan.signatures)
         levels = [log.level for log in quiet]
         for log in quiet:
@@ -69,11 +71,16 @@ def simulated(plan: Plan, *, with_lines: bool = False) -> Iterator[Outcome]:
                 log.setLevel(level)
 
 
+def work_in(folder: Path) -> None:
+    """Let the runs of this process make their folders in this one, which the caller deletes."""
+    _PLACES.insert(0, folder)
+
+
 @contextmanager
-def _work_folder() -> Iterator[Path]:
-    """A folder in memory, where there is one."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="wattswap-sim-", dir=memory if memory.is_dir() else None))
+def work_folder() -> Iterator[Path]:
+    """A folder for a run: in memory, where there is one."""
+    place = next((one for one in _PLACES if one.is_dir()), None)
+    folder = Path(tempfile.mkdtemp(prefix="wattswap-sim-", dir=place))
     try:
         yield folder
     finally:

@@ -77,9 +77,16 @@ def run_repeatably(main: Callable[[], Awaitable[T]], seed: str) -> T:
 
     Raises:
         NotRepeatable: trio has changed.
+        KeyboardInterrupt: Ctrl-C.
     """
     with _repeatable(seed):
-        return trio.run(main, clock=VirtualClock())
+        try:
+            # Ctrl-C ends the run itself: in one of its nodes it would be an error of that node.
+            return trio.run(main, clock=VirtualClock(), restrict_keyboard_interrupt_to_checkpoints=True)
+        except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is None:
+                raise
+            raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import msgspec
@@ -18,7 +21,7 @@ from wattswap.simulation.base import base_of
 from wattswap.simulation.byzantine import draw_lies
 from wattswap.simulation.oracles import judge
 from wattswap.simulation.plan import Lie, Plan, Shape, draw_plan
-from wattswap.simulation.run import simulated
+from wattswap.simulation.run import simulated, work_folder, work_in
 
 PACKAGES = ("market", "optimizer", "data", "p2p", "agents", "wattswap")
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,14 +84,29 @@ def run_seed(draw: Draw, seed: int) -> Result:
     return Result(seed, dict(violated), told, events, round(time.process_time() - begun, 4))
 
 
-def run_seeds(seeds: Iterable[int], draw: Draw, *, workers: int = 1) -> Iterator[Result]:
+def run_seeds(seeds: Iterable[int], draw: Draw, *, workers: int = 1) -> Generator[Result, None, None]:
     """Run seeds; the results come in any order."""
     run = partial(run_seed, draw)
     if workers == 1:
         yield from map(run, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(run, seeds, chunksize=4)
+    with _pool(workers) as pool:
+        yield from pool.imap_unordered(run, seeds)  # one by one: what Ctrl-C ends is run again
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Pool]:
+    """Workers that are ended by this process alone, which deletes their folders: Ctrl-C reaches it as well as them."""
+    with work_folder() as folder:
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # what a process ignores, its children do from the begin
+        try:
+            pool = multiprocessing.get_context("spawn").Pool(workers, work_in, (folder,))
+        finally:
+            signal.signal(signal.SIGINT, before)
+        with pool:
+            yield pool
 
 
 def code_hash() -> str:
@@ -157,6 +175,7 @@ def sweep(
             missing.append(seed)
         else:
             on_result(found, True)
-    for result in run_seeds(missing, draw, workers=workers):
-        kept.add(name, result)
-        on_result(result, False)
+    with closing(run_seeds(missing, draw, workers=workers)) as results:
+        for result in results:
+            kept.add(name, result)
+            on_result(result, False)

@@ -360,3 +360,16 @@ def test_standard_output_into_a_file_of_a_full_disk(
     assert code == 3, err
     assert "Error: the output: No space left on device; make room there" in err
     assert "Exception" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes an output")
+@pytest.mark.parametrize(("words", "code"), [("list mechanisms", 0), ("show nowhere", 3)])
+def test_an_output_that_the_caller_has_closed_takes_nothing_and_changes_no_code(
+    words: str, code: int
+) -> None:
+    for closed in (">&-", "2>&-"):
+        command = f'exec "{sys.executable}" -m wattswap {words} {closed}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code
+        assert "bug" not in done.stderr
+        assert "Traceback" not in done.stderr

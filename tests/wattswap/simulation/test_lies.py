@@ -318,9 +318,9 @@ def test_gateways_lie_in_the_name_of_their_homes() -> None:
 @pytest.mark.parametrize(
     ("lie", "words"),
     [
-        (Lie("late", "home-01"), "home-01 is a household, and late is no lie of one"),
-        (Lie("flood", "validator-0"), "validator-0 is a validator, and flood is no lie of one"),
-        (Lie("settle_last", STRANGER), "stranger is a stranger, and settle_last is no lie of one"),
+        (Lie("late", "home-01"), "late is no lie of home-01, whose role is household"),
+        (Lie("flood", "validator-0"), "flood is no lie of validator-0, whose role is validator"),
+        (Lie("settle_last", STRANGER), "settle_last is no lie of stranger, whose role is stranger"),
         (Lie("late", "operator-0", "validator-0"), "validator-0 has no homes to be lied to"),
     ],
 )

@@ -96,7 +96,7 @@ def check_lies(plan: Plan, configs: Mapping[str, NodeConfig]) -> None:
         roles = next(roles for roles, lies in _BY_ROLE.items() if lie.name in lies)
         if role not in roles:
             cure = f"name a node of the role {' or '.join(roles)}"
-            raise UsageError.of("lies", f"{lie.who} is a {role}, and {lie.name} is no lie of one", cure)
+            raise UsageError.of("lies", f"{lie.name} is no lie of {lie.who}, whose role is {role}", cure)
         if lie.victim and not (lie.victim in configs and configs[lie.victim].households):
             raise UsageError.of(
                 "lies", f"{lie.victim} has no homes to be lied to", "name a home or a gateway"
