@@ -29,6 +29,7 @@ from p2p.wire.frames import (
     NoReply,
     StreamLost,
 )
+from p2p.wire.identity import PUBLIC_KEY_BYTES
 
 GOSSIP_MAX_BYTES: Final = 64 * 1024
 """Largest gossip message. [B]"""
@@ -382,6 +383,8 @@ async def _close(stream: ByteStream) -> None:
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519_PEER_PREFIX = bytes.fromhex("002408011220")
+_PEER_ID_MAX: Final = 64
+"""More digits than any peer id has."""
 
 
 @lru_cache(maxsize=4_096)
@@ -400,3 +403,14 @@ def peer_id_of(public_key: bytes) -> str:
         digits = _BASE58[digit] + digits
     leading_zeros = len(data) - len(data.lstrip(b"\0"))
     return _BASE58[0] * leading_zeros + digits
+
+
+def is_peer_id(text: str) -> bool:
+    """Whether a text is the peer id of an Ed25519 public key, as `peer_id_of` writes it."""
+    if len(text) > _PEER_ID_MAX or not all(digit in _BASE58 for digit in text):
+        return False
+    number = 0
+    for digit in text:
+        number = 58 * number + _BASE58.index(digit)
+    key = number.to_bytes(_PEER_ID_MAX, "big")[-PUBLIC_KEY_BYTES:]
+    return peer_id_of(key) == text

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from p2p.transports.base import is_peer_id
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
 from wattswap.runs.layout import GENESIS, NODE_DATA
@@ -33,9 +35,9 @@ SIGNING_KEY: dict[str, str] = {"operator": "operator", "validator": "consensus"}
 """Name in the keystore of the key that a role signs with; homes have one each."""
 NODE_KEY = "node"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ADDRESS = re.compile(
-    rf"/ip4/{re.escape(LOOPBACK)}/tcp/([1-9][0-9]{{0,4}})/p2p/[1-9A-HJ-NP-Za-km-z]{{40,64}}"
-)
+_ADDRESS = re.compile(r"/ip4/([0-9.]{7,15})/tcp/([1-9][0-9]{0,4})/p2p/(\w+)", re.ASCII)
+ADDRESS_FORM = f"/ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID"
+"""What the address of a node looks like, for people."""
 
 
 class InvalidConfig(WattswapError):
@@ -63,6 +65,17 @@ def node_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
     return value
+
+
+def host_of(address: str) -> str:
+    """The IPv4 address in a node's address; empty where the text is no address of a node."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found[2]) > MAX_PORT or not is_peer_id(found[3]):
+        return ""
+    try:
+        return str(IPv4Address(found[1]))
+    except ValueError:
+        return ""
 
 
 def household_key(household: str) -> str:
@@ -174,11 +187,8 @@ class Peer(Table):
     @field_validator("address")
     @classmethod
     def _address(cls, value: str) -> str:
-        found = _ADDRESS.fullmatch(value)
-        if found is None or int(found[1]) > MAX_PORT:
-            cure = (
-                f"write /ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID; other machines are not reached in this version"
-            )
+        if host_of(value) != LOOPBACK:
+            cure = f"write {ADDRESS_FORM}; other machines are not reached in this version"
             raise Wrong(f"{value[:120]!r} is not an address of a node", cure)
         return value
 

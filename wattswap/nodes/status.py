@@ -112,8 +112,7 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
     else:
         configs = [load_config(path) for path in sorted(folder.glob(f"*/{CONFIG}"))]
     if not configs:
-        cure = "name the folder that `wattswap node init` made, or a node in it"
-        raise RunNotFound.of(str(folder), f"holds no node with a {CONFIG}", cure)
+        raise _no_nodes(folder)
     listed = {
         peer.name: Target(peer.name, peer.role, peer.address) for config in configs for peer in config.peers
     }
@@ -121,6 +120,16 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
     order = ("validator", "operator", "observer", "gateway", "household")
     targets = sorted(found.values(), key=lambda target: (order.index(target.role), target.name))
     return read_genesis(configs[0].genesis_path).chain_id, targets
+
+
+def _no_nodes(folder: Path) -> RunNotFound:
+    """The error of a place without nodes: nothing is there, a file, or another folder."""
+    cure = "name the folder that `wattswap node init` made, or a node in it"
+    if not folder.exists():
+        return RunNotFound.of(str(folder), "there is no such folder", cure)
+    if not folder.is_dir():
+        return RunNotFound.of(str(folder), "is a file, not the folder of nodes", cure)
+    return RunNotFound.of(str(folder), f"holds no node with a {CONFIG}", cure)
 
 
 def _own(config: NodeConfig, listed: Target | None) -> Target:

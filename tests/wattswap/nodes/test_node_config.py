@@ -141,6 +141,7 @@ def test_a_known_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path)
             "names 'a' twice",
         ),
         (("tcp/4002", "tcp/99999"), "peers[0].address", "not an address of a node"),
+        ((f"p2p/{PEER}", f"p2p/{PEER[::-1]}"), "peers[0].address", "not an address of a node"),
     ],
 )
 def test_each_rule_names_its_key(tmp_path: Path, change: tuple[str, str], key: str, phrase: str) -> None:

@@ -25,6 +25,7 @@ from wattswap.nodes.status import PATIENCE_S, Finding, Target, ask_all, rows_of,
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32
 HEAD = b"h" * 32
+EMPTY = "''"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,46 @@ def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
     address = made[0].peers[0].address
     refused(call(capsys, "network", "status", address), 2, "--genesis")
     refused(call(capsys, "network", "status", address, tmp_path), 2, "one folder")
+    refused(call(capsys, "network", "status", tmp_path / "away"), 3, "there is no such folder")
+    refused(call(capsys, "network", "status", made[0].genesis_path), 3, "is a file, not the folder of nodes")
+
+
+def test_a_genesis_beside_a_folder_is_refused_and_not_ignored(
+    capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    for folder in (made[0].folder, made[0].folder.parent):
+        words = ("network", "status", folder, "--genesis", made[0].genesis_path)
+        refused(call(capsys, *words), 2, "--genesis: goes with addresses, not with a folder")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "bare"),
+    [
+        ("/ip4/999.1.1.1/tcp/1/p2p/{peer}", True),
+        ("/ip4/127.0.0.1/tcp/4001", True),
+        ("/ip4/127.0.0.1/tcp/70000/p2p/{peer}", True),
+        ("/ip4/127.0.0.1/tcp/4001/p2p/xyz", True),
+        ("/ip4/127.0.0.1/tcp/4001/p2p/{peer}x", True),
+        ("/ip4/127.0.0.1/udp/4001/p2p/{peer}", True),
+        ("/dns4/street.example/tcp/4001/p2p/{peer}", True),
+        ("127.0.0.1:4001", True),
+        ("{peer}", True),
+        ("foo", False),
+        ("", True),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_one_looks_like(
+    wrong: str, bare: bool, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    """Before any node is asked; without a genesis a plain word is a folder."""
+    right = made[0].peers[0].address
+    text = wrong.format(peer=right.rpartition("/")[2])
+    phrases = (f"{text or EMPTY}: is not an address of a node", "write /ip4/127.0.0.1/tcp/PORT/p2p/PEER-ID")
+    genesis = ("--genesis", made[0].genesis_path)
+    refused(call(capsys, "network", "status", text, *genesis), 2, *phrases)
+    refused(call(capsys, "network", "status", right, text, *genesis), 2, *phrases)
+    if bare:
+        refused(call(capsys, "network", "status", text), 2, *phrases)
 
 
 NODE = """
