@@ -238,8 +238,8 @@ def possession(
     ],
     genesis: Annotated[Path, typer.Option("--genesis", help="Genesis of the chain.")],
     instead_of: Annotated[
-        str, typer.Option("--instead-of", help="Public key whose place it takes.", metavar="OLD")
-    ] = "",
+        str | None, typer.Option("--instead-of", help="Public key whose place it takes.", metavar="OLD")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Sign that the holder of a key takes a place on a chain, which a proposal or rotate_key has to show."""

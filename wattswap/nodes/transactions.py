@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
 
 VALID_BLOCKS = 100
 """Blocks above the head for which a transaction is valid, where nothing else is asked for."""
+
+_PUBLIC_KEY = re.compile(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY_BYTES}}}", re.ASCII)
 
 ROOM_BYTES = 256
 """What a transaction holds beside its arguments, at most. [B]"""
@@ -102,25 +105,22 @@ def build_accusation(
     return place.build(evidence.NAME, found.method, found.args, key), found.facts(place.genesis)
 
 
-def possession_of(key: Path, genesis: Path, instead_of: str = "") -> dict[str, str]:
+def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> dict[str, str]:
     """The proof that the holder of a key takes a place on a chain: by hex, with the public key.
 
     Args:
         key: A key file, or the folder of a node that signs with one key.
-        instead_of: Public key whose place it takes, in hex; empty for a new place.
+        instead_of: Public key whose place it takes, in hex; None for a new place.
 
     Raises:
         UsageError: It is not a public key.
         KeyFileError: The key cannot be used.
     """
     trusted = read_genesis(genesis)
-    try:
-        old = bytes.fromhex(instead_of) or NO_KEY
-    except ValueError:
-        old = b""
-    if len(old) != PUBLIC_KEY_BYTES:
+    if instead_of is not None and not _PUBLIC_KEY.fullmatch(instead_of):
         cure = f"give {2 * PUBLIC_KEY_BYTES} hexadecimal digits"
         raise UsageError.of("--instead-of", "is not a public key", cure)
+    old = NO_KEY if instead_of is None else bytes.fromhex(instead_of)
     holder = _signer(key, trusted)
     proof = holder.sign(domains.SIGN_POSSESSION, trusted.chain_id + old)
     return {"public_key": holder.public_key.hex(), "proof": proof.hex()}

@@ -195,7 +195,9 @@ def test_possession_of_the_place_of_another_key_is_what_rotate_key_shows(
     assert new_place == call(capsys, "chain", "possession", *words).out
 
 
-@pytest.mark.parametrize("old", ["x", "00", "0" * 63, "00" * 33])
+@pytest.mark.parametrize(
+    "old", ["", " ", "x", "00", "0" * 63, "00" * 33, " ".join(["00"] * 32), "٠" * 64, "0x" + "00" * 31]
+)
 def test_what_is_no_public_key_is_refused(old: str, place: Place, capsys: Capture) -> None:
     words = ("--key", place.key, "--genesis", place.genesis, "--instead-of", old)
     refused(call(capsys, "chain", "possession", *words), 2, "--instead-of", "64 hexadecimal digits")
