@@ -116,7 +116,9 @@ def check_omission(
     if json:
         print_json(facts)
         return
-    print(f"broken promise of {facts['role']} {facts['public_key']}: {facts['broken']}")
+    whose = facts["role"] or "a key that the genesis does not name:"
+    print(f"broken promise of {whose} {facts['public_key']}")
+    print(f"  {facts['broken']}")
     home = "" if facts["household"] is None else f"home {facts['household']}, "
     print(f"  {home}interval {facts['interval']}")
 
@@ -228,6 +230,8 @@ def accuse(
     files = (proof, *([second] if second else ()))
     made, facts = build_accusation(files, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
     _write_new(out, made.raw)
+    if not json:
+        facts["role"] = facts["role"] or "none in the genesis"
     _print(_facts_of(made, out) | {name: facts[name] for name in ("role", "public_key", "broken")}, json)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import trio
 
@@ -34,6 +34,15 @@ from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
 
 VALID_BLOCKS = 100
 """Blocks above the head for which a transaction is valid, where nothing else is asked for."""
+
+CURES: Final = {
+    "tx_role": "sign with another key",
+    "tx_nonce": "give another --nonce",
+    "tx_expired": "give a later --valid-until",
+    "key_proof": "make the proof by `chain possession` with the genesis of this chain",
+    "evidence_known": "there is nothing left to do",
+}
+"""What to do about a transaction that the chain would refuse, by the code of the refusal."""
 
 _PUBLIC_KEY = re.compile(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY_BYTES}}}", re.ASCII)
 
@@ -131,10 +140,12 @@ class ChainPlace:
     """The chain for which a transaction is made, as far as it is available.
 
     Args:
+        command: The command that makes it, for its errors.
         run: Folder with the chain; gives nonce and height.
         nonce: Needed where there is no run, as is valid_until.
     """
 
+    command: str
     genesis: Genesis
     run: Path | None
     nonce: int | None
@@ -149,7 +160,7 @@ class ChainPlace:
         trusted = (
             genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
         )
-        return cls(trusted, run, nonce, valid_until)
+        return cls(command, trusted, run, nonce, valid_until)
 
     def build(self, module: str, method: str, record: Record, key: Path) -> Tx:
         """Return the signed transaction; raises as the function `build`."""
@@ -166,14 +177,15 @@ def _build(place: ChainPlace, module: str, method: str, record: Record, sender: 
             sender, trusted.chain_id, last + 1 if nonce is None else nonce, until, module, method, record
         )
     except Unencodable:
-        raise UsageError.of("chain tx", "a nonce or height beyond 64 bits", "give a smaller one") from None
+        cure = "give a smaller one"
+        raise UsageError.of(place.command, "a nonce or height beyond 64 bits", cure) from None
     try:
         if tip is None:
             check_call(modules_of(trusted)[module], method, record, tx.sender, trusted)
         else:
             check_tx(tip.state, tx, height + 1, trusted, pending=max(tx.nonce - last - 1, 0))
     except InvalidTx as error:
-        cure = "change the transaction" if error.code != "tx_role" else "sign with another key"
+        cure = CURES.get(error.code, "change the transaction")
         raise VerificationFailed.of(f"{module}.{method}", f"would be refused: {error}", cure) from None
     return tx
 
