@@ -59,6 +59,7 @@ def prove(
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
+    from wattswap.cli.output import naming_written
     from wattswap.runs.chain_reader import prove_line
 
     text = prove_line(run, household, interval)
@@ -66,7 +67,8 @@ def prove(
         print(text)
         return
     _write_new(out, text.encode() + b"\n")
-    print(out)
+    with naming_written(out):
+        print(out)
 
 
 @app.command("check-proof")
@@ -208,8 +210,7 @@ def tx(
 
     import_modules(module)
     made = build(name, method, args, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
-    _write_new(out, made.raw)
-    _print(_facts_of(made, out), json)
+    _write_tx(out, made, {}, json)
 
 
 @app.command()
@@ -229,10 +230,9 @@ def accuse(
 
     files = (proof, *([second] if second else ()))
     made, facts = build_accusation(files, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
-    _write_new(out, made.raw)
     if not json:
         facts["role"] = facts["role"] or "none in the genesis"
-    _print(_facts_of(made, out) | {name: facts[name] for name in ("role", "public_key", "broken")}, json)
+    _write_tx(out, made, {name: facts[name] for name in ("role", "public_key", "broken")}, json)
 
 
 @app.command()
@@ -270,14 +270,20 @@ def send(
     print("taken: it waits for a block")
 
 
-def _facts_of(made: Tx, out: Path) -> dict[str, Any]:
-    return {
+def _write_tx(out: Path, made: Tx, more: dict[str, Any], json: bool) -> None:
+    """Write a transaction, and print what it is."""
+    from wattswap.cli.output import naming_written
+
+    facts = {
         "file": str(out),
         "tx_id": made.id.hex(),
         "sender": made.sender.hex(),
         "nonce": made.nonce,
         "valid_until": made.valid_until_height,
     }
+    _write_new(out, made.raw)
+    with naming_written(out):
+        _print(facts | more, json)
 
 
 def _which(known: Iterable[str]) -> NoReturn:

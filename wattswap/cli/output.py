@@ -13,6 +13,7 @@ from wattswap.cli.tables import ONE_LINE, print_table, screen_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -56,6 +57,17 @@ def note(text: str) -> None:
     if sys.stderr.isatty():
         lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
     print("\n".join(lines), file=sys.stderr)
+
+
+@contextmanager
+def naming_written(*places: Path) -> Iterator[None]:
+    """Print inside what was written; where that cannot be printed, the error names the places all the same."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        error.add_note(f"written before that: {', '.join(map(str, places))}")
+        raise
 
 
 def print_facts(facts: Mapping[str, Any], indent: int = 0) -> None:

@@ -17,9 +17,11 @@ def secret(
     import secrets
 
     from p2p.wire.identity import SEED_BYTES, Identity, save_key_file
+    from wattswap.cli.output import naming_written
 
     save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
-    print(file)
+    with naming_written(file):
+        print(file)
     typer.echo(
         f'Next: write secret_file = "{file.name}" under [chain], and keep the file as safe as a key', err=True
     )

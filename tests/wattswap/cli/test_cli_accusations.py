@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -171,6 +173,30 @@ def test_an_accusation_becomes_a_transaction_that_convicts(kind: str, place: Pla
     place.chain.add([tx])
     assert place.chain.tip.state.operators == (RIVAL.public_key,)
     refused(place.accuse(capsys, *files), 3, "exists already")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_transaction_that_is_written_is_named_where_the_output_is_full(place: Place) -> None:
+    proof, out = place.file("proof.bin", omission(GENESIS, OPERATOR)), place.folder / "evidence.tx"
+    words = [
+        sys.executable,
+        "-m",
+        "wattswap",
+        "chain",
+        "accuse",
+        proof,
+        "--key",
+        place.key,
+        "--run",
+        place.run,
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words, "--out", out], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert decode(Tx, out.read_bytes()).module == "evidence"
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"written before that: {out}\n")
 
 
 def test_a_key_without_a_role_accuses_nobody(place: Place, capsys: Capture) -> None:
