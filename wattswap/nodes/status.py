@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -158,8 +157,6 @@ def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> 
 async def ephemeral_transport(open_transport: Open) -> AsyncIterator[Transport]:
     """A transport with an ephemeral key, for commands that query nodes."""
     async with open_transport(new_identity()) as transport:
-        # libp2p, which sets its own level when it is imported, logs every node that is not up.
-        logging.getLogger("libp2p").setLevel(logging.CRITICAL)
         yield transport
 
 

@@ -178,7 +178,7 @@ def test_an_accusation_becomes_a_transaction_that_convicts(kind: str, place: Pla
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_transaction_that_is_written_is_named_where_the_output_is_full(place: Place) -> None:
     proof, out = place.file("proof.bin", omission(GENESIS, OPERATOR)), place.folder / "evidence.tx"
-    words = [
+    words: list[str | Path] = [
         sys.executable,
         "-m",
         "wattswap",
