@@ -266,7 +266,7 @@ def send(
     from wattswap.nodes.status import targets_of
     from wattswap.nodes.transactions import send
 
-    send(file.read_bytes(), targets_of(nodes)[1], open_libp2p)
+    send(file.read_bytes(), targets_of(nodes)[1], open_libp2p, str(file))
     print("taken: it waits for a block")
 
 

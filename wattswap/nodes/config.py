@@ -14,14 +14,15 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 from p2p.transports.base import is_peer_id
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
-from wattswap.runs.layout import GENESIS, NODE_DATA
+from wattswap.runs.layout import GENESIS, NODE_CONFIG, NODE_DATA
+from wattswap.runs.missing import nodes_in
 from wattswap.scenario.fields import Fault, Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
 from wattswap.scenario.problems import faults_of
 from wattswap.scenario.time import Table
 
-CONFIG = "config.toml"
+CONFIG = NODE_CONFIG
 SCHEMA = 1
 LOOPBACK = "127.0.0.1"
 MAX_BYTES = 1_000_000
@@ -30,6 +31,7 @@ MAX_PORT = 65_535
 MAX_MS = 7_258_118_400_000
 """The year 2200. [ms since 1970, UTC]"""
 T = TypeVar("T", bound=Table)
+CURE = "`wattswap node init` writes the folders of a neighbourhood"
 Role = Literal["household", "gateway", "operator", "validator", "observer"]
 SIGNING_KEY: dict[str, str] = {"operator": "operator", "validator": "consensus"}
 """Name in the keystore of the key that a role signs with; homes have one each."""
@@ -322,9 +324,23 @@ def load_config(path: Path | str) -> NodeConfig:
         InvalidConfig: Lists every problem with its line.
     """
     file = Path(path)
+    if not file.exists():
+        raise InvalidConfig.of(str(path), "there is no such folder", CURE)
     if file.is_dir():
-        file /= CONFIG
+        file = _in_folder(file)
     return read_table(file, NodeConfig).in_folder(file.parent.resolve())
+
+
+def _in_folder(folder: Path) -> Path:
+    """The config.toml of a node's folder; names a node where the folder is that of all nodes."""
+    file = folder / CONFIG
+    if file.exists():
+        return file
+    nodes = nodes_in(folder)
+    if nodes:
+        cure = f"name one of them, such as {nodes[0]}"
+        raise InvalidConfig.of(str(folder), "is the folder of nodes, not of one", cure)
+    raise InvalidConfig.of(str(folder), f"is no node's folder: it holds no {CONFIG}", CURE)
 
 
 def read_table(file: Path, model: type[T]) -> T:
@@ -348,13 +364,12 @@ def _positions(path: KeyPath) -> KeyPath:
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
-    cure = "`wattswap node init` writes the folders of a neighbourhood"
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise InvalidConfig.of(str(file), f"cannot be read: {error.strerror}", cure) from None
+        raise InvalidConfig.of(str(file), f"cannot be read: {error.strerror}", CURE) from None
     if len(raw) > MAX_BYTES:
-        raise InvalidConfig.of(str(file), f"is larger than {MAX_BYTES} bytes", cure)
+        raise InvalidConfig.of(str(file), f"is larger than {MAX_BYTES:,} bytes", CURE)
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         content = tomllib.loads(text)

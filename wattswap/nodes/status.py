@@ -20,8 +20,9 @@ from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import public_keys
 from wattswap.errors import RunNotFound
-from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, load_config
+from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, host_of, load_config
 from wattswap.nodes.keys import new_identity
+from wattswap.runs.missing import nodes_in
 
 PATIENCE_S = 5.0
 """How long a node may take to answer. [s]"""
@@ -106,10 +107,8 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
         InvalidConfig: A config.toml is wrong.
         GenesisError: A genesis is wrong.
     """
-    if (folder / CONFIG).is_file():
-        configs = [load_config(folder)]
-    else:
-        configs = [load_config(path) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+    own = (folder / CONFIG).is_file()
+    configs = [load_config(path) for path in ([folder] if own else nodes_in(folder))]
     if not configs:
         raise _no_nodes(folder)
     listed = {
@@ -124,6 +123,8 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
 def _no_nodes(folder: Path) -> RunNotFound:
     """The error of a place without nodes: nothing is there, a file, or another folder."""
     cure = "name the folder that `wattswap node init` made, or a node in it"
+    if host_of(str(folder)):
+        return RunNotFound.of(str(folder), "is an address, not the folder of nodes", cure)
     if not folder.exists():
         return RunNotFound.of(str(folder), "there is no such folder", cure)
     if not folder.is_dir():

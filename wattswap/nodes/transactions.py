@@ -16,7 +16,7 @@ from p2p.blocks import domains
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.blocks.possession import NO_KEY
-from p2p.errors import InvalidArguments, InvalidTx, RemoteError, Unencodable
+from p2p.errors import InvalidArguments, InvalidTx, KeyFileError, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
 from p2p.ledger.module import Method, modules_of
 from p2p.ledger.modules import evidence
@@ -190,7 +190,7 @@ def _build(place: ChainPlace, module: str, method: str, record: Record, sender: 
     return tx
 
 
-def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
+def send(data: bytes, targets: list[Target], open_transport: Open, where: str = "TX") -> TxReply:
     """Submit a transaction to the validators of a network, with a temporary key.
 
     Raises:
@@ -202,7 +202,7 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
         decode(Tx, data)
     except RemoteError as error:
         cure = "give a file that `chain tx` wrote"
-        raise InvalidData.of("TX", f"is not a transaction: {error}", cure) from None
+        raise InvalidData.of(where, f"is not a transaction: {error}", cure) from None
     addresses = [target.address for target in targets if target.role == "validator" and target.address]
     if not addresses:
         raise UsageError.of("NODES", "names no validator", "give the folder that `node init` made")
@@ -258,6 +258,9 @@ def _json(text: str) -> Any:
 
 def _signer(key: Path, genesis: Genesis) -> Identity:
     """The key of a key file, or the one with which the node of a folder signs."""
+    if not key.exists():
+        cure = "name a key file, as `wattswap secret` writes it, or the folder of a node"
+        raise KeyFileError(key, f"cannot be read (there is no such file or folder); {cure}")
     if not key.is_dir():
         return load_key_file(key)
     keys = open_keys(load_config(key), os.environ, genesis)

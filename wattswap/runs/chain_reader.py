@@ -45,7 +45,7 @@ from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA, table_file
-from wattswap.runs.missing import not_found
+from wattswap.runs.missing import CHAIN_WANTED, not_found
 from wattswap.runs.stored import CURE
 
 MAX_VERIFIED_BLOCKS = 2_000
@@ -65,7 +65,7 @@ def genesis_of(run: Path) -> Genesis:
         VerificationFailed: The genesis file is damaged.
     """
     if not _chain_file(run).is_file() or not (run / GENESIS).is_file():
-        raise not_found(run, "chain")
+        raise not_found(run, CHAIN_WANTED)
     try:
         return read_genesis(run / GENESIS)
     except OtherFormat:

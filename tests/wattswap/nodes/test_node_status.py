@@ -111,6 +111,34 @@ def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
     refused(call(capsys, "network", "status", made[0].genesis_path), 3, "is a file, not the folder of nodes")
 
 
+def test_a_transaction_is_sent_to_a_folder_and_not_to_an_address(
+    tmp_path: Path, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    file = tmp_path / "one.tx"
+    file.write_bytes(b"junk")
+    send = ("chain", "send", file)
+    refused(call(capsys, *send, made[0].peers[0].address), 3, "is an address, not the folder of nodes")
+    refused(call(capsys, *send, tmp_path / "away"), 3, "there is no such folder")
+    refused(call(capsys, *send, made[0].folder.parent), 3, f"{file}: is not a transaction")
+
+
+def test_where_a_chain_is_wanted_a_folder_of_nodes_is_answered_with_one_that_stores_it(
+    capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    """And not with the folder that `wattswap run` printed."""
+    nodes, home = made[0].folder.parent, made[-1].folder
+    refused(call(capsys, "chain", "show", home), 3, "homes and gateways store none; start a validator first")
+    chain = made[0].data_path / "chain.db"
+    chain.touch()
+    try:
+        for place in (nodes, home):
+            cure = f"name a node that stores it, such as {made[0].folder}"
+            refused(call(capsys, "chain", "show", place), 3, "is the folder of", cure)
+        refused(call(capsys, "show", nodes), 3, "is the folder of nodes, not of a run", "network status")
+    finally:
+        chain.unlink()
+
+
 def test_a_genesis_beside_a_folder_is_refused_and_not_ignored(
     capsys: Capture, made: tuple[NodeConfig, ...]
 ) -> None:
