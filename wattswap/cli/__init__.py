@@ -5,6 +5,7 @@ Data goes to stdout, everything else to stderr. Exit codes are those of docs/ref
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -80,7 +81,7 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         if as_json_object:
             _print_json({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
         else:
-            error.show()
+            _show(error)
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(as_json_object)
@@ -97,6 +98,15 @@ def _run(argv: list[str], debug: bool, as_json_object: bool) -> int:
         if was_interrupted(error):
             return _interrupted(as_json_object)
         return _report(error, debug, as_json_object)
+
+
+def _show(mistake: Any) -> None:
+    """Print a mistake of usage as click words it, in lines that fit."""
+    from wattswap.cli.output import note
+
+    words = io.StringIO()
+    mistake.show(file=words)
+    note(words.getvalue().rstrip("\n"))
 
 
 def _interrupted(as_json_object: bool) -> int:

@@ -35,7 +35,7 @@ def new(
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
     from wattswap.cli._data_assemble import grid_places
-    from wattswap.cli.output import naming_written, print_json
+    from wattswap.cli.output import naming_written, note, print_json
     from wattswap.scenario.from_grid import write_grid
     from wattswap.scenario.from_store import write_from_store
     from wattswap.scenario.load import write_new
@@ -50,7 +50,7 @@ def new(
             return
         for path in written:
             print(path)
-    typer.echo(f"Next: wattswap run {folder}", err=True)
+    note(f"Next: wattswap run {folder}")
 
 
 COMMANDS.register(Command("new", new, 1))
