@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from market.errors import counted
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
 
@@ -43,10 +44,10 @@ def verify(run: RunArgument, module: ModuleOption = None, json: JsonOption = Fal
     if json:
         print_json(facts)
     else:
-        print(
-            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} validators,"
-            f" {facts['traded_kwh']:.3f} kWh traded; head {facts['head']}"
-        )
+        named = {"blocks": "block", "signatures": "signature", "authorities": "validator"}
+        blocks, signatures, signers = (counted(facts[name], noun) for name, noun in named.items())
+        traded = f"{facts['traded_kwh']:.3f} kWh traded"
+        print(f"ok: {blocks}, {signatures} of {signers}, {traded}; head {facts['head']}")
 
 
 @app.command()

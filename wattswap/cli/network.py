@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from market.errors import counted
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, WideOption
 from wattswap.errors import ExitCode
@@ -116,16 +117,16 @@ def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> Non
         },
         index=pd.Index([row["node"] for row in rows], name="node"),
     )
-    title = f"Chain {chain_id.hex()[:16]}: {len(up)} of {len(rows)} nodes answer"
+    answer = "answers" if len(up) == 1 else "answer"
+    title = f"Chain {chain_id.hex()[:16]}: {len(up)} of {counted(len(rows), 'node')} {answer}"
     print_table(title, frame, keep=KEPT, wide=wide)
     for row in rows:
         if row["refused"]:
             why = ", ".join(f"{code} {times}" for code, times in row["refused_by_code"].items())
             most = ", ".join(f"{code} {times} of {peer}" for peer, code, times in row["refused_most"][:3])
             whose = f"; most: {most}" if most else ""
-            print(
-                wrapped(f"{row['node']} refused {row['refused']} messages since it started: {why}{whose}", 2)
-            )
+            refused = counted(row["refused"], "message")
+            print(wrapped(f"{row['node']} refused {refused} since it started: {why}{whose}", 2))
     for row in rows:
         if row["up"] and abs(row["clock_ahead_s"]) >= CLOCK_APART_S:
             where = "ahead of" if row["clock_ahead_s"] > 0 else "behind"

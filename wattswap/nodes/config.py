@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from market.errors import counted, with_article
 from p2p.transports.base import is_peer_id
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
@@ -300,7 +301,8 @@ def household_faults(role: str, households: tuple[str, ...]) -> list[Fault]:
     wanted = {"household": "exactly one home", "gateway": "at least one home"}.get(role, "no homes")
     fits = {"household": len(households) == 1, "gateway": bool(households)}.get(role, not households)
     cure = "name them as in the scenario's data" if role in ("household", "gateway") else "remove the key"
-    return [] if fits else [("households", f"has {len(households)} homes; a {role} has {wanted}", cure)]
+    held = counted(len(households), "home")
+    return [] if fits else [("households", f"has {held}; {with_article(role)} has {wanted}", cure)]
 
 
 def _peer_faults(own_name: str, peers: tuple[Peer, ...]) -> list[Fault]:

@@ -265,6 +265,9 @@ def _signer(key: Path, genesis: Genesis) -> Identity:
         return load_key_file(key)
     keys = open_keys(load_config(key), os.environ, genesis)
     signing = [identity for name, identity in keys.items() if name != NODE_KEY]
-    if len(signing) != 1:
+    if not signing:
+        cure = "give the folder of another node, or a key file"
+        raise UsageError.of("--key", f"{key} is the folder of an observer, which signs nothing", cure)
+    if len(signing) > 1:
         raise UsageError.of("--key", f"{key} is the node of {len(signing)} homes", "give the key file of one")
     return signing[0]

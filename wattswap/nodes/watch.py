@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from market.errors import counted
 from p2p.errors import P2PError
 from p2p.roles.replica.status import ask_status, offset_ms
 from p2p.transports.base import Transport, peer_id_of
@@ -100,12 +101,12 @@ class Watch:
             self._said_ms = ahead_ms
             where = "behind" if ahead_ms < 0 else "ahead of"
             _log.warning(
-                "%s: the clock is %.1f s %s that of %d validators, so its messages come too %s;"
+                "%s: the clock is %.1f s %s that of %s, so its messages come too %s;"
                 " set it, for example by NTP",
                 self._config.name,
                 abs(ahead_ms) / 1_000,
                 where,
-                len(self._offsets_ms),
+                counted(len(self._offsets_ms), "validator"),
                 "late" if ahead_ms < 0 else "early",
             )
 

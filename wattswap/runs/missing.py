@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
 
+from market.errors import with_article
 from wattswap.errors import RunNotFound
 from wattswap.runs.layout import (
     CHAIN,
@@ -62,7 +63,7 @@ def _of_nodes(path: Path, wanted: str) -> RunNotFound:
     what = "is the folder of nodes" if nodes else "is the folder of a node"
     if wanted != CHAIN_WANTED:
         cure = "`wattswap chain show` reads the chain of a node, `wattswap network status` asks it"
-        return RunNotFound.of(str(path), f"{what}, not of a {wanted}", cure)
+        return RunNotFound.of(str(path), f"{what}, not of {with_article(wanted)}", cure)
     stored = [node for node in nodes or nodes_in(path.parent) if (node / NODE_DATA / CHAIN).is_file()]
     cure = f"name a node that stores it, such as {stored[0]}" if stored else "start a validator first"
     if not nodes:

@@ -209,7 +209,7 @@ def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tupl
         everybody = start("network", "status", folder.parent, PYTHONWARNINGS="ignore")
         out, err = everybody.communicate(timeout=60)
         assert everybody.returncode == 6
-        assert "1 of 6 nodes answer" in out
+        assert "1 of 6 nodes answers\n" in out
         assert [line.split(": ")[0] for line in err.splitlines()] == [
             f"{config.name} is down" for config in made[1:]
         ]
@@ -231,9 +231,13 @@ def test_before_the_first_block_there_is_no_age_and_refusals_are_explained(
     target = Target("validator-0", "validator", "")
     fresh = Finding(target, "validator", 0, HEAD, True, {"peers": 3, "refused_malformed": 2})
     later = Finding(target, "validator", 7, HEAD, True, {"peers": 3, "last_block_age_s": 12})
-    home = Finding(Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1})
+    home = Finding(
+        Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1, "refused_stale": 1}
+    )
     print_status(CHAIN, rows_of([fresh, later, home]), wide=False)
     text = capsys.readouterr().out
     assert text.count("no block yet") == 1  # a home stores no chain
     assert "validator-0 refused 2 messages since it started: malformed 2" in text
+    assert "home-1 refused 1 message since it started: stale 1" in text
+    assert "3 of 3 nodes answer\n" in text
     assert max(map(len, text.splitlines())) <= 60

@@ -14,6 +14,7 @@ from p2p.roles.replica.status import serve_status
 from p2p.transports.base import Transport
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
+from tests.kits.time_kit import time_passes
 from wattswap.nodes.watch import MISSES, WELL_PACES, Watch
 
 CHAIN, HEAD = b"c" * 32, b"h" * 32
@@ -75,7 +76,7 @@ def watched(
 
                 async def lines() -> list[str]:
                     caplog.clear()
-                    await trio.sleep(3 * WELL_PACES * len(names) * PACE_S)
+                    await time_passes(3 * WELL_PACES * len(names) * PACE_S)
                     return caplog.messages
 
                 await story(street, lines)
@@ -117,10 +118,10 @@ def test_a_restart_between_two_questions_is_no_event(
             # Away for less than a round of questions, and more often than there are pauses between two rounds.
             for _ in range(2 * len(NAMES) * WELL_PACES):
                 await street.stop(name)
-                await trio.sleep((len(NAMES) - 1) * PACE_S)
+                await time_passes((len(NAMES) - 1) * PACE_S)
                 await street.start(name)
                 said += await lines()
-                await trio.sleep(PACE_S)
+                await time_passes(PACE_S)
         named = {line for line in said if "validator-" in line}
         assert len(named) == lines_of_all
 
