@@ -8,17 +8,25 @@ BIN := .venv/bin
 
 .PHONY: help install demo test lint browser unit live-tests slow test-latest wheel-test faults sim fuzz bench docs clean
 help:
-	@echo "make demo   install, run a week of the street, then 12 intervals of it over real libp2p"
-	@echo "make test   install, lint, all tests but the long ones"
-	@echo "make slow   the long ones, of which make test runs a sample: months and years of homes, every example of every property"
-	@echo "make test-latest  --json of every command with the newest allowed versions, in an environment of its own"
-	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder, run the first commands of the README"
-	@echo "make sim    neighbourhoods and the consensus core under seeded faults, 2,450 seeds"
-	@echo "make fuzz   hostile bytes against every reader, then 10,000 hostile files; SECONDS=... and FILES=... for a long run"
-	@echo "make faults processes killed, stopped, cut off and with damaged files, over real libp2p; a quarter of an hour"
-	@echo "make bench  the measured figures, as ratios to a yardstick of the same run"
-	@echo "make docs   the pages of docs/ with an API reference and a search, as a site in site/"
-	@echo "make lint   ruff, mypy --strict, import-linter, codespell"
+	@echo "make demo         install, run a week of the street, then 12 intervals of it"
+	@echo "                  over real libp2p"
+	@echo "make test         install, lint, all tests but the long ones"
+	@echo "make slow         the long ones, of which make test runs a sample: months and"
+	@echo "                  years of homes, every example of every property"
+	@echo "make test-latest  --json of every command with the newest allowed versions, in"
+	@echo "                  an environment of its own"
+	@echo "make wheel-test   build wheel and sdist, install the wheel into an empty folder,"
+	@echo "                  run the first commands of the README"
+	@echo "make sim          neighbourhoods and the consensus core under seeded faults,"
+	@echo "                  2,450 seeds"
+	@echo "make fuzz         hostile bytes against every reader, then 10,000 hostile files;"
+	@echo "                  SECONDS=... and FILES=... for a long run"
+	@echo "make faults       processes killed, stopped, cut off and with damaged files,"
+	@echo "                  over real libp2p; a quarter of an hour"
+	@echo "make bench        the measured figures, as ratios to a yardstick of the same run"
+	@echo "make docs         the pages of docs/ with an API reference and a search, as a"
+	@echo "                  site in site/"
+	@echo "make lint         ruff, mypy --strict, import-linter, codespell"
 
 install: .venv/.installed
 
@@ -32,14 +40,16 @@ install: .venv/.installed
 		else \
 			echo "wattswap needs the system packages gcc and libgmp-dev (Debian and Ubuntu: sudo apt-get install gcc libgmp-dev; Fedora: gcc gmp-devel; macOS: xcode-select --install and brew install gmp). Install them, then call make again."; exit 2; \
 		fi; fi
-	@echo "Installing wattswap with $$($(PYTHON) --version) into .venv: about 750 MB, two to ten minutes the first time."
+	@echo "Installing wattswap with $$($(PYTHON) --version) into .venv:"
+	@echo "about 750 MB, two to ten minutes the first time."
 	@echo "1 of 3  an empty environment ..."
 	@$(PYTHON) -m venv .venv
-	@echo "2 of 3  the packages of constraints.txt, and fastecdsa compiled; each is named as it comes ..."
+	@echo "2 of 3  the packages of constraints.txt, and fastecdsa compiled; each is named"
+	@echo "        as it comes ..."
 	@begun=$$SECONDS; $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' \
 		> .venv/install.log 2>&1 & pip=$$!; \
 		while kill -0 $$pip 2>/dev/null; do sleep 5; \
-			now=$$(tail -n 1 .venv/install.log | cut -c 1-70); [ "$$now" = "$$shown" ] || echo "        $$((SECONDS - begun)) s  $$now"; \
+			now=$$(tail -n 1 .venv/install.log | cut -c 1-64); [ "$$now" = "$$shown" ] || echo "        $$((SECONDS - begun)) s  $$now"; \
 			shown=$$now; done; \
 		wait $$pip || { tail -n 20 .venv/install.log; echo "The installation failed; all of its output is in .venv/install.log"; exit 1; }
 	@echo "3 of 3  done: $$(du -sm .venv | cut -f 1) MB."
@@ -52,8 +62,10 @@ demo: install
 	@echo
 	@echo "Next:"
 	@echo "  . .venv/bin/activate"
-	@echo "  wattswap report $$(ls -td runs/*/ | grep -v partial | tail -n +2 | head -n 1)   # the week as one page"
-	@echo "  wattswap new mine --template csv && wattswap run mine   # start from meter data of your own"
+	@echo "  # the week as one page:"
+	@echo "  wattswap report $$(ls -td runs/*/ | grep -v partial | tail -n +2 | head -n 1)"
+	@echo "  # start from meter data of your own:"
+	@echo "  wattswap new mine --template csv && wattswap run mine"
 
 test: lint unit live-tests
 

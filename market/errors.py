@@ -95,6 +95,16 @@ LONGEST = 300
 """Most letters that are shown of an error of foreign code."""
 
 
+def with_article(noun: str) -> str:
+    """A noun behind `a` or `an`, by its first letter: a validator, an operator."""
+    return f"{'an' if noun[:1].lower() in tuple('aeiou') else 'a'} {noun}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: 1 node, 2 nodes."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def printable(text: str, longest: int = LONGEST) -> str:
     """Foreign text on one line: control characters escaped, so that a terminal obeys none, and at most so long."""
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: longest + 1])

@@ -200,6 +200,15 @@ class GenesisError(LocalError, ValueError):
         super().__init__((f"genesis file {path}: " if path else "genesis: ") + "; ".join(problems))
 
 
+class NoGenesis(GenesisError):
+    """Bytes that are not those of a genesis."""
+
+    CURE: ClassVar[str] = "name a genesis.bin, as each run and each node has one in its folder"
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.CURE}" if self.path else super().__str__()
+
+
 class OtherFormat(GenesisError):
     """A chain of an earlier or a later format, which this program does not read."""
 

@@ -212,3 +212,12 @@ def test_every_distribution_that_we_import_is_declared() -> None:
                     if canonicalize_name(IMPORTED_AS.get(top, top)) not in known:
                         undeclared.add(f"{path.relative_to(ROOT)}: {top}")
     assert not sorted(undeclared)
+
+
+def test_what_make_prints_fits_a_terminal_of_80_columns() -> None:
+    """A shell's words are counted as the longest of them: the folder of a run of the demo."""
+    printed = re.findall(r'^\t@echo "(.*)"$', (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    of_the_shell = r"\$\$\((?:[^()]|\([^()]*\))*\)"
+    shown = [re.sub(of_the_shell, "runs/2026-11-30T18-32-09_street_339a04/", line) for line in printed]
+    assert any(line.startswith("  wattswap report runs/") for line in shown), shown
+    assert [line for line in shown if len(line) > 80] == []

@@ -162,9 +162,13 @@ def words_of(error: OSError) -> tuple[str, str, str]:
 
 
 def of_the_system(error: BaseException) -> InvalidData | None:
-    """A disk, a right or a folder that is not as it should be, as an error; None for what is a bug."""
+    """A disk, a right or a folder that is not as it should be, as an error; None for what is a bug.
+
+    Notes on it follow what to do.
+    """
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _UNNAMED):
-        return InvalidData.of(*words_of(error))
+        where, what, cure = words_of(error)
+        return InvalidData.of(where, what, "; ".join([cure, *getattr(error, "__notes__", ())]))
     return None
 
 

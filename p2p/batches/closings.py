@@ -244,9 +244,9 @@ def check_broken_promise(data: bytes, genesis: Genesis, rotated: Rotated = none_
     proof = decode(BrokenPromise, data, max_bytes=MAX_BROKEN_BYTES)
     if proof.version != VERSION:
         raise BadProof(f"version {proof.version}; this program reads {VERSION}")
-    message, promiser = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
     closing = proof.closing
-    check_closing(closing, genesis.chain_id)
+    check_closing(closing, genesis.chain_id)  # first: of another chain, the path to the home fails as well
+    message, promiser = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
     if closing.validator != promiser:
         raise BadProof("the closing is by another key than the receipt: nobody broke a promise")
     if closing.interval_start != message.interval_start:

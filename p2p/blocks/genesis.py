@@ -15,7 +15,7 @@ from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.merkle import HASH_BYTES
 from p2p.disk import DISK
-from p2p.errors import GenesisError, OtherFormat, RemoteError
+from p2p.errors import GenesisError, NoGenesis, OtherFormat, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
@@ -279,7 +279,7 @@ def decode_genesis(data: bytes) -> Genesis:
     try:
         genesis = decode(Genesis, data, max_bytes=MAX_GENESIS_BYTES)
     except RemoteError as error:
-        raise GenesisError([error.detail]) from None
+        raise NoGenesis([error.detail]) from None
     check_genesis(genesis)
     return genesis
 
@@ -317,10 +317,12 @@ def read_genesis(path: Path) -> Genesis:
     except IsADirectoryError as error:
         raise GenesisError(["is a folder; name the file, such as genesis.bin in it"], path) from error
     except OSError as error:
-        raise GenesisError([f"cannot be read ({error.strerror})"], path) from error
+        raise GenesisError([f"cannot be read ({error.strerror}); {NoGenesis.CURE}"], path) from error
     try:
         return decode_genesis(data)
     except OtherFormat as error:
         raise OtherFormat(error.version, path) from None
+    except NoGenesis as error:
+        raise NoGenesis(error.problems, path) from None
     except GenesisError as error:
         raise GenesisError(error.problems, path) from None

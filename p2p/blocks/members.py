@@ -216,7 +216,8 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
         len(m.household) == merkle.HASH_BYTES and len(m.key) == PUBLIC_KEY_BYTES for m in found.members
     )
     if found.version != VERSION or not whole or merkle.root([*map(member_leaf, found.members)]) != root:
-        raise GenesisError(["it is not the list of homes that the genesis commits to"], path)
+        what = "it is not the list of homes that the genesis commits to; perhaps that is of another chain"
+        raise GenesisError([what], path)
     problems = member_problems(
         _as_members([member.household.hex() for member in found.members], found.members)
     )

@@ -383,7 +383,8 @@ async def _close(stream: ByteStream) -> None:
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519_PEER_PREFIX = bytes.fromhex("002408011220")
-_PEER_ID_MAX = 64
+_PEER_ID_MAX: Final = 64
+"""More digits than any peer id has."""
 
 
 @lru_cache(maxsize=4_096)
@@ -406,7 +407,7 @@ def peer_id_of(public_key: bytes) -> str:
 
 @lru_cache(maxsize=4_096)
 def public_key_of(peer: str) -> bytes:
-    """Return the Ed25519 public key in a libp2p peer id; see `peer_id_of`.
+    """Return the Ed25519 public key in a libp2p peer id, as `peer_id_of` writes it.
 
     Raises:
         Malformed: It is the peer id of no such key.
@@ -418,3 +419,11 @@ def public_key_of(peer: str) -> bytes:
     if peer_id_of(key) != peer:
         raise Malformed(f"{peer[:_PEER_ID_MAX]!r} is no peer id of an Ed25519 key")
     return key
+
+
+def is_peer_id(text: str) -> bool:
+    """Whether a text is the peer id of an Ed25519 public key, as `peer_id_of` writes it."""
+    try:
+        return bool(public_key_of(text))
+    except Malformed:
+        return False

@@ -9,10 +9,12 @@ libp2p is imported inside the functions: it takes most of a second and 84 MB.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -59,6 +61,7 @@ async def open_libp2p(
     from libp2p.tools.anyio_service import background_trio_service
     from multiaddr import Multiaddr
 
+    _let_it_log_nothing()
     stats = TransportStats()
     admission = Admission(stats.refused, places or Places())
     host = _new_host(identity, admission)
@@ -99,6 +102,27 @@ async def open_libp2p(
         _log.debug("libp2p while stopping: %r", errors)
     if failure is not None:
         raise failure
+
+
+class _NotOfTheLibrary(logging.Filter):
+    """Refuses what libp2p writes to the root logger, as it does where a connection ends badly."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "libp2p" not in Path(record.pathname).parent.parts
+
+
+_NOT_OF_THE_LIBRARY = _NotOfTheLibrary()
+
+
+def _let_it_log_nothing() -> None:
+    """Set the library's logs to nothing, unless LIBP2P_DEBUG asks for them; call it once libp2p is imported.
+
+    It logs an error for every peer that goes away or is not up yet, again with each attempt; what matters is raised or
+    counted. Its import sets a level of its own, so that one set before does not last.
+    """
+    if not os.environ.get("LIBP2P_DEBUG"):
+        logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)
+        logging.getLogger().addFilter(_NOT_OF_THE_LIBRARY)
 
 
 def _new_host(identity: Identity, admission: Admission) -> Any:

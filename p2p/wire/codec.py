@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from market.errors import with_article
 from p2p.errors import Malformed, NonCanonical, OutOfRange, TooLarge, Unencodable
 
 INT64_MAX = 2**63 - 1
@@ -96,15 +97,15 @@ def decode(kind: type[T], data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) ->
         NonCanonical: The structure, in other bytes than `encode` would write.
     """
     if len(data) > max_bytes:
-        raise TooLarge(f"{len(data)} bytes for a {_name(kind)}; the limit is {max_bytes}")
+        raise TooLarge(f"{len(data)} bytes for {with_article(_name(kind))}; the limit is {max_bytes}")
     try:
         value: T = _decoder(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise Malformed(f"not a {_name(kind)}: {error}") from None
+        raise Malformed(f"not {with_article(_name(kind))}: {error}") from None
     if _beyond_int64(data) and not _fits_int64(value):
         raise OutOfRange(f"an integer of the {_name(kind)} does not fit into 64 bits")
     if _encoder.encode(value) != data:
-        raise NonCanonical(f"a {_name(kind)} in other bytes than its only encoding")
+        raise NonCanonical(f"{with_article(_name(kind))} in other bytes than its only encoding")
     return value
 
 

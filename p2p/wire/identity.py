@@ -102,15 +102,30 @@ def load_key_file(path: Path) -> Identity:
             text = file.read(4 * SEED_BYTES)
     except OSError as error:
         raise KeyFileError(path, f"cannot be read ({error.strerror})") from error
+    seed = _seed_of(path, text)
+    # After its content: of a file that is no key, chmod would change nothing for the better.
     if os.name == "posix" and mode & 0o077:
         raise KeyFileError(path, f"mode is {mode:04o}, so others may read it; run chmod 600 on it")
+    return Identity.from_seed(seed)
+
+
+def _seed_of(path: Path, text: bytes) -> bytes:
+    """The seed that a key file holds."""
+    if text.lstrip().startswith(b"{"):
+        raise KeyFileError(path, "is JSON, as a keystore is, and no key file; name the folder of its node")
     line = text.removesuffix(b"\n")
     if len(line) != 2 * SEED_BYTES:
-        raise KeyFileError(path, f"{len(line)} characters; a key is {2 * SEED_BYTES} hexadecimal characters")
+        count = (
+            f"{len(line)} characters"
+            if len(text) <= 3 * SEED_BYTES
+            else f"more than {2 * SEED_BYTES} characters"
+        )
+        raise KeyFileError(path, f"is no key file: {count}; a key is {2 * SEED_BYTES} hexadecimal characters")
     try:
         seed = bytes.fromhex(line.decode("ascii"))
     except ValueError:
-        raise KeyFileError(path, f"a key is {2 * SEED_BYTES} hexadecimal characters, nothing else") from None
+        seed = b""
     if len(seed) != SEED_BYTES:  # fromhex skips blanks
-        raise KeyFileError(path, f"a key is {2 * SEED_BYTES} hexadecimal characters, nothing else")
-    return Identity.from_seed(seed)
+        what = f"a key is {2 * SEED_BYTES} hexadecimal characters, nothing else"
+        raise KeyFileError(path, f"is no key file: {what}")
+    return seed

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from p2p.blocks.block import Tx, sign_tx
+from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import check_block, replay
 from p2p.ledger.module import CHAIN_MODULES, refusal_codes
@@ -41,7 +42,7 @@ from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
 from tests.fuzz.mutate import mutated
 from tests.fuzz.values import value_of
-from tests.kits.chain_kit import START, authorities, make_args, prove_possession
+from tests.kits.chain_kit import START, authorities, make_args
 from tests.kits.modules_kit import (
     DAY,
     DAY_START,

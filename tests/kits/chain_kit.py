@@ -29,7 +29,6 @@ from p2p.blocks import domains, merkle
 from p2p.blocks.block import Block, CommitCertificate, Header
 from p2p.blocks.genesis import VERSION, Genesis, make_params
 from p2p.blocks.members import Members, household_hash
-from p2p.blocks.possession import NO_KEY
 from p2p.ledger.light import ProofBundle, make_batch_proof, make_proof
 from p2p.ledger.producer import Producer
 from p2p.ledger.store import ChainStore
@@ -47,11 +46,6 @@ def identity(role: str, name: str) -> Identity:
 
 
 OPERATOR = identity("operator", "0")
-
-
-def prove_possession(new: Identity, chain_id: bytes, old_key: bytes = NO_KEY) -> bytes:
-    """The signature by which a new key takes the place of `old_key`, or a new place."""
-    return new.sign(domains.SIGN_POSSESSION, chain_id + old_key)
 
 
 def authorities(n: int) -> list[Identity]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from p2p.blocks.block import quorum
+from p2p.blocks.possession import prove_possession
 from p2p.ledger.light import make_batch_proof, prove_operators, set_changes
 from p2p.ledger.modules.governance import (
     ADD,
@@ -19,7 +20,7 @@ from p2p.ledger.modules.governance import (
 from p2p.ledger.offices import validator_sets
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import make_args, prove_possession
+from tests.kits.chain_kit import make_args
 from tests.kits.modules_kit import Chain
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.keys import open_keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market.errors import LONGEST, one_line, printable, text_of
+from market.errors import LONGEST, counted, one_line, printable, text_of, with_article
 
 
 class Mute(Exception):
@@ -36,3 +36,15 @@ def test_a_text_that_is_cut_says_so_and_is_never_longer(letter: str) -> None:
     shown = printable(letter * 10**6, 50)
     assert shown.endswith("...")
     assert len(shown) == 53
+
+
+@pytest.mark.parametrize(
+    ("noun", "expected"),
+    [("validator", "a validator"), ("operator", "an operator"), ("Omission", "an Omission")],
+)
+def test_a_noun_has_the_article_of_its_first_letter(noun: str, expected: str) -> None:
+    assert with_article(noun) == expected
+
+
+def test_one_thing_has_no_plural() -> None:
+    assert [counted(number, "node") for number in (0, 1, 2)] == ["0 nodes", "1 node", "2 nodes"]

@@ -5,6 +5,7 @@ Data goes to stdout, everything else to stderr. Exit codes are those of docs/ref
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -70,8 +71,17 @@ def _called(argv: list[str], as_json_object: bool) -> int:
         if as_json_object:
             print_error({"error": {"code": int(ExitCode.USAGE), "message": error.format_message()}})
         else:
-            error.show()
+            _show(error)
         return int(ExitCode.USAGE)
     if result == int(ExitCode.INTERRUPTED):  # typer turns Ctrl-C into this
         raise KeyboardInterrupt
     return int(result) if isinstance(result, int) else 0
+
+
+def _show(mistake: Any) -> None:
+    """Print a mistake of usage as click words it, in lines that fit."""
+    from wattswap.cli.output import note
+
+    words = io.StringIO()
+    mistake.show(file=words)
+    note(words.getvalue().rstrip("\n"))

@@ -50,8 +50,9 @@ def assemble(
     from data.clock import iso_utc
     from data.store.assemble import Said, assembled, write_assembled
     from data.store.write import refuse_taken
+    from market.errors import counted
     from wattswap.cli._data_words import span
-    from wattswap.cli.output import note, plural, print_json
+    from wattswap.cli.output import note, print_json
     from wattswap.errors import UsageError
     from wattswap.scenario.from_store import STORE, refuse_folder, refuse_places, write_from_store
 
@@ -74,7 +75,7 @@ def assemble(
     found = assembled(stores, said)
     if places is not None:
         refuse_places(found.homes, places)
-    says = f"{plural(len(found.series), 'home')} of {', '.join(path.name for path in stores)}"
+    says = f"{counted(len(found.series), 'home')} of {', '.join(path.name for path in stores)}"
     write_assembled(found, place, says)
     written = [place, *(write_from_store(out, place, places) if scenario else [])]
     start_s, end_s = found.series[0].start_s, found.series[0].end_s
@@ -92,7 +93,7 @@ def assemble(
         return
     for path in written:
         print(path)
-    note(f"{plural(len(found.series), 'home')}, {span(start_s, end_s, found.zone)}")
+    note(f"{counted(len(found.series), 'home')}, {span(start_s, end_s, found.zone)}")
     cut = sum(found.cut.values())
     if cut:
         note(f"{cut:,} intervals of homes lie outside of the time that all have, and are not in it")

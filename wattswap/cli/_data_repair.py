@@ -82,11 +82,11 @@ def repair(
 
 def _written(writer: Writer, found: dict[str, Repair], policy: str) -> bool:
     """Lay repairs over a store; whether there was something to repair."""
-    from wattswap.cli.output import plural
+    from market.errors import counted
 
     patches = [one.patch for one in found.values() if one.patch is not None]
     intervals = sum(len(patch.time_s) for patch in patches)
-    what = f"{plural(intervals, 'interval')} of {plural(len(patches), 'home')}"
+    what = f"{counted(intervals, 'interval')} of {counted(len(patches), 'home')}"
     totals: list[tuple[Known, KeptBy]] = []
     for one in found.values():
         totals += [(total, "counter") for total in one.kept]
@@ -99,8 +99,9 @@ def _written(writer: Writer, found: dict[str, Repair], policy: str) -> bool:
 def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made: bool, json: bool) -> None:
     import pandas as pd
 
+    from market.errors import counted
     from wattswap.cli._data_words import table_of
-    from wattswap.cli.output import plural, print_json
+    from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
 
     homes: dict[str, dict[str, Any]] = {
@@ -131,7 +132,7 @@ def _print_repaired(store: Path, policy: str, found: dict[str, Repair], *, made:
     }
     left = sum(one.left for one in found.values())
     if not rows:
-        stay = f"{plural(left, 'interval')} {'stays' if left == 1 else 'stay'} without a reading"
+        stay = f"{counted(left, 'interval')} {'stays' if left == 1 else 'stay'} without a reading"
         what = stay if left else "no interval lacks a reading"
         print(f"{store}: nothing to fill by {policy}; {what}")
         return
@@ -152,7 +153,7 @@ def _total(known: Known, by: str) -> dict[str, Any]:
 def _about_totals(repairs: list[Repair]) -> list[str]:
     """Which of the filled energy is true as a sum, and which is not."""
     from data.clock import iso_utc
-    from wattswap.cli.output import plural
+    from market.errors import counted
 
     sentences = []
     for kept, says in (
@@ -169,7 +170,7 @@ def _about_totals(repairs: list[Repair]) -> list[str]:
             }
             energy = ", ".join(f"{name} {wh / 1000:,.3f} kWh" for name, wh in by_channel.items())
             stretches = len({(total.home, total.start_s) for total in kept})
-            sentences.append(f"Kept to the Wh over {plural(stretches, 'gap')}, {says}: {energy}.")
+            sentences.append(f"Kept to the Wh over {counted(stretches, 'gap')}, {says}: {energy}.")
     broken = [pair for one in repairs for pair in one.broken]
     for total, why in broken[:5]:
         sentences.append(
@@ -180,7 +181,7 @@ def _about_totals(repairs: list[Repair]) -> list[str]:
         sentences.append(f"{len(broken) - 5} more totals of counters are not kept; --json lists them.")
     if guessed := sum(one.guessed for one in repairs):
         sentences.append(
-            f"No total is known of {plural(guessed, 'gap')}, such as one between two files; --known-kwh states one."
+            f"No total is known of {counted(guessed, 'gap')}, such as one between two files; --known-kwh states one."
         )
     return sentences
 
@@ -188,7 +189,8 @@ def _about_totals(repairs: list[Repair]) -> list[str]:
 def undo(store: StoreArgument, json: JsonOption = False) -> None:
     """Take the last repair away; the readings are what they were before it, bit for bit."""
     from data.store.write import writing
-    from wattswap.cli.output import plural, print_json
+    from market.errors import counted
+    from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
     from wattswap.errors import InvalidData
 
@@ -198,14 +200,14 @@ def undo(store: StoreArgument, json: JsonOption = False) -> None:
                 str(store), "has no repair that could be taken away", "`data repair` makes one"
             )
         last = writer.manifest.layers[-1]
-        writer.undo(f"{plural(last.intervals, 'interval')} by {last.policy}")
+        writer.undo(f"{counted(last.intervals, 'interval')} by {last.policy}")
         left = len(writer.manifest.layers)
     if json:
         undone = {"policy": last.policy, "intervals": last.intervals, "homes": list(last.homes)}
         print_json({"store": str(store), "undone": undone, "layers_left": left})
     else:
         are = "is" if last.intervals == 1 else "are"
-        what = f"{plural(last.intervals, 'interval')} of {plural(len(last.homes), 'home')}"
+        what = f"{counted(last.intervals, 'interval')} of {counted(len(last.homes), 'home')}"
         print(wrapped(f"{store}: {what} {are} as imported again ({last.policy})"))
 
 
@@ -229,7 +231,8 @@ def resample(
     from data.store.read import read_store
     from data.store.resample import known_on, resampled
     from data.store.write import making, refuse_taken, rows_of_all
-    from wattswap.cli.output import plural, print_json
+    from market.errors import counted
+    from wattswap.cli.output import print_json
     from wattswap.cli.tables import wrapped
 
     refuse_taken(out)
@@ -237,7 +240,7 @@ def resample(
     zone = clock.zone_named(content.manifest.zone) if content.manifest.zone else None
     series = [resampled(one, minutes, profile, zone) for one in content.series]
     homes = [replace(content.manifest.homes[one.home], minutes=minutes) for one in series]
-    says = f"{plural(len(series), 'home')} of {store.name} in intervals of {minutes} minutes"
+    says = f"{counted(len(series), 'home')} of {store.name} in intervals of {minutes} minutes"
     names = {one.name for one in homes}
     meters = {hashed: name for hashed, name in content.manifest.meters.items() if name in names}
     with making(out, content.manifest.zone, content.manifest.salt) as writer:
@@ -265,7 +268,7 @@ def resample(
         kwh = f"{total / 1000:,.3f} kWh of all registers"
         print(
             wrapped(
-                f"{out}: {plural(len(series), 'home')} in intervals of {minutes} minutes; {kwh}, the same to the Wh"
+                f"{out}: {counted(len(series), 'home')} in intervals of {minutes} minutes; {kwh}, the same to the Wh"
             )
         )
 

@@ -117,8 +117,9 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
     """Print the numbers of homes: of one below each other, of several as a table."""
     import pandas as pd
 
+    from market.errors import counted
     from wattswap.cli._data_words import moment_of, span, table_of
-    from wattswap.cli.output import plural, print_facts
+    from wattswap.cli.output import print_facts
 
     if len(facts) == 1:
         one = facts[0]
@@ -153,17 +154,17 @@ def print_facts_of(name: str, facts: Sequence[Facts], zone: str | None, *, wide:
     ).T
     rows.index.name = "home"
     first, last = min(one.start_s for one in facts), max(one.end_s for one in facts)
-    table_of(f"{name}: {plural(len(facts), 'home')}, {span(first, last, zone)}", rows, KEPT, wide=wide)
+    table_of(f"{name}: {counted(len(facts), 'home')}, {span(first, last, zone)}", rows, KEPT, wide=wide)
 
 
 def _gaps(one: Facts, zone: str | None) -> str:
+    from market.errors import counted
     from wattswap.cli._data_words import moment_of
-    from wattswap.cli.output import plural
 
     if one.longest_gap_s is None:
         return "none"
     since = moment_of(one.longest_gap_s, zone)
-    return f"{one.gaps} of {plural(one.missing, 'interval')}; the longest of {one.longest_gap} from {since}"
+    return f"{one.gaps} of {counted(one.missing, 'interval')}; the longest of {one.longest_gap} from {since}"
 
 
 def print_checked(name: str, checked: Checked) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from market.errors import counted
 from wattswap.cli import _data_outside
 from wattswap.cli._data_options import (
     ChannelOption,
@@ -29,7 +30,6 @@ from wattswap.cli._data_options import (
 )
 from wattswap.cli._data_words import SHOWN
 from wattswap.cli.options import JsonOption, ModuleOption, import_modules
-from wattswap.cli.output import plural
 
 if TYPE_CHECKING:
     from data.store.imports import Imported, ImportedHome
@@ -158,10 +158,10 @@ def _print_imported(found: Imported) -> None:
 
     count = len(found.homes)
     what = "made" if found.made else "appended to"
-    print(wrapped(f"{found.store} {what}: {plural(len(found.files), 'file')} of {plural(count, 'home')}"))
+    print(wrapped(f"{found.store} {what}: {counted(len(found.files), 'file')} of {counted(count, 'home')}"))
     for file, source in zip(found.files, found.sources, strict=True):
         of = f" of {', '.join(source.homes)}" if len(source.homes) <= 5 else f" of {len(source.homes)} homes"
-        print(wrapped(f"  {source.file}: {source.format}, {plural(source.rows, 'row')}{of}", 4))
+        print(wrapped(f"  {source.file}: {source.format}, {counted(source.rows, 'row')}{of}", 4))
         by = ", as its head shows" if source.format == "generic" else ", as the format lays down"
         for name, answer in source.answers.items():
             before = ", as it was answered before" if name in file.earlier else ""
@@ -177,7 +177,7 @@ def _print_imported(found: Imported) -> None:
     for one in found.homes:
         if one.how:
             joined = ", ".join(HOW[how] for how in one.how)
-            print(wrapped(f"  {one.home}: {plural(len(one.files), 'file')}, {joined}", 4))
+            print(wrapped(f"  {one.home}: {counted(len(one.files), 'file')}, {joined}", 4))
     rows = pd.DataFrame({one.home: _row(one) for one in found.homes}).T
     rows.index.name = "home"
     first = min(one.series.start_s for one in found.homes)
@@ -243,7 +243,7 @@ def export(
         print_json({"store": str(store), "out": where, "rows": rows, "homes": homes, "notes": notes})
         return
     print(where)
-    note(f"{rows:,} rows of {plural(len(content.series), 'home')}")
+    note(f"{rows:,} rows of {counted(len(content.series), 'home')}")
     for text in notes:
         note(text)
 
@@ -254,7 +254,7 @@ def _left_out(content: Any) -> list[str]:
     facts = [home.name for home in content.manifest.homes.values() if home.battery or home.node or home.pv_w]
     if facts:
         notes.append(
-            f"batteries, nodes and sizes have no column and are left out, of {plural(len(facts), 'home')}"
+            f"batteries, nodes and sizes have no column and are left out, of {counted(len(facts), 'home')}"
         )
     steps = sorted({one.minutes for one in content.series})
     if len(steps) > 1:

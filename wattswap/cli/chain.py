@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from market.errors import counted
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, ModuleOption, RunArgument, import_modules
 
@@ -43,10 +44,10 @@ def verify(run: RunArgument, module: ModuleOption = None, json: JsonOption = Fal
     if json:
         print_json(facts)
     else:
-        print(
-            f"ok: {facts['blocks']} blocks, {facts['signatures']} signatures of {facts['authorities']} validators,"
-            f" {facts['traded_kwh']:.3f} kWh traded; head {facts['head']}"
-        )
+        named = {"blocks": "block", "signatures": "signature", "authorities": "validator"}
+        blocks, signatures, signers = (counted(facts[name], noun) for name, noun in named.items())
+        traded = f"{facts['traded_kwh']:.3f} kWh traded"
+        print(f"ok: {blocks}, {signatures} of {signers}, {traded}; head {facts['head']}")
 
 
 @app.command()
@@ -59,6 +60,7 @@ def prove(
     out: Annotated[Path | None, typer.Option("--out", help="Write the proof here instead of stdout.")] = None,
 ) -> None:
     """Write the proof of one home's line of one interval; it can be checked offline with the genesis alone."""
+    from wattswap.cli.output import naming_written
     from wattswap.runs.chain_reader import prove_line
 
     text = prove_line(run, household, interval)
@@ -66,7 +68,8 @@ def prove(
         print(text)
         return
     _write_new(out, text.encode() + b"\n")
-    print(out)
+    with naming_written(out):
+        print(out)
 
 
 @app.command("check-proof")
@@ -116,7 +119,9 @@ def check_omission(
     if json:
         print_json(facts)
         return
-    print(f"broken promise of {facts['role']} {facts['public_key']}: {facts['broken']}")
+    whose = facts["role"] or "a key that the genesis does not name:"
+    print(f"broken promise of {whose} {facts['public_key']}")
+    print(f"  {facts['broken']}")
     home = "" if facts["household"] is None else f"home {facts['household']}, "
     print(f"  {home}interval {facts['interval']}")
 
@@ -206,8 +211,7 @@ def tx(
 
     import_modules(module)
     made = build(name, method, args, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
-    _write_new(out, made.raw)
-    _print(_facts_of(made, out), json)
+    _write_tx(out, made, {}, json)
 
 
 @app.command()
@@ -227,8 +231,9 @@ def accuse(
 
     files = (proof, *([second] if second else ()))
     made, facts = build_accusation(files, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
-    _write_new(out, made.raw)
-    _print(_facts_of(made, out) | {name: facts[name] for name in ("role", "public_key", "broken")}, json)
+    if not json:
+        facts["role"] = facts["role"] or "none in the genesis"
+    _write_tx(out, made, {name: facts[name] for name in ("role", "public_key", "broken")}, json)
 
 
 @app.command()
@@ -238,8 +243,8 @@ def possession(
     ],
     genesis: Annotated[Path, typer.Option("--genesis", help="Genesis of the chain.")],
     instead_of: Annotated[
-        str, typer.Option("--instead-of", help="Public key whose place it takes.", metavar="OLD")
-    ] = "",
+        str | None, typer.Option("--instead-of", help="Public key whose place it takes.", metavar="OLD")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Sign that the holder of a key takes a place on a chain, which a proposal or rotate_key has to show."""
@@ -264,18 +269,24 @@ def send(
     from wattswap.nodes.status import targets_of
     from wattswap.nodes.transactions import send
 
-    send(read_at_most(file, MAX_TX_BYTES), targets_of(nodes)[1], open_libp2p)
+    send(read_at_most(file, MAX_TX_BYTES), targets_of(nodes)[1], open_libp2p, str(file))
     print("taken: it waits for a block")
 
 
-def _facts_of(made: Tx, out: Path) -> dict[str, Any]:
-    return {
+def _write_tx(out: Path, made: Tx, more: dict[str, Any], json: bool) -> None:
+    """Write a transaction, and print what it is."""
+    from wattswap.cli.output import naming_written
+
+    facts = {
         "file": str(out),
         "tx_id": made.id.hex(),
         "sender": made.sender.hex(),
         "nonce": made.nonce,
         "valid_until": made.valid_until_height,
     }
+    _write_new(out, made.raw)
+    with naming_written(out):
+        _print(facts | more, json)
 
 
 def _which(known: Iterable[str]) -> NoReturn:

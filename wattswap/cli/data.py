@@ -59,7 +59,8 @@ def check(
     from data.formats import check as check_file
     from data.store.checks import check_store
     from data.store.read import is_store
-    from wattswap.cli.output import note, plural, print_json
+    from market.errors import counted
+    from wattswap.cli.output import note, print_json
 
     import_modules(module)
     if format is None and recipe is None and _data_outside.is_outside(path):
@@ -88,7 +89,7 @@ def check(
             _data_show.print_checked(path.name, stored)
         errors = sum(finding.count for finding in report.findings if finding.severity == "error")
         if errors:
-            note(f"{path}: {plural(errors, 'error')}; correct the lines named above. Warnings may stay.")
+            note(f"{path}: {counted(errors, 'error')}; correct the lines named above. Warnings may stay.")
     if not report.ok:
         raise typer.Exit(int(ExitCode.INVALID))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from market.errors import counted
 from wattswap.cli.command import COMMANDS, Command
 from wattswap.cli.options import JsonOption, WideOption
 from wattswap.errors import ExitCode
@@ -21,6 +23,8 @@ WITH_CHAIN = ("validator", "observer", "operator")
 """Roles that store the chain."""
 CLOCK_APART_S = 1.0
 """From which offset on a clock is reported. [s]"""
+_LIKE_AN_ADDRESS = re.compile(r"^/(ip4|ip6|dns)|/(tcp|udp|p2p)/|:[0-9]+$|^12D3|^[0-9.]+$")
+"""What people write where they mean a node on the network and not a folder."""
 NODE_DOWN = ExitCode.CHECK_FAILED
 """Exit code of `network status` if a node is unreachable."""
 
@@ -62,20 +66,35 @@ def status(
 
 def _targets(where: list[str], genesis: Path | None) -> tuple[bytes, list[Target]]:
     from p2p.blocks.genesis import read_genesis
-    from wattswap.errors import UsageError
+    from wattswap.errors import Problem, UsageError
+    from wattswap.nodes.config import ADDRESS_FORM, host_of
     from wattswap.nodes.status import Target, targets_of
 
-    addresses = [place for place in where if place.startswith("/ip4/")]
-    if not addresses and len(where) == 1:
-        return targets_of(Path(where[0]))
-    if len(addresses) < len(where):
+    folders = [place for place in where if not _may_be_address(place, genesis)]
+    if folders and len(where) > 1:
         raise UsageError.of(
             "network status", "takes one folder, or addresses", "ask for one folder at a time"
         )
+    if folders and genesis is not None:
+        cure = "leave it out: the folder names the chain"
+        raise UsageError.of("--genesis", "goes with addresses, not with a folder", cure)
+    if folders:
+        return targets_of(Path(folders[0]))
+    wrong = [place for place in where if not host_of(place)]
+    if wrong:
+        what, cure = "is not an address of a node", f"write {ADDRESS_FORM}"
+        raise UsageError(*(Problem(place or "''", what, cure) for place in wrong))
     if genesis is None:
         cure = "add --genesis FILE, any node's genesis.bin"
         raise UsageError.of("--genesis", "is needed with addresses, to name the chain", cure)
-    return read_genesis(genesis).chain_id, [Target(address, "", address) for address in addresses]
+    return read_genesis(genesis).chain_id, [Target(address, "", address) for address in where]
+
+
+def _may_be_address(place: str, genesis: Path | None) -> bool:
+    """Whether a text is meant as an address: nothing is there, and it is like one, or goes with a genesis."""
+    if not place:  # pathlib takes an empty text for the folder that the process is in
+        return True
+    return not Path(place).exists() and (genesis is not None or _LIKE_AN_ADDRESS.search(place) is not None)
 
 
 def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> None:
@@ -98,16 +117,16 @@ def print_status(chain_id: bytes, rows: list[dict[str, Any]], wide: bool) -> Non
         },
         index=pd.Index([row["node"] for row in rows], name="node"),
     )
-    title = f"Chain {chain_id.hex()[:16]}: {len(up)} of {len(rows)} nodes answer"
+    answer = "answers" if len(up) == 1 else "answer"
+    title = f"Chain {chain_id.hex()[:16]}: {len(up)} of {counted(len(rows), 'node')} {answer}"
     print_table(title, frame, keep=KEPT, wide=wide)
     for row in rows:
         if row["refused"]:
             why = ", ".join(f"{code} {times}" for code, times in row["refused_by_code"].items())
             most = ", ".join(f"{code} {times} of {peer}" for peer, code, times in row["refused_most"][:3])
             whose = f"; most: {most}" if most else ""
-            print(
-                wrapped(f"{row['node']} refused {row['refused']} messages since it started: {why}{whose}", 2)
-            )
+            refused = counted(row["refused"], "message")
+            print(wrapped(f"{row['node']} refused {refused} since it started: {why}{whose}", 2))
     for row in rows:
         if row["up"] and abs(row["clock_ahead_s"]) >= CLOCK_APART_S:
             where = "ahead of" if row["clock_ahead_s"] > 0 else "behind"

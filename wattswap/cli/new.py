@@ -35,7 +35,7 @@ def new(
 ) -> None:
     """Write a commented scenario to start from, for bundled or own data or any SimBench low-voltage grid."""
     from wattswap.cli._data_assemble import grid_places
-    from wattswap.cli.output import print_json
+    from wattswap.cli.output import naming_written, note, print_json
     from wattswap.scenario.from_grid import write_grid
     from wattswap.scenario.from_store import write_from_store
     from wattswap.scenario.load import write_new
@@ -44,12 +44,13 @@ def new(
         written = write_from_store(folder, from_data, None if grid is None else grid_places(Path(grid)))
     else:
         written = write_new(folder, template) if grid is None else write_grid(folder, grid)
-    if json:
-        print_json({"folder": str(folder), "written": [str(path) for path in written]})
-        return
-    for path in written:
-        print(path)
-    typer.echo(f"Next: wattswap run {folder}", err=True)
+    with naming_written(folder):
+        if json:
+            print_json({"folder": str(folder), "written": [str(path) for path in written]})
+            return
+        for path in written:
+            print(path)
+    note(f"Next: wattswap run {folder}")
 
 
 COMMANDS.register(Command("new", new, 1))

@@ -84,7 +84,7 @@ def init(
     """Write a folder for every node of a neighbourhood: keys, addresses, genesis, configuration."""
     import time
 
-    from wattswap.cli.output import note, print_json
+    from wattswap.cli.output import naming_written, note, print_json
     from wattswap.nodes.keys import load_public_keys
     from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
     from wattswap.runs.chain_reader import parse_interval
@@ -107,11 +107,12 @@ def init(
         given={} if public_keys is None else load_public_keys(public_keys),
     )
     configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, spec, plan)
-    if json:
-        nodes = [{"name": c.name, "role": c.role, "port": c.listen.port} for c in configs]
-        print_json({"folder": str(folder), "chain_id": _chain_id(configs[0]).hex(), "nodes": nodes})
-        return
-    _print_next_steps(folder, configs, set(plan.given))
+    with naming_written(folder):
+        if json:
+            nodes = [{"name": c.name, "role": c.role, "port": c.listen.port} for c in configs]
+            print_json({"folder": str(folder), "chain_id": _chain_id(configs[0]).hex(), "nodes": nodes})
+            return
+        _print_next_steps(folder, configs, set(plan.given))
     if validators == 1:
         note(
             "warning: a single validator is for tests only: nobody checks it, and the chain stops without it"
@@ -153,7 +154,7 @@ def keys(
     from typing import get_args
 
     from data.readings import home_id
-    from wattswap.cli.output import note
+    from wattswap.cli.output import naming_written, note
     from wattswap.errors import UsageError, suggest
     from wattswap.nodes.config import Role
     from wattswap.nodes.keys import PUBLIC_KEYS, make_keys, public_text
@@ -163,7 +164,8 @@ def keys(
         raise UsageError.of("--role", f"no role {role!r}", suggest(role, known))
     homes = [home_id(home) for home in household or []]
     public = make_keys(folder, known[role], name, homes, _lock(passphrase_env, key_file))
-    print(public_text(public), end="")
+    with naming_written(folder):
+        print(public_text(public), end="")
     note(
         f"Next: give {folder / PUBLIC_KEYS} to the person who runs `wattswap node init`; keep the rest of {folder}"
     )

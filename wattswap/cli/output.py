@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from wattswap.cli.tables import ONE_LINE, print_table, screen_width, wrapped
+from wattswap.cli.tables import ONE_LINE, WIDTH_IN_A_PIPE, print_table, screen_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -54,13 +56,28 @@ def note(text: str) -> None:
     """Print a note or an error on stderr: on a terminal in lines that fit, elsewhere in its own lines."""
     lines = text.split("\n")
     if sys.stderr.isatty():
-        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2) for line in lines]
+        width = _width_of_errors()
+        lines = [wrapped(line, len(line) - len(line.lstrip()) + 2, width) for line in lines]
     print("\n".join(lines), file=sys.stderr)
 
 
-def plural(count: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _width_of_errors() -> int:
+    """Letters in a line of the terminal that shows standard error, also where standard output is elsewhere."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH_IN_A_PIPE
+    except (OSError, ValueError):
+        return WIDTH_IN_A_PIPE
+
+
+@contextmanager
+def naming_written(*places: Path) -> Iterator[None]:
+    """Print inside what was written; where that cannot be printed, the error names the places all the same."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        error.add_note(f"written before that: {', '.join(map(str, places))}")
+        raise
 
 
 def print_facts(facts: Mapping[str, Any], indent: int = 0) -> None:

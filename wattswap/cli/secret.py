@@ -17,12 +17,12 @@ def secret(
     import secrets
 
     from p2p.wire.identity import SEED_BYTES, Identity, save_key_file
+    from wattswap.cli.output import naming_written, note
 
     save_key_file(file, Identity.from_seed(secrets.token_bytes(SEED_BYTES)))
-    print(file)
-    typer.echo(
-        f'Next: write secret_file = "{file.name}" under [chain], and keep the file as safe as a key', err=True
-    )
+    with naming_written(file):
+        print(file)
+    note(f'Next: write secret_file = "{file.name}" under [chain], and keep the file as safe as a key')
 
 
 COMMANDS.register(Command("secret", secret, 2))

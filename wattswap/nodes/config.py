@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from market.errors import counted, with_article
 from market.files import read_at_most
+from p2p.transports.base import is_peer_id
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
 from wattswap.errors import AlreadyExists, ExitCode, Problem, WattswapError
-from wattswap.runs.layout import GENESIS, NODE_DATA
+from wattswap.runs.layout import GENESIS, NODE_CONFIG, NODE_DATA
+from wattswap.runs.missing import nodes_in
 from wattswap.scenario.fields import Fault, Wrong
 from wattswap.scenario.layers import Place, Source, dotted
 from wattswap.scenario.lines import KeyPath, line_numbers
 from wattswap.scenario.problems import faults_of
 from wattswap.scenario.time import Table
 
-CONFIG = "config.toml"
+CONFIG = NODE_CONFIG
 SCHEMA = 1
 LOOPBACK = "127.0.0.1"
 MAX_BYTES = 1_000_000
@@ -30,14 +34,15 @@ MAX_PORT = 65_535
 MAX_MS = 7_258_118_400_000
 """The year 2200. [ms since 1970, UTC]"""
 T = TypeVar("T", bound=Table)
+CURE = "`wattswap node init` writes the folders of a neighbourhood"
 Role = Literal["household", "gateway", "operator", "validator", "observer"]
 SIGNING_KEY: dict[str, str] = {"operator": "operator", "validator": "consensus"}
 """Name in the keystore of the key that a role signs with; homes have one each."""
 NODE_KEY = "node"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ADDRESS = re.compile(
-    rf"/ip4/{re.escape(LOOPBACK)}/tcp/([1-9][0-9]{{0,4}})/p2p/[1-9A-HJ-NP-Za-km-z]{{40,64}}"
-)
+_ADDRESS = re.compile(r"/ip4/([0-9.]{7,15})/tcp/([1-9][0-9]{0,4})/p2p/(\w+)", re.ASCII)
+ADDRESS_FORM = f"/ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID"
+"""What the address of a node looks like, for people."""
 
 
 class InvalidConfig(WattswapError):
@@ -65,6 +70,17 @@ def node_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise Wrong(f"{value[:64]!r} is not a name", "use 1 to 64 letters, digits, - and _")
     return value
+
+
+def host_of(address: str) -> str:
+    """The IPv4 address in a node's address; empty where the text is no address of a node."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found[2]) > MAX_PORT or not is_peer_id(found[3]):
+        return ""
+    try:
+        return str(IPv4Address(found[1]))
+    except ValueError:
+        return ""
 
 
 def household_key(household: str) -> str:
@@ -193,11 +209,8 @@ class Peer(Table):
     @field_validator("address")
     @classmethod
     def _address(cls, value: str) -> str:
-        found = _ADDRESS.fullmatch(value)
-        if found is None or int(found[1]) > MAX_PORT:
-            cure = (
-                f"write /ip4/{LOOPBACK}/tcp/PORT/p2p/PEER-ID; other machines are not reached in this version"
-            )
+        if host_of(value) != LOOPBACK:
+            cure = f"write {ADDRESS_FORM}; other machines are not reached in this version"
             raise Wrong(f"{value[:120]!r} is not an address of a node", cure)
         return value
 
@@ -307,7 +320,8 @@ def household_faults(role: str, households: tuple[str, ...]) -> list[Fault]:
     wanted = {"household": "exactly one home", "gateway": "at least one home"}.get(role, "no homes")
     fits = {"household": len(households) == 1, "gateway": bool(households)}.get(role, not households)
     cure = "name them as in the scenario's data" if role in ("household", "gateway") else "remove the key"
-    return [] if fits else [("households", f"has {len(households)} homes; a {role} has {wanted}", cure)]
+    held = counted(len(households), "home")
+    return [] if fits else [("households", f"has {held}; {with_article(role)} has {wanted}", cure)]
 
 
 def _peer_faults(own_name: str, peers: tuple[Peer, ...]) -> list[Fault]:
@@ -331,9 +345,23 @@ def load_config(path: Path | str) -> NodeConfig:
         InvalidConfig: Lists every problem with its line.
     """
     file = Path(path)
+    if not file.exists():
+        raise InvalidConfig.of(str(path), "there is no such folder", CURE)
     if file.is_dir():
-        file /= CONFIG
+        file = _in_folder(file)
     return read_table(file, NodeConfig).in_folder(file.parent.resolve())
+
+
+def _in_folder(folder: Path) -> Path:
+    """The config.toml of a node's folder; names a node where the folder is that of all nodes."""
+    file = folder / CONFIG
+    if file.exists():
+        return file
+    nodes = nodes_in(folder)
+    if nodes:
+        cure = f"name one of them, such as {nodes[0]}"
+        raise InvalidConfig.of(str(folder), "is the folder of nodes, not of one", cure)
+    raise InvalidConfig.of(str(folder), f"is no node's folder: it holds no {CONFIG}", CURE)
 
 
 def read_table(file: Path, model: type[T]) -> T:
@@ -357,13 +385,12 @@ def _positions(path: KeyPath) -> KeyPath:
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
-    cure = "`wattswap node init` writes the folders of a neighbourhood"
     try:
         raw = read_at_most(file, MAX_BYTES)
     except OSError as error:
-        raise InvalidConfig.of(str(file), f"cannot be read: {error.strerror}", cure) from None
+        raise InvalidConfig.of(str(file), f"cannot be read: {error.strerror}", CURE) from None
     if len(raw) > MAX_BYTES:
-        raise InvalidConfig.of(str(file), f"is larger than {MAX_BYTES} bytes", cure)
+        raise InvalidConfig.of(str(file), f"is larger than {MAX_BYTES:,} bytes", CURE)
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n")
         content = tomllib.loads(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
+from market.errors import with_article
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import read_member_file
 from p2p.errors import KeyFileError
@@ -198,7 +199,7 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     former = {} if store.former is None else _open_former(config.folder / store.former, config, environment)
     missing = [name for name in config.key_names if name not in keys]
     if missing:
-        what = f"holds no key {', '.join(missing)} for a {config.role}"
+        what = f"holds no key {', '.join(missing)} for {with_article(config.role)}"
         raise KeyFileError(config.keystore_path, f"{what}; it is the keystore of another node")
     homes = config.role in ("household", "gateway")
     member_keys = _member_keys(config, genesis) if homes else frozenset[bytes]()

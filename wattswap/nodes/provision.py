@@ -175,7 +175,7 @@ def _check_spec(homes: int, spec: NetworkSpec) -> None:
     if spec.observers < 0:
         problems.append(Problem("--observers", f"{spec.observers} is negative", "use 0 or more"))
     if spec.pace_s is not None and not (0 < spec.pace_s <= 86_400 or spec.pace_s == spec.begin_ms == 0):
-        problems.append(Problem("--pace-seconds", f"{spec.pace_s:g} s", "use more than 0, at most a day"))
+        problems.append(Problem("--pace-seconds", f"{spec.pace_s:,.12g} s", "use more than 0, at most a day"))
     if spec.first_port is not None and not 1024 <= spec.first_port <= MAX_PORT:
         problems.append(
             Problem("--first-port", f"{spec.first_port} is not a port", f"use 1024 to {MAX_PORT}")

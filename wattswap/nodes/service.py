@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,16 @@ def run_until_stopped(nodes: Nodes) -> None:
         Exception: The first error of a node, unwrapped from exception groups.
     """
     _keep_pandas_out()
+    _log_plain_lines()
     try:
         trio.run(_until_stopped, nodes)
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
+
+
+def _log_plain_lines() -> None:
+    """Let what is logged go to standard error as it is: a line begins with the name of the node, not of a module."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
 
 class _NoPandas:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from p2p.wire.frames import Unreachable
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import public_keys
 from wattswap.errors import RunNotFound
-from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, load_config
+from wattswap.nodes.config import CONFIG, LOOPBACK, NodeConfig, host_of, load_config
 from wattswap.nodes.keys import new_identity
+from wattswap.runs.missing import nodes_in
 
 PATIENCE_S = 5.0
 """How long a node may take to answer. [s]"""
@@ -107,13 +107,10 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
         InvalidConfig: A config.toml is wrong.
         GenesisError: A genesis is wrong.
     """
-    if (folder / CONFIG).is_file():
-        configs = [load_config(folder)]
-    else:
-        configs = [load_config(path) for path in sorted(folder.glob(f"*/{CONFIG}"))]
+    own = (folder / CONFIG).is_file()
+    configs = [load_config(path) for path in ([folder] if own else nodes_in(folder))]
     if not configs:
-        cure = "name the folder that `wattswap node init` made, or a node in it"
-        raise RunNotFound.of(str(folder), f"holds no node with a {CONFIG}", cure)
+        raise _no_nodes(folder)
     listed = {
         peer.name: Target(peer.name, peer.role, peer.address) for config in configs for peer in config.peers
     }
@@ -121,6 +118,18 @@ def targets_of(folder: Path) -> tuple[bytes, list[Target]]:
     order = ("validator", "operator", "observer", "gateway", "household")
     targets = sorted(found.values(), key=lambda target: (order.index(target.role), target.name))
     return read_genesis(configs[0].genesis_path).chain_id, targets
+
+
+def _no_nodes(folder: Path) -> RunNotFound:
+    """The error of a place without nodes: nothing is there, a file, or another folder."""
+    cure = "name the folder that `wattswap node init` made, or a node in it"
+    if host_of(str(folder)):
+        return RunNotFound.of(str(folder), "is an address, not the folder of nodes", cure)
+    if not folder.exists():
+        return RunNotFound.of(str(folder), "there is no such folder", cure)
+    if not folder.is_dir():
+        return RunNotFound.of(str(folder), "is a file, not the folder of nodes", cure)
+    return RunNotFound.of(str(folder), f"holds no node with a {CONFIG}", cure)
 
 
 def _own(config: NodeConfig, listed: Target | None) -> Target:
@@ -149,8 +158,6 @@ def survey(chain_id: bytes, targets: Sequence[Target], open_transport: Open) -> 
 async def ephemeral_transport(open_transport: Open) -> AsyncIterator[Transport]:
     """A transport with an ephemeral key, for commands that query nodes."""
     async with open_transport(new_identity()) as transport:
-        # libp2p, which sets its own level when it is imported, logs every node that is not up.
-        logging.getLogger("libp2p").setLevel(logging.CRITICAL)
         yield transport
 
 

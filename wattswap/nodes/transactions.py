@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import trio
 
 from market.files import read_at_most
-from p2p.blocks import domains
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
-from p2p.blocks.possession import NO_KEY
-from p2p.errors import InvalidArguments, InvalidTx, RemoteError, Unencodable
+from p2p.blocks.possession import NO_KEY, prove_possession
+from p2p.errors import InvalidArguments, InvalidTx, KeyFileError, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
 from p2p.ledger.module import Method, modules_of
 from p2p.ledger.modules import evidence
@@ -37,6 +37,18 @@ VALID_BLOCKS = 100
 
 ARGS_BYTES_MAX = 8 * MAX_TX_BYTES
 """Most bytes of arguments as JSON, which takes more room than the transaction. [B]"""
+
+CURES: Final = {
+    "tx_role": "sign with another key",
+    "tx_nonce": "give another --nonce",
+    "tx_expired": "give a later --valid-until",
+    "key_proof": "make the proof by `chain possession` with the genesis of this chain",
+    "evidence_known": "there is nothing left to do",
+}
+"""What to do about a transaction that the chain would refuse, by the code of the refusal."""
+
+_PUBLIC_KEY = re.compile(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY_BYTES}}}", re.ASCII)
+
 ROOM_BYTES = 256
 """What a transaction holds beside its arguments, at most. [B]"""
 
@@ -105,27 +117,24 @@ def build_accusation(
     return place.build(evidence.NAME, found.method, found.args, key), found.facts(place.genesis)
 
 
-def possession_of(key: Path, genesis: Path, instead_of: str = "") -> dict[str, str]:
+def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> dict[str, str]:
     """The proof that the holder of a key takes a place on a chain: by hex, with the public key.
 
     Args:
         key: A key file, or the folder of a node that signs with one key.
-        instead_of: Public key whose place it takes, in hex; empty for a new place.
+        instead_of: Public key whose place it takes, in hex; None for a new place.
 
     Raises:
         UsageError: It is not a public key.
         KeyFileError: The key cannot be used.
     """
     trusted = read_genesis(genesis)
-    try:
-        old = bytes.fromhex(instead_of) or NO_KEY
-    except ValueError:
-        old = b""
-    if len(old) != PUBLIC_KEY_BYTES:
+    if instead_of is not None and not _PUBLIC_KEY.fullmatch(instead_of):
         cure = f"give {2 * PUBLIC_KEY_BYTES} hexadecimal digits"
         raise UsageError.of("--instead-of", "is not a public key", cure)
+    old = NO_KEY if instead_of is None else bytes.fromhex(instead_of)
     holder = _signer(key, trusted)
-    proof = holder.sign(domains.SIGN_POSSESSION, trusted.chain_id + old)
+    proof = prove_possession(holder, trusted.chain_id, old)
     return {"public_key": holder.public_key.hex(), "proof": proof.hex()}
 
 
@@ -134,10 +143,12 @@ class ChainPlace:
     """The chain for which a transaction is made, as far as it is available.
 
     Args:
+        command: The command that makes it, for its errors.
         run: Folder with the chain; gives nonce and height.
         nonce: Needed where there is no run, as is valid_until.
     """
 
+    command: str
     genesis: Genesis
     run: Path | None
     nonce: int | None
@@ -152,7 +163,7 @@ class ChainPlace:
         trusted = (
             genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
         )
-        return cls(trusted, run, nonce, valid_until)
+        return cls(command, trusted, run, nonce, valid_until)
 
     def build(self, module: str, method: str, record: Record, key: Path) -> Tx:
         """Return the signed transaction; raises as the function `build`."""
@@ -169,19 +180,20 @@ def _build(place: ChainPlace, module: str, method: str, record: Record, sender: 
             sender, trusted.chain_id, last + 1 if nonce is None else nonce, until, module, method, record
         )
     except Unencodable:
-        raise UsageError.of("chain tx", "a nonce or height beyond 64 bits", "give a smaller one") from None
+        cure = "give a smaller one"
+        raise UsageError.of(place.command, "a nonce or height beyond 64 bits", cure) from None
     try:
         if tip is None:
             check_call(modules_of(trusted)[module], method, record, tx.sender, trusted)
         else:
             check_tx(tip.state, tx, height + 1, trusted, pending=max(tx.nonce - last - 1, 0))
     except InvalidTx as error:
-        cure = "change the transaction" if error.code != "tx_role" else "sign with another key"
+        cure = CURES.get(error.code, "change the transaction")
         raise VerificationFailed.of(f"{module}.{method}", f"would be refused: {error}", cure) from None
     return tx
 
 
-def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
+def send(data: bytes, targets: list[Target], open_transport: Open, where: str = "TX") -> TxReply:
     """Submit a transaction to the validators of a network, with a temporary key.
 
     Raises:
@@ -193,7 +205,7 @@ def send(data: bytes, targets: list[Target], open_transport: Open) -> TxReply:
         decode(Tx, data)
     except RemoteError as error:
         cure = "give a file that `chain tx` wrote"
-        raise InvalidData.of("TX", f"is not a transaction: {error}", cure) from None
+        raise InvalidData.of(where, f"is not a transaction: {error}", cure) from None
     addresses = [target.address for target in targets if target.role == "validator" and target.address]
     if not addresses:
         raise UsageError.of("NODES", "names no validator", "give the folder that `node init` made")
@@ -257,6 +269,9 @@ def _json(text: str) -> Any:
 
 def _signer(key: Path, genesis: Genesis) -> Identity:
     """The key of a key file, or the one with which the node of a folder signs, or will sign."""
+    if not key.exists():
+        cure = "name a key file, as `wattswap secret` writes it, or the folder of a node"
+        raise KeyFileError(key, f"cannot be read (there is no such file or folder); {cure}")
     if not key.is_dir():
         return load_key_file(key)
     if (key / PUBLIC_KEYS).is_file():  # of `wattswap node keys`, before there is a node
@@ -266,6 +281,9 @@ def _signer(key: Path, genesis: Genesis) -> Identity:
         config = load_config(key)
         keys, names = open_keys(config, os.environ, genesis), config.key_names
     signing = [keys[name] for name in names if name != NODE_KEY]
-    if len(signing) != 1:
+    if not signing:
+        cure = "give the folder of another node, or a key file"
+        raise UsageError.of("--key", f"{key} is the folder of an observer, which signs nothing", cure)
+    if len(signing) > 1:
         raise UsageError.of("--key", f"{key} is the node of {len(signing)} homes", "give the key file of one")
     return signing[0]

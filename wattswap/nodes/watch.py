@@ -1,4 +1,4 @@
-"""What a node's owner should know: a clock apart from the others, cut off from them, and what was refused.
+"""What a node's owner should know: a clock apart, which validators do not answer, and what was refused.
 
 One line an event, and one when it is over; a node that is well is quiet.
 """
@@ -6,6 +6,7 @@ One line an event, and one when it is over; a node that is well is quiet.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -14,6 +15,7 @@ from typing import Final
 
 import trio
 
+from market.errors import counted
 from p2p.errors import P2PError
 from p2p.roles.replica.status import ask_status, offset_ms
 from p2p.transports.base import Transport, peer_id_of
@@ -25,6 +27,11 @@ ASK_S: Final = 2.0
 """How long a peer may take to answer. [s]"""
 WELL_PACES: Final = 4
 """A node that is well asks in one of so many intervals."""
+MISSES: Final = 3
+"""Questions in a row without an answer after which a validator is away.
+
+One that was busy or was started again may leave two: the second meets the stream of before.
+"""
 LEAST_S, MOST_S = 1.0, 60.0
 """Shortest and longest time between two questions. [s]"""
 
@@ -47,6 +54,8 @@ class Watch:
         self._names = {peer_id_of(peer.key): peer.name for peer in config.peers}
         self._offsets_ms: dict[str, int] = {}
         self._silent: set[str] = set()
+        self._misses: Counter[str] = Counter()
+        self._away: set[str] = set()
         self._said_ms: int | None = None
         self._is_cut_off = False
         transport.stats.refused.on_first = self._say_refused
@@ -61,6 +70,7 @@ class Watch:
                 await self._ask(peer)
             self._say_clock()
             self._say_cut_off()
+            self._say_away()
             if not few and not self._silent and self._said_ms is None:
                 await trio.sleep((WELL_PACES - 1) * pause_s)
 
@@ -69,12 +79,14 @@ class Watch:
 
     async def _ask(self, peer: Peer) -> None:
         self._silent.add(peer.name)
+        self._misses[peer.name] += 1
         with trio.move_on_after(ASK_S), suppress(P2PError):
             name = await self._transport.connect(peer.address)
             asked_ms = self._now_ms()
             status = await ask_status(self._transport, name, self._chain_id)
             self._offsets_ms[peer.name] = offset_ms(status, asked_ms, self._now_ms())
             self._silent.discard(peer.name)
+            self._misses[peer.name] = 0
 
     def _say_clock(self) -> None:
         """Say that the clock is apart, or is no more; a single wrong validator does not matter to the median."""
@@ -89,12 +101,12 @@ class Watch:
             self._said_ms = ahead_ms
             where = "behind" if ahead_ms < 0 else "ahead of"
             _log.warning(
-                "%s: the clock is %.1f s %s that of %d validators, so its messages come too %s;"
+                "%s: the clock is %.1f s %s that of %s, so its messages come too %s;"
                 " set it, for example by NTP",
                 self._config.name,
                 abs(ahead_ms) / 1_000,
                 where,
-                len(self._offsets_ms),
+                counted(len(self._offsets_ms), "validator"),
                 "late" if ahead_ms < 0 else "early",
             )
 
@@ -102,12 +114,23 @@ class Watch:
         cut_off = bool(self._validators) and len(self._silent) == len(self._validators)
         if cut_off != self._is_cut_off:
             self._is_cut_off = cut_off
-            words = (
-                "cut off: none of %d validators answers"
-                if cut_off
-                else "%d validators are known, and one answers"
-            )
-            _log.warning("%s: " + words, self._config.name, len(self._validators))
+            count = len(self._validators)
+            if count == 1:
+                words = "cut off: its only validator does not answer" if cut_off else "its validator answers"
+            else:
+                words = f"{'cut off: none' if cut_off else 'one'} of {count} validators answers"
+            _log.warning("%s: %s", self._config.name, words)
+
+    def _say_away(self) -> None:
+        """Say which validators do not answer, and which do again; while none answers, one line says it of all."""
+        if self._is_cut_off:
+            return
+        for name in sorted(name for name in self._silent - self._away if self._misses[name] >= MISSES):
+            self._away.add(name)
+            _log.warning("%s: %s does not answer", self._config.name, name)
+        for name in sorted(self._away - self._silent):
+            self._away.remove(name)
+            _log.warning("%s: %s answers again", self._config.name, name)
 
     def _say_refused(self, peer: str, code: str, detail: str) -> None:
         if code in QUIET:

@@ -5,7 +5,6 @@ A node takes these from nowhere else, so that the same programs run as processes
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -50,6 +49,4 @@ def over_libp2p(identity: Identity, port: int) -> AbstractAsyncContextManager[Tr
     """A libp2p endpoint on loopback."""
     from p2p.transports.libp2p import open_libp2p
 
-    # libp2p logs an error for every peer that goes away or is not up yet; what matters is raised or counted.
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     return open_libp2p(identity, port=port)

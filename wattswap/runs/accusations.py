@@ -18,7 +18,7 @@ from p2p.ledger.modules import evidence
 from p2p.ledger.modules.evidence import ProofArgs, TwoBatchesArgs, check_two_batches
 from p2p.wire.codec import Record, decode
 from wattswap.errors import InvalidData, UsageError, VerificationFailed
-from wattswap.runs.chain_reader import stamp
+from wattswap.runs.chain_reader import of_another_chain, stamp
 
 R = TypeVar("R", bound=Record)
 BROKEN = {
@@ -53,7 +53,7 @@ class Accusation:
         """What it proves, for people."""
         return {
             "convicted": True,
-            "role": role_of(self.key, genesis),
+            "role": role_of(self.key, genesis) or None,
             "public_key": self.key.hex(),
             "broken": BROKEN[self.method],
             "household": self.household,
@@ -62,11 +62,9 @@ class Accusation:
 
 
 def role_of(key: bytes, genesis: Genesis) -> str:
-    """The office of a key in the genesis; later ones are in the state only."""
+    """The office of a key in the genesis; empty where that names none: later ones are in the state only."""
     offices = {"operator": genesis.operators, "validator": genesis.authorities}
-    return next(
-        (name for name, keys in offices.items() if key in keys), "key that the genesis does not name,"
-    )
+    return next((name for name, keys in offices.items() if key in keys), "")
 
 
 def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
@@ -86,7 +84,7 @@ def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
     try:
         found = check_two_batches(first, second, genesis.chain_id)
     except RemoteError as error:
-        raise _convicts_nobody(files[1], error) from None
+        raise _convicts_nobody(files[1], error, genesis) from None
     return Accusation(evidence.TWO_BATCHES, TwoBatchesArgs(first, second), *found)
 
 
@@ -104,7 +102,7 @@ def _proof(file: Path, genesis: Genesis) -> Accusation:
             found = check_broken_promise(data, genesis)
             return Accusation(evidence.BROKEN_PROMISE, ProofArgs(data), *found, broken.home.index)
     except RemoteError as error:
-        raise _convicts_nobody(file, error) from None
+        raise _convicts_nobody(file, error, genesis) from None
     if _read(Tx, data, MAX_TX_BYTES) is not None:
         cure = "give the other batch of the interval beside it"
         raise InvalidData.of(str(file), "is one transaction, which proves nothing alone", cure)
@@ -125,5 +123,8 @@ def _batch(file: Path) -> Tx:
     return tx
 
 
-def _convicts_nobody(file: Path, error: RemoteError) -> VerificationFailed:
-    return VerificationFailed.of(str(file), error.detail, "it convicts nobody")
+def _convicts_nobody(file: Path, error: RemoteError, genesis: Genesis) -> VerificationFailed:
+    """The error of a proof that does not hold, or not on this chain."""
+    hint = of_another_chain(error, genesis)
+    cure = f"it convicts nobody: {hint}" if hint else "it convicts nobody"
+    return VerificationFailed.of(str(file), error.detail, cure)

@@ -18,7 +18,16 @@ from market.units import NANO_PER_UNIT, WH_PER_KWH
 from p2p.batches.batch import BatchArgs, batches, make_batch
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
-from p2p.errors import GenesisError, OtherFormat, StoreError
+from p2p.errors import (
+    BadCertificate,
+    GenesisError,
+    Malformed,
+    OtherFormat,
+    P2PError,
+    StoreError,
+    WrongChain,
+    WrongSignature,
+)
 from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.edge import shown
 from p2p.ledger.execution import Tip
@@ -38,7 +47,7 @@ from wattswap.errors import InvalidData, UsageError, VerificationFailed, suggest
 from wattswap.runs.folder import RunFolder, read_table
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import CHAIN, GENESIS, NODE_DATA, table_file
-from wattswap.runs.missing import not_found
+from wattswap.runs.missing import CHAIN_WANTED, not_found
 from wattswap.runs.stored import CURE
 
 MAX_VERIFIED_BLOCKS = 2_000
@@ -58,7 +67,7 @@ def genesis_of(run: Path) -> Genesis:
         VerificationFailed: The genesis file is damaged.
     """
     if not _chain_file(run).is_file() or not (run / GENESIS).is_file():
-        raise not_found(run, "chain")
+        raise not_found(run, CHAIN_WANTED)
     try:
         return read_genesis(run / GENESIS)
     except OtherFormat:
@@ -331,6 +340,16 @@ def prove_line(run: Path, household: str, interval: str) -> str:
     return proof_to_json(proof, check_proof(proof, genesis))
 
 
+def of_another_chain(error: P2PError, genesis: Genesis) -> str:
+    """A hint for a document that is refused, or may be refused, for its chain; empty for other refusals."""
+    chain = genesis.chain_id.hex()[:16]
+    if isinstance(error, WrongChain):
+        return f"the genesis is that of another chain, {chain}"
+    if isinstance(error, WrongSignature | BadCertificate):
+        return f"perhaps the genesis is that of another chain, {chain}"
+    return ""
+
+
 def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     """Check a proof file offline against a genesis file; returns what it proves.
 
@@ -340,8 +359,6 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
         GenesisError: The genesis file is none.
         VerificationFailed: The proof does not hold.
     """
-    from p2p.errors import Malformed, P2PError
-
     data, trusted = read_at_most(proof, MAX_PROOF_JSON_BYTES), read_genesis(genesis)
     try:
         bundle = proof_from_json(data.decode())
@@ -351,9 +368,9 @@ def check_line(proof: Path, genesis: Path) -> dict[str, Any]:
     try:
         line = check_proof(bundle, trusted)
     except P2PError as error:
-        raise VerificationFailed.of(
-            str(proof), str(error), "request the proof from the operator again"
-        ) from None
+        hint, again = of_another_chain(error, trusted), "request the proof from the operator again"
+        cure = hint if isinstance(error, WrongChain) else f"{again}; {hint}" if hint else again
+        raise VerificationFailed.of(str(proof), str(error), cure) from None
     return {
         "proven": True,
         "currency": trusted.params.currency,

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from market.errors import counted
 from market.files import naming
-from wattswap.cli.output import plural
 from wattswap.cli.tables import wrapped
 from wattswap.errors import ExitCode, Interrupted
 from wattswap.simulation.base import base_of
@@ -58,13 +58,13 @@ def _run_seeds(options: Options) -> int:
         known += was_kept
         results.append(result)
         if len(results) % 100 == 0:
-            print(f"{len(results)} of {plural(len(seeds), 'seed')}", file=sys.stderr)
+            print(f"{len(results)} of {counted(len(seeds), 'seed')}", file=sys.stderr)
 
     try:
         sweep(seeds, draw, workers=options.workers, kept=kept, on_result=on_result)
     except KeyboardInterrupt:
         same = "the same command without --again" if options.again else "the same command"
-        what = f"stopped after {len(results)} of {plural(len(seeds), 'seed')}"
+        what = f"stopped after {len(results)} of {counted(len(seeds), 'seed')}"
         raise Interrupted.of("", what, f"{same} continues where it stopped") from None
     return _report(options, sorted(results, key=lambda one: one.seed), known)
 
@@ -87,7 +87,7 @@ def _report(options: Options, results: list[Result], known: int) -> int:
             _print(f"its plan is in {options.save}")
     if failing:
         first = ", ".join(str(one.seed) for one in failing[:20])
-        _show([f"violated in {len(failing)} of {plural(len(results), 'seed')}: {first}"])
+        _show([f"violated in {len(failing)} of {counted(len(results), 'seed')}: {first}"])
     return _end(bool(failing), unwritten)
 
 
@@ -98,14 +98,14 @@ def _summarize(draw: Draw, results: list[Result], known: int) -> None:
     intervals = draw.shape.intervals * len(results)
     _show(
         [
-            f"{plural(len(results), 'seed')}, {known} of them from earlier slices of this code",
+            f"{counted(len(results), 'seed')}, {known} of them from earlier slices of this code",
             f"  {cpu_s:.0f} CPU s, {intervals / cpu_s if cpu_s else 0:.1f} intervals a CPU s",
-            *(f"  {name}: violated in {plural(counts[name], 'seed')}" for name in ORACLES if counts[name]),
+            *(f"  {name}: violated in {counted(counts[name], 'seed')}" for name in ORACLES if counts[name]),
         ]
     )
     for name in sorted({lie for result in results for lie in result.told}):
         reached = sum(result.told.get(name, 0) > 0 for result in results)
-        _print(f"  lie {name}: reaches somebody in {plural(reached, 'seed')}")
+        _print(f"  lie {name}: reaches somebody in {counted(reached, 'seed')}")
 
 
 def _run_plan(path: Path, options: Options) -> int:
@@ -117,7 +117,7 @@ def _run_plan(path: Path, options: Options) -> int:
         violations = judge(outcome.history)  # of every oracle: a plan is kept for what it shows
         unwritten = _unwritten(options.save if violations else None, plan_json(plan))
         untraced = _unwritten(options.trace, "\n".join(outcome.lines) + "\n")
-        _show([f"trace {outcome.trace}", plural(outcome.events, "message")])
+        _show([f"trace {outcome.trace}", counted(outcome.events, "message")])
         if violations:
             _show(story(outcome.history, violations))
             _print(f"again: {PROGRAM} --plan {shlex.quote(str(path))}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from market.errors import counted
 from p2p.wire.messages import NothingMessage, ReadingMessage, message_id
-from wattswap.cli.output import plural
 from wattswap.simulation.history import History
 from wattswap.simulation.oracles import Violation
 from wattswap.simulation.plan import Act, Lie, digits
@@ -41,11 +41,11 @@ def story(history: History, violations: Sequence[Violation]) -> list[str]:
     plan = history.plan
     shape, weather = plan.shape, plan.weather
     homes = f"{len(history.setup.roster)} homes" + (
-        f" behind {plural(shape.gateways, 'gateway')}" if shape.gateways else ""
+        f" behind {counted(shape.gateways, 'gateway')}" if shape.gateways else ""
     )
     lines = [
         f"seed {plan.seed}: {shape.validators} validators, 1 operator, {homes},"
-        f" {plural(shape.intervals, 'interval')} every {digits(shape.pace_s)} s",
+        f" {counted(shape.intervals, 'interval')} every {digits(shape.pace_s)} s",
         f"  network until {digits(plan.calm_s)} s: {weather.delay_min_s:g} to {weather.delay_max_s:g} s,"
         f" {weather.loss:.0%} lost, {weather.duplication:.0%} twice",
     ]

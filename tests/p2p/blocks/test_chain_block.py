@@ -249,8 +249,11 @@ def test_the_size_of_a_genesis_does_not_depend_on_the_number_of_homes() -> None:
 def test_a_missing_genesis_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GenesisError, match="is a folder; name the file"):
         read_genesis(tmp_path)
-    with pytest.raises(GenesisError, match=r"none\.bin: cannot be read"):
+    with pytest.raises(GenesisError, match=r"none\.bin: cannot be read .*; name a genesis\.bin"):
         read_genesis(tmp_path / "none.bin")
+    (tmp_path / "other.bin").write_bytes(b"other")
+    with pytest.raises(GenesisError, match=r"other\.bin: not a Genesis: .*; name a genesis\.bin"):
+        read_genesis(tmp_path / "other.bin")
     with pytest.raises(GenesisError, match="cannot be written"):
         write_genesis(tmp_path / "no folder" / "x", GENESIS)
 

@@ -12,6 +12,7 @@ from test_chain_module_governance import approve, new_chain, propose
 
 from p2p.batches.batch import Batch
 from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
+from p2p.blocks.possession import prove_possession
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import BadProof, BrokenInvariant, InvalidBlock, RemoteError
 from p2p.ledger import execution, offices
@@ -40,17 +41,7 @@ from p2p.ledger.state import (
 )
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import (
-    START,
-    authorities,
-    batch_in,
-    certify,
-    flip,
-    identity,
-    line_proof,
-    make_args,
-    prove_possession,
-)
+from tests.kits.chain_kit import START, authorities, batch_in, certify, flip, identity, line_proof, make_args
 from tests.kits.evidence_kit import vote
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_readings
 

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from p2p.blocks.members import Members
+from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidBlock
 from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.accounts import EnterArgs, Role, RotateArgs
 from p2p.ledger.state import apply, check_tx
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import STEP, authorities, make_args, prove_possession
+from tests.kits.chain_kit import STEP, authorities, make_args
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis, refused
 
 

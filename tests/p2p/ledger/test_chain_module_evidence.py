@@ -10,6 +10,7 @@ import pytest
 from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.batches.closings import Promised
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.possession import prove_possession
 from p2p.errors import BadProof, BrokenInvariant, RemoteError
 from p2p.ledger import offices
 from p2p.ledger.modules import evidence
@@ -19,7 +20,7 @@ from p2p.ledger.modules.governance import ADD_OPERATOR, RETURN, ApproveArgs, Aut
 from p2p.ledger.state import check_invariants
 from p2p.wire.codec import Record, decode
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import OPERATOR, START, STEP, authorities, identity, prove_possession
+from tests.kits.chain_kit import OPERATOR, START, STEP, authorities, identity
 from tests.kits.modules_kit import Chain, refused
 from tests.kits.proofs_kit import HOME, broken_promise, omission, two_batches
 from tests.kits.signed_kit import RIVAL, homes, key_of, keyed_genesis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2p.blocks.block import validators_hash
-from p2p.blocks.possession import NO_KEY
+from p2p.blocks.possession import NO_KEY, prove_possession
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
 from p2p.ledger import offices
@@ -20,7 +20,7 @@ from p2p.ledger.modules.governance import (
     ParameterArgs,
 )
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import authorities, identity, prove_possession
+from tests.kits.chain_kit import authorities, identity
 from tests.kits.evidence_kit import vote
 from tests.kits.modules_kit import HOMES, OPERATORS, Chain, make_genesis, refused
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from test_chain_module_governance import KEYS, approve, new_chain
 
 from p2p.blocks.genesis import MAX_OPERATORS
+from p2p.blocks.possession import prove_possession
 from p2p.errors import BrokenInvariant, InvalidTx
 from p2p.ledger import offices
 from p2p.ledger.module import AUTHORITY, OPERATOR
@@ -17,7 +18,7 @@ from p2p.ledger.modules.accounts import RotateArgs
 from p2p.ledger.modules.governance import ADD, ADD_OPERATOR, REMOVE_OPERATOR, OperatorArgs
 from p2p.ledger.state import check_invariants
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import identity, make_args, prove_possession
+from tests.kits.chain_kit import identity, make_args
 from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, refused
 from tests.kits.sample_kit import some
 

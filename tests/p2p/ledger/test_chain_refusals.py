@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from p2p.blocks.block import Tx
+from p2p.blocks.possession import prove_possession
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import KEYS_MAX, EnterArgs, RotateArgs
@@ -27,7 +28,7 @@ from p2p.ledger.modules.meters import AnchorArgs
 from p2p.ledger.state import apply_to, check_tx
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.chain_kit import authorities, make_args
 from tests.kits.modules_kit import (
     DAY,
     DAY_START,

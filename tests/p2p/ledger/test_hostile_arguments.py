@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.module import CHAIN_MODULES
 from p2p.ledger.modules import meters
@@ -33,7 +34,7 @@ from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
 from p2p.ledger.state import apply_to, check_invariants, check_tx
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
-from tests.kits.chain_kit import authorities, make_args, prove_possession
+from tests.kits.chain_kit import authorities, make_args
 from tests.kits.modules_kit import DAY, DAY_START, HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis
 from tests.kits.proofs_kit import broken_promise, omission, two_batches
 

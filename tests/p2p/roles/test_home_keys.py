@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from p2p.batches.blob import make_blob, open_blob
 from p2p.batches.receipts import check_omission, include, make_omission
+from p2p.blocks.possession import prove_possession
 from p2p.errors import Malformed, UnknownHousehold, WrongSignature
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
 from p2p.ledger.modules.evidence import ProofArgs
@@ -33,7 +34,7 @@ from p2p.wire.messages import (
     sign_message,
     signer_of,
 )
-from tests.kits.chain_kit import OPERATOR, START, STEP, make_args, prove_possession
+from tests.kits.chain_kit import OPERATOR, START, STEP, make_args
 from tests.kits.gateway_kit import send_batch
 from tests.kits.modules_kit import Chain, refused
 from tests.kits.settled_kit import OpenGates

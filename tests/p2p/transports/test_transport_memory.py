@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.transports.base import peer_id_of
+from p2p.transports.base import is_peer_id, peer_id_of
 from p2p.transports.memory import Faults, MemoryEndpoint, MemoryNetwork, PeerIdTaken
 from p2p.wire.frames import LinkError
 from p2p.wire.identity import Identity
@@ -159,3 +159,19 @@ def test_a_peer_id_is_the_one_libp2p_gives_the_key() -> None:
         key_pair = create_new_key_pair(identity.seed)
         assert isinstance(key_pair.public_key, Ed25519PublicKey)
         assert peer_id_of(identity.public_key) == ID.from_pubkey(key_pair.public_key).to_base58()
+
+
+def test_what_no_key_is_named_by_is_no_peer_id() -> None:
+    right = peer_id_of(SERVER.public_key)
+    assert is_peer_id(right)
+    for wrong in (
+        "",
+        "xyz",
+        right + "x",
+        right[:-1],
+        right[::-1],
+        f"1{right}",
+        right.replace("K", "0"),
+        right * 99,
+    ):
+        assert not is_peer_id(wrong)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,3 +261,44 @@ def test_a_connection_without_noise_is_refused() -> None:
             await plain.close()
 
     run(main)
+
+
+QUIET = """
+import sys
+import trio
+from p2p.transports.libp2p import open_libp2p
+from p2p.wire.frames import Unreachable
+from p2p.wire.identity import Identity
+
+async def main():
+    async with open_libp2p(Identity.from_seed(b"a" * 32)) as gone:
+        address = gone.address
+    async with open_libp2p(Identity.from_seed(b"b" * 32)) as node:
+        for _ in range(3):
+            try:
+                await node.connect(address)
+            except Unreachable:
+                print("unreachable")
+    import logging
+    import libp2p.network.connection.swarm_connection as connection
+    exec(compile("logging.warning('of the library')", connection.__file__, "exec"))
+    logging.getLogger("of.ours").warning("ours")
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("asked", ["", "ERROR"])
+def test_the_library_logs_nothing_unless_it_is_asked_to(asked: str, tmp_path: Path) -> None:
+    """It has an error for every attempt to reach a peer that is down, and sets its level as it is imported."""
+    wanted = {"LIBP2P_DEBUG": asked, "LIBP2P_DEBUG_FILE": str(tmp_path / "log"), "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | wanted
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    assert done.stdout == 3 * "unreachable\n"
+    if asked:
+        assert "Failed to open TCP stream" in done.stderr
+        assert "of the library" in done.stderr
+    else:
+        assert done.stderr == "WARNING:of.ours:ours\n"

@@ -88,6 +88,8 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
         (b"ab " * 21 + b"a", "hexadecimal"),
         (b"\xff" * 64, "hexadecimal"),
         (b"ab" * 32 + b"\n\n", "65 characters"),
+        (b"ab" * 5_000, "is no key file: more than 64 characters"),
+        (b'{"format": "wattswap keystore"}', "name the folder of its node"),
     ],
 )
 def test_a_bad_key_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes, what: str) -> None:
@@ -108,6 +110,15 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -
     path.chmod(mode)
     with pytest.raises(KeyFileError, match="chmod 600"):
         load_key_file(path)
+
+
+def test_a_file_that_is_no_key_is_not_answered_with_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "genesis.bin"
+    path.write_bytes(bytes(500))
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError, match="is no key file") as caught:
+        load_key_file(path)
+    assert "chmod" not in str(caught.value)
 
 
 def test_a_missing_key_file_is_named(tmp_path: Path) -> None:

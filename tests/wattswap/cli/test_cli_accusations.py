@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -75,7 +77,11 @@ def place(tmp_path: Path) -> Place:
         (omission(GENESIS, OPERATOR), f"operator {OPERATOR.public_key.hex()}", "its batch lacks"),
         (omission(GENESIS, VALIDATOR), f"validator {VALIDATOR.public_key.hex()}", "its batch lacks"),
         (broken_promise(GENESIS, VALIDATOR), f"validator {VALIDATOR.public_key.hex()}", "its closing lacks"),
-        (omission(GENESIS, STRANGER), "key that the genesis does not name, ", "its batch lacks"),
+        (
+            omission(GENESIS, STRANGER),
+            f"a key that the genesis does not name: {STRANGER.public_key.hex()}",
+            "its batch lacks",
+        ),
     ],
 )
 def test_a_proof_names_the_office_the_key_and_what_was_broken(
@@ -84,11 +90,13 @@ def test_a_proof_names_the_office_the_key_and_what_was_broken(
     file = place.file("proof.bin", proof)
     outcome = place.check(capsys, file)
     assert outcome.code == 0
-    assert f"broken promise of {who}" in outcome.out
-    assert what in outcome.out
+    first, second, _ = outcome.out.splitlines()
+    assert first == f"broken promise of {who}"
+    assert what in second
     assert f"home {HOME}, interval {stamp(START)}" in outcome.out
     facts = one_object(call(capsys, "chain", "check-omission", file, "--genesis", place.genesis, "--json"))
     assert (facts["household"], facts["interval"], facts["convicted"]) == (HOME, stamp(START), True)
+    assert facts["role"] == (None if "does not name" in who else who.split()[0])
 
 
 def test_two_batches_are_checked_together(place: Place, capsys: Capture) -> None:
@@ -101,13 +109,41 @@ def test_two_batches_are_checked_together(place: Place, capsys: Capture) -> None
 def test_what_convicts_nobody_says_why(place: Place, capsys: Capture) -> None:
     kept = place.file("kept.bin", broken_promise(GENESIS, VALIDATOR, promised=(Promised(HOME, 4),)))
     refused(place.check(capsys, kept), 5, "the promise was kept", "it convicts nobody")
-    elsewhere = place.file("elsewhere.bin", omission(keyed_genesis(MEMBERS, "another street"), OPERATOR))
-    refused(place.check(capsys, elsewhere), 5, "the batch is of chain", "it convicts nobody")
     first, second = two_batches(GENESIS, OPERATOR)
     again = batch_tx(OPERATOR, GENESIS.chain_id, 9, 200, decode(BatchArgs, first.args))
     refused(place.check(capsys, *place.batches(first, again)), 5, "the batches are the same")
     other = two_batches(GENESIS, RIVAL)[0]
     refused(place.check(capsys, *place.batches(second, other)), 5, "of different keys or intervals")
+
+
+def test_a_proof_of_another_chain_names_both_chains(place: Place, capsys: Capture) -> None:
+    """Of a genesis with other homes too, where the path to the home fails as well."""
+    here = GENESIS.chain_id.hex()[:16]
+    for other in (keyed_genesis(MEMBERS, "another street"), keyed_genesis(MEMBERS + 9)):
+        there = other.chain_id.hex()[:16]
+        proofs = [omission(other, OPERATOR), broken_promise(other, VALIDATOR)]
+        files = [[place.file(f"elsewhere-{n}.bin", proof)] for n, proof in enumerate(proofs)]
+        for given in (*files, place.batches(*two_batches(other, OPERATOR))):
+            hint = f"it convicts nobody: the genesis is that of another chain, {here}"
+            refused(place.check(capsys, *given), 5, f"of chain {there}", hint)
+            refused(place.accuse(capsys, *given), 5, f"of chain {there}", hint)
+
+
+def test_a_signature_that_fails_hints_at_the_genesis(place: Place, capsys: Capture) -> None:
+    first, second = two_batches(GENESIS, OPERATOR)
+    forged = msgspec.structs.replace(second, signature=first.signature)
+    refused(
+        place.check(capsys, *place.batches(first, forged)),
+        5,
+        "does not verify",
+        f"perhaps the genesis is that of another chain, {GENESIS.chain_id.hex()[:16]}",
+    )
+
+
+def test_an_error_names_its_own_command(place: Place, capsys: Capture) -> None:
+    proof = place.file("proof.bin", omission(GENESIS, OPERATOR))
+    alone = {"run": None, "genesis": place.genesis, "valid-until": 9}
+    refused(place.accuse(capsys, proof, **alone, nonce=2**63), 2, "Error: chain accuse: a nonce or height")
 
 
 def test_a_file_that_is_no_proof_says_what_is_wanted(place: Place, capsys: Capture) -> None:
@@ -137,6 +173,30 @@ def test_an_accusation_becomes_a_transaction_that_convicts(kind: str, place: Pla
     place.chain.add([tx])
     assert place.chain.tip.state.operators == (RIVAL.public_key,)
     refused(place.accuse(capsys, *files), 3, "exists already")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_transaction_that_is_written_is_named_where_the_output_is_full(place: Place) -> None:
+    proof, out = place.file("proof.bin", omission(GENESIS, OPERATOR)), place.folder / "evidence.tx"
+    words: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "wattswap",
+        "chain",
+        "accuse",
+        proof,
+        "--key",
+        place.key,
+        "--run",
+        place.run,
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*words, "--out", out], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert decode(Tx, out.read_bytes()).module == "evidence"
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"written before that: {out}\n")
 
 
 def test_a_key_without_a_role_accuses_nobody(place: Place, capsys: Capture) -> None:
@@ -195,7 +255,9 @@ def test_possession_of_the_place_of_another_key_is_what_rotate_key_shows(
     assert new_place == call(capsys, "chain", "possession", *words).out
 
 
-@pytest.mark.parametrize("old", ["x", "00", "0" * 63, "00" * 33])
+@pytest.mark.parametrize(
+    "old", ["", " ", "x", "00", "0" * 63, "00" * 33, " ".join(["00"] * 32), "٠" * 64, "0x" + "00" * 31]
+)
 def test_what_is_no_public_key_is_refused(old: str, place: Place, capsys: Capture) -> None:
     words = ("--key", place.key, "--genesis", place.genesis, "--instead-of", old)
     refused(call(capsys, "chain", "possession", *words), 2, "--instead-of", "64 hexadecimal digits")

@@ -105,6 +105,23 @@ def test_a_transaction_is_built_from_the_genesis_alone(place: Place, tmp_path: P
     refused(place.tx(capsys, out, *more), 3, "exists already")
 
 
+def test_what_the_chain_would_refuse_says_which_option_to_change(
+    place: Place, tmp_path: Path, capsys: Capture
+) -> None:
+    out, run = tmp_path / "one.tx", ("--run", place.run)
+    assert place.tx(capsys, out, *run).code == 0
+    place.add(out.read_bytes())
+    again = tmp_path / "again.tx"
+    refused(place.tx(capsys, again, *run, "--nonce", 1), 5, "tx_nonce", "give another --nonce")
+    refused(place.tx(capsys, again, *run, "--valid-until", 1), 5, "tx_expired", "give a later --valid-until")
+    joins = {"action": 6, "key": "11" * 32, "proof": "00" * 64, "expiry_height": 9}
+    words = ("--args", json.dumps(joins), "--key", place.key, "--out", again, "--genesis", place.genesis)
+    outcome = call(
+        capsys, *("chain", "tx", "governance", "propose_operator"), *words, "--nonce", 2, "--valid-until", 9
+    )
+    refused(outcome, 5, "key_proof", "make the proof by `chain possession` with the genesis of this chain")
+
+
 def test_what_is_wrong_is_said_at_once_and_nothing_is_written(
     place: Place, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -262,6 +264,39 @@ def test_errors_and_notes_are_wrapped_on_a_terminal_and_one_line_elsewhere(
     on_screen = call(capsys, *arguments).err
     assert max(map(len, on_screen.splitlines())) <= 80
     assert on_screen.split() == plain.split()
+
+
+IN_A_TERMINAL = """
+import fcntl, os, pty, struct, subprocess, sys, termios
+ours, theirs = pty.openpty()
+fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+command = [sys.executable, "-m", "wattswap", *sys.argv[1:]]
+done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=theirs, stdin=subprocess.DEVNULL)
+os.write(1, os.read(ours, 100_000))
+"""
+"""A command whose standard error is a terminal of 60 columns, and whose standard output is not."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["chain", "show", "nowhere"], ["chain", "accuse", "proof", "--key", "k", "--out", "o", "--nonce", "x"]],
+)
+def test_errors_fit_the_terminal_that_shows_them(words: list[str], tmp_path: Path) -> None:
+    """Of the command and of the parser; the output may go into a file or a pipe meanwhile."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_TERMINAL, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("Error: ") for line in lines), done
+    assert max(map(len, lines)) <= 60
+    assert max(map(len, lines)) > 40
 
 
 @pytest.mark.parametrize("width", range(40, 60))

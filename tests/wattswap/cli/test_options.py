@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kits.run_kit import call, files_below, refused
+from wattswap.cli import command as command_line
 
 Capture = pytest.CaptureFixture[str]
 
@@ -80,3 +83,27 @@ def test_a_word_that_is_no_choice_is_refused_in_our_words(capsys: Capture) -> No
     assert "Value error" not in outcome.err
     told = call(capsys, "data", "import", "any.csv", "--out", "store", "--kind", "foo", "--json")
     assert "Value error" not in told.out + told.err
+
+
+def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of the command line, with the words that call it."""
+    for name, found in group.commands.items():
+        if hasattr(found, "commands"):
+            yield from commands(found, (*words, name))
+        else:
+            yield (*words, name), found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [pytest.param(*one, id=" ".join(one[0])) for one in commands(command_line())]
+)
+def test_a_shortened_option_is_refused(words: tuple[str, ...], found: Any, capsys: Capture) -> None:
+    """A later version may have another option that begins alike."""
+    options = {
+        option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    shortened = {option[:-1] for option in options if option.startswith("--") and len(option) > 4} - options
+    for option in shortened:
+        outcome = call(capsys, *words, option)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"No such option: {option}" in outcome.err

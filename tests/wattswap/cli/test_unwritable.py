@@ -373,3 +373,39 @@ def test_an_output_that_the_caller_has_closed_takes_nothing_and_changes_no_code(
         assert done.returncode == code
         assert "bug" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+WRITTEN_FIRST = {
+    "new": "new",
+    "secret": "key",
+    "node init": "net",
+    "node keys": "keys",
+    "chain prove": "proof.json",
+}
+"""Commands that write a file or folder and then print where it is, by its name."""
+
+
+@pytest.fixture(scope="module")
+def written_unprinted(
+    places: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, tuple[int, str]]]:
+    """How such commands end that write into a folder, and whose standard output is a file of a full disk."""
+    to = tmp_path_factory.mktemp("written")
+    commands = {name: filled(WRITERS[name], places, to) for name in WRITTEN_FIRST}
+    with Path("/dev/full").open("w") as full:
+        return to, ended(commands, tmp_path_factory.mktemp("unprinted"), full.fileno())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("name", WRITTEN_FIRST)
+def test_what_was_written_is_named_where_the_output_is_full(
+    name: str, written_unprinted: tuple[Path, dict[str, tuple[int, str]]]
+) -> None:
+    to, ends = written_unprinted
+    code, err = ends[name]
+    place = to / WRITTEN_FIRST[name]
+    assert place.exists()
+    assert code == 3, err
+    assert "Error: the output: No space left on device; make room there" in err
+    assert f"; written before that: {place}\n" in err
+    assert "Exception" not in err

@@ -132,7 +132,11 @@ def test_a_known_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path)
         (('key_file = "keystore.key"', 'key_file = "a"\npassphrase_env = "B"'), "keystore", "one way"),
         (("schema = 1", "schema = 2"), "schema", "not known"),
         (('name = "validator-1"', 'name = "validator-0"'), "peers[0].name", "twice"),
-        (("schema = 1", 'schema = 1\nhouseholds = ["home-1"]'), "households", "no homes"),
+        (
+            ("schema = 1", 'schema = 1\nhouseholds = ["home-1"]'),
+            "households",
+            "has 1 home; a validator has no homes",
+        ),
         (('role = "validator"', 'role = "gateway"'), "households", "at least one home"),
         (('role = "validator"', 'role = "household"\nhouseholds = ["a", "b"]'), "households", "exactly one"),
         (
@@ -141,6 +145,7 @@ def test_a_known_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path)
             "names 'a' twice",
         ),
         (("tcp/4002", "tcp/99999"), "peers[0].address", "not an address of a node"),
+        ((f"p2p/{PEER}", f"p2p/{PEER[::-1]}"), "peers[0].address", "not an address of a node"),
     ],
 )
 def test_each_rule_names_its_key(tmp_path: Path, change: tuple[str, str], key: str, phrase: str) -> None:

@@ -398,3 +398,17 @@ def test_the_json_names_the_chain_and_the_nodes(street: Path, tmp_path: Path, ca
     )
     assert facts["chain_id"] == read_genesis(tmp_path / "n" / "gateway-0" / "genesis.bin").chain_id.hex()
     assert [node["port"] for node in facts["nodes"]] == list(range(20_000, 20_006))
+
+
+def test_a_number_that_is_refused_is_shown_in_digits(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    for given, shown in (("1000000", "1,000,000 s"), ("-2.5", "-2.5 s")):
+        outcome = call(capsys, "node", "init", street, tmp_path / "net", "--pace-seconds", given)
+        refused(outcome, 2, f"--pace-seconds: {shown}; use more than 0")
+
+
+def test_an_observer_signs_no_transaction(
+    made: tuple[NodeConfig, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    observer = next(config for config in made if config.role == "observer")
+    words = ("--key", observer.folder, "--genesis", observer.genesis_path)
+    refused(call(capsys, "chain", "possession", *words), 2, "an observer, which signs nothing")

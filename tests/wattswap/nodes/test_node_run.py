@@ -74,6 +74,16 @@ def test_what_ends_a_node_reaches_the_user_as_one_sentence(node: NodeConfig) -> 
 
 def test_a_folder_that_is_no_node_is_refused(tmp_path: Path, capsys: Capture) -> None:
     refused(call(capsys, "node", "run", tmp_path), 3, "config.toml", "node init")
+    refused(call(capsys, "node", "run", tmp_path / "away"), 3, "there is no such folder", "node init")
+
+
+def test_the_folder_of_all_nodes_is_answered_with_one_of_them(node: NodeConfig, capsys: Capture) -> None:
+    phrases = ("is the folder of nodes, not of one; name one of them, such as", "gateway-0")
+    refused(call(capsys, "node", "run", node.folder.parent), 3, *phrases)
+    key = ("chain", "possession", "--genesis", node.genesis_path, "--key")
+    refused(call(capsys, *key, node.folder.parent), 3, *phrases)
+    refused(call(capsys, *key, node.folder / "away"), 3, "no such file or folder", "name a key file")
+    refused(call(capsys, *key, node.genesis_path), 3, "is no key file")
 
 
 def test_a_missing_key_file_is_named(node: NodeConfig, capsys: Capture) -> None:

@@ -25,6 +25,7 @@ from wattswap.nodes.status import PATIENCE_S, Finding, Target, ask_all, rows_of,
 Capture = pytest.CaptureFixture[str]
 CHAIN = b"c" * 32
 HEAD = b"h" * 32
+EMPTY = "''"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,74 @@ def test_a_folder_without_nodes_and_addresses_without_a_genesis_are_refused(
     address = made[0].peers[0].address
     refused(call(capsys, "network", "status", address), 2, "--genesis")
     refused(call(capsys, "network", "status", address, tmp_path), 2, "one folder")
+    refused(call(capsys, "network", "status", tmp_path / "away"), 3, "there is no such folder")
+    refused(call(capsys, "network", "status", made[0].genesis_path), 3, "is a file, not the folder of nodes")
+
+
+def test_a_transaction_is_sent_to_a_folder_and_not_to_an_address(
+    tmp_path: Path, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    file = tmp_path / "one.tx"
+    file.write_bytes(b"junk")
+    send = ("chain", "send", file)
+    refused(call(capsys, *send, made[0].peers[0].address), 3, "is an address, not the folder of nodes")
+    refused(call(capsys, *send, tmp_path / "away"), 3, "there is no such folder")
+    refused(call(capsys, *send, made[0].folder.parent), 3, f"{file}: is not a transaction")
+
+
+def test_where_a_chain_is_wanted_a_folder_of_nodes_is_answered_with_one_that_stores_it(
+    capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    """And not with the folder that `wattswap run` printed."""
+    nodes, home = made[0].folder.parent, made[-1].folder
+    refused(call(capsys, "chain", "show", home), 3, "homes and gateways store none; start a validator first")
+    chain = made[0].data_path / "chain.db"
+    chain.touch()
+    try:
+        for place in (nodes, home):
+            cure = f"name a node that stores it, such as {made[0].folder}"
+            refused(call(capsys, "chain", "show", place), 3, "is the folder of", cure)
+        refused(call(capsys, "show", nodes), 3, "is the folder of nodes, not of a run", "network status")
+    finally:
+        chain.unlink()
+
+
+def test_a_genesis_beside_a_folder_is_refused_and_not_ignored(
+    capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    for folder in (made[0].folder, made[0].folder.parent):
+        words = ("network", "status", folder, "--genesis", made[0].genesis_path)
+        refused(call(capsys, *words), 2, "--genesis: goes with addresses, not with a folder")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "bare"),
+    [
+        ("/ip4/999.1.1.1/tcp/1/p2p/{peer}", True),
+        ("/ip4/127.0.0.1/tcp/4001", True),
+        ("/ip4/127.0.0.1/tcp/70000/p2p/{peer}", True),
+        ("/ip4/127.0.0.1/tcp/4001/p2p/xyz", True),
+        ("/ip4/127.0.0.1/tcp/4001/p2p/{peer}x", True),
+        ("/ip4/127.0.0.1/udp/4001/p2p/{peer}", True),
+        ("/dns4/street.example/tcp/4001/p2p/{peer}", True),
+        ("127.0.0.1:4001", True),
+        ("{peer}", True),
+        ("foo", False),
+        ("", True),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_one_looks_like(
+    wrong: str, bare: bool, capsys: Capture, made: tuple[NodeConfig, ...]
+) -> None:
+    """Before any node is asked; without a genesis a plain word is a folder."""
+    right = made[0].peers[0].address
+    text = wrong.format(peer=right.rpartition("/")[2])
+    phrases = (f"{text or EMPTY}: is not an address of a node", "write /ip4/127.0.0.1/tcp/PORT/p2p/PEER-ID")
+    genesis = ("--genesis", made[0].genesis_path)
+    refused(call(capsys, "network", "status", text, *genesis), 2, *phrases)
+    refused(call(capsys, "network", "status", right, text, *genesis), 2, *phrases)
+    if bare:
+        refused(call(capsys, "network", "status", text), 2, *phrases)
 
 
 NODE = """
@@ -140,7 +209,7 @@ def test_the_command_asks_real_nodes_and_ends_with_1_when_one_is_down(made: tupl
         everybody = start("network", "status", folder.parent, PYTHONWARNINGS="ignore")
         out, err = everybody.communicate(timeout=60)
         assert everybody.returncode == 6
-        assert "1 of 6 nodes answer" in out
+        assert "1 of 6 nodes answers\n" in out
         assert [line.split(": ")[0] for line in err.splitlines()] == [
             f"{config.name} is down" for config in made[1:]
         ]
@@ -162,9 +231,13 @@ def test_before_the_first_block_there_is_no_age_and_refusals_are_explained(
     target = Target("validator-0", "validator", "")
     fresh = Finding(target, "validator", 0, HEAD, True, {"peers": 3, "refused_malformed": 2})
     later = Finding(target, "validator", 7, HEAD, True, {"peers": 3, "last_block_age_s": 12})
-    home = Finding(Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1})
+    home = Finding(
+        Target("home-1", "household", ""), "household", 0, HEAD, True, {"peers": 1, "refused_stale": 1}
+    )
     print_status(CHAIN, rows_of([fresh, later, home]), wide=False)
     text = capsys.readouterr().out
     assert text.count("no block yet") == 1  # a home stores no chain
     assert "validator-0 refused 2 messages since it started: malformed 2" in text
+    assert "home-1 refused 1 message since it started: stale 1" in text
+    assert "3 of 3 nodes answer\n" in text
     assert max(map(len, text.splitlines())) <= 60

@@ -262,6 +262,7 @@ def test_a_folder_that_is_not_there_is_answered_with_the_nearest_or_the_newest(
     assert f"{near}: there is no such folder; did you mean {run}?" in sentence("show", near)
     assert f"no run is here; name one that is in it, such as {run}" in sentence("verify", tmp_path)
     assert f"`wattswap run` printed, such as {run}" in sentence("report", tmp_path / "nothing")
+    assert f"is a file, not a folder; name its folder, {run}\n" in sentence("show", run / "genesis.bin")
     assert "the name of one ends in .partial" in sentence("resume", tmp_path / "nothing")
     with pytest.raises(RunNotFound, match="no comparison is here; give the folder that `wattswap compare`"):
         ComparisonFolder(run)
