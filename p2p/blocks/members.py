@@ -149,6 +149,12 @@ def member_leaf(member: Member) -> bytes:
     return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + member.household + member.key + term)
 
 
+def proof_among(found: Sequence[Member], index: int) -> MemberProof:
+    """Return a home's record with the way to the root, for who has the records of all homes and no ids."""
+    path = merkle.path_in(merkle.levels([member_leaf(member) for member in found]), index)
+    return MemberProof(index, found[index], b"".join(path))
+
+
 def check_member(proof: MemberProof, root: bytes, members: int) -> Member:
     """Return the home of a proof that leads to the root of a genesis.
 

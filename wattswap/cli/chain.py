@@ -237,6 +237,23 @@ def accuse(
 
 
 @app.command()
+def enter(
+    key: KeyOption,
+    out: OutOption,
+    run: RunOption = None,
+    genesis: GenesisOption = None,
+    nonce: NonceOption = None,
+    valid_until: ValidUntilOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Build the transaction by which a home shows its key, before its first other one; `chain send` submits it."""
+    from wattswap.nodes.transactions import build_enter
+
+    made = build_enter(key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    _write_tx(out, made, {}, json)
+
+
+@app.command()
 def possession(
     key: Annotated[
         Path, typer.Option("--key", help="Who joins: a key file, or the folder of a node with one key.")

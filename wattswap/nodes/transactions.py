@@ -15,11 +15,12 @@ import trio
 from market.files import read_at_most
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
+from p2p.blocks.members import proof_among, read_member_file
 from p2p.blocks.possession import NO_KEY, prove_possession
 from p2p.errors import InvalidArguments, InvalidTx, KeyFileError, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
 from p2p.ledger.module import Method, modules_of
-from p2p.ledger.modules import evidence
+from p2p.ledger.modules import accounts, evidence
 from p2p.ledger.state import check_call, check_tx
 from p2p.roles.validator.mempool import TxReply
 from p2p.wire.codec import Record, decode, encode
@@ -31,6 +32,7 @@ from wattswap.nodes.keys import PUBLIC_KEYS, open_key_folder, open_keys
 from wattswap.nodes.status import Open, Target, ephemeral_transport
 from wattswap.runs.accusations import read_accusation
 from wattswap.runs.chain_reader import genesis_of, module_named, tip_of
+from wattswap.runs.layout import MEMBERS
 
 VALID_BLOCKS = 100
 """Blocks above the head for which a transaction is valid, where nothing else is asked for."""
@@ -115,6 +117,33 @@ def build_accusation(
             "it convicts offline only, by `chain check-omission`",
         )
     return place.build(evidence.NAME, found.method, found.args, key), found.facts(place.genesis)
+
+
+def build_enter(
+    key: Path,
+    *,
+    run: Path | None = None,
+    genesis: Path | None = None,
+    nonce: int | None = None,
+    valid_until: int | None = None,
+) -> Tx:
+    """Build the transaction by which a home shows its key to the chain; arguments as for `build`.
+
+    Raises:
+        UsageError: Lists what does not fit the command, or the key is that of no home.
+        GenesisError: The list of homes is not beside the genesis.
+        KeyFileError: The key cannot be used.
+        VerificationFailed: The chain would refuse the transaction.
+    """
+    place = ChainPlace.of("chain enter", run, genesis, nonce, valid_until)
+    folder = run if run is not None else Path(genesis or "").parent
+    found = read_member_file(folder / MEMBERS, place.genesis.members_root)
+    own = _signer(key, place.genesis).public_key
+    index = next((i for i, member in enumerate(found) if member.key == own), None)
+    if index is None:
+        raise UsageError.of("--key", f"{key} is the key of no home of this chain", "give that of a home")
+    args = accounts.EnterArgs(proof_among(found, index))
+    return place.build(accounts.NAME, accounts.ENTER, args, key)
 
 
 def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> dict[str, str]:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 import wattswap as ws
+from p2p.blocks.block import Tx
 from p2p.blocks.genesis import read_genesis
 from p2p.blocks.possession import check_possession
+from p2p.ledger.state import apply, initial_state
+from p2p.wire.codec import decode
 from p2p.wire.keystore import public_keys
-from tests.kits.run_kit import call
+from tests.kits.run_kit import call, refused
 from wattswap.nodes.config import InvalidConfig, NodeConfig, former_key, household_key, load_config
 from wattswap.nodes.keys import make_keys, open_keys
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
@@ -69,3 +72,26 @@ def test_the_keys_that_node_keys_makes_sign_that_they_take_the_place_of_others(
     proof = bytes.fromhex(call(capsys, "chain", "possession", *words).out.strip())
     new = public_keys(tmp_path / "new" / "keystore.json")[KEY]
     check_possession(new, proof, read_genesis(genesis).chain_id, old)
+
+
+def test_a_home_enters_with_the_key_of_its_nodes_folder(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan())
+    config = next(config for config in made if config.name == HOME)
+    genesis, out = read_genesis(config.genesis_path), tmp_path / "enter.tx"
+    words = ("--genesis", str(config.genesis_path), "--nonce", "1", "--valid-until", "9", "--out", str(out))
+    call(capsys, "chain", "enter", "--key", str(config.folder), *words)
+    tx = decode(Tx, out.read_bytes())
+    assert tx.sender == public_keys(config.keystore_path)[KEY]
+    state = apply(initial_state(genesis), tx, 1, genesis)
+    assert state.home_of(tx.sender) == 1
+
+
+def test_a_key_of_no_home_cannot_enter(street: Path, tmp_path: Path, capsys: Capture) -> None:
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan())
+    operator = next(config for config in made if config.role == "operator")
+    words = ("--nonce", "1", "--valid-until", "9", "--out", str(tmp_path / "enter.tx"))
+    place = ("--key", str(operator.folder), "--genesis", str(operator.genesis_path))
+    refused(call(capsys, "chain", "enter", *place, *words), 2, "is the key of no home of this chain")
+    assert not (tmp_path / "enter.tx").exists()
