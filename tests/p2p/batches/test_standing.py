@@ -33,7 +33,7 @@ NEXT, THIRD = START + STEP, START + 2 * STEP
 
 
 def blob(start: int, *said: HandedIn) -> bytes:
-    return make_blob(ROSTER, start, SECRET, [signed(message) for message in said])  # type: ignore[arg-type]
+    return make_blob(ROSTER, start, SECRET, [signed(message) for message in said])
 
 
 ORDERS = tuple(order(GENESIS, ROSTER[i], nonce=7 + i, energy_wh=i) for i in (0, 2, 4))
@@ -65,7 +65,7 @@ def without(place: int, from_s: int, to_s: int) -> Members:
 def test_orders_stand_in_the_interval_after_and_read_back_as_signed() -> None:
     content = opened(STANDS)
     assert content.standing == content.booked == ORDERS
-    assert content.orders == content.nothings == ()
+    assert (content.orders, content.nothings) == ((), ())
     assert len(content.readings) == len(content.messages) == MEMBERS, "they are no messages of the interval"
     assert standing_in(STANDS) == after(STATED)
     assert [is_missed(data) for data in (STATED, MISSED, STANDS)] == [False, True, True]
@@ -160,7 +160,7 @@ def test_standing_orders_that_do_not_hold_are_refused(data: bytes, code: str) ->
 
 
 def test_a_home_that_is_no_member_has_no_standing_order() -> None:
-    """Neither one that has left before the missed interval, nor one that was not there when it is said to have signed."""
+    """Neither one that has left before the missed interval, nor one that was not there yet in the one before."""
     for members in (without(4, 0, NEXT), without(4, NEXT, THIRD)):
         with pytest.raises(RemoteError) as caught:
             opened(STANDS, members)
