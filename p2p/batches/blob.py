@@ -4,7 +4,7 @@ A message is stored as its numbers and its signature. The bytes that were signed
 the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (by round,
 then roster order, within each kind), so that the same messages always give the same blob. Where messages are missing,
 closings of validators follow them, see `closings`; where all orders are missing, orders of an earlier interval may
-stand in their place, see `standing`.
+take their place, see `standing`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Blob(Record, frozen=True):
             roster order.
         closings: Of the slots that lack a message, by slot and then by validator.
         standing_start: The interval that the standing orders were signed for; 0 where there are none. [s]
-        standing: Orders of an earlier interval that stand in this one, in roster order; none but where it is missed.
+        standing: Orders of an earlier interval that apply in this one, in roster order; none but where it is missed.
     """
 
     version: int
@@ -96,7 +96,7 @@ class IntervalContent:
     """The verified messages of an interval, each kind by round and then in roster order, and the closings.
 
     Args:
-        standing: Orders of an earlier interval that stand in this one, in roster order; no messages of this interval.
+        standing: Orders of an earlier interval that apply in this one, in roster order; no messages of this interval.
     """
 
     interval_start: int
@@ -115,7 +115,7 @@ class IntervalContent:
 
     @property
     def booked(self) -> tuple[OrderMessage, ...]:
-        """The orders of its book: its own, or where it was missed those that stand in it."""
+        """The orders of its book: its own, or where it was missed those that apply in it."""
         return self.orders or self.standing
 
 
@@ -242,7 +242,7 @@ def open_blob(data: bytes, genesis: Genesis, members: Members) -> IntervalConten
 
 
 def _open_standing(blob: Blob, genesis: Genesis, members: Members) -> tuple[OrderMessage, ...]:
-    """The orders that stand in a missed interval, as their homes signed them for an earlier one."""
+    """The orders that apply in a missed interval, as their homes signed them for an earlier one."""
     start_s, lines = blob.standing_start, blob.standing
     if not (0 <= start_s < blob.interval_start if lines else start_s == 0):
         raise Malformed(f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}")

@@ -2,7 +2,7 @@
 
 After an outage the gates of some intervals have passed before anybody could collect: they are missed, and their blobs
 hold readings only. Where homes state limits and the meters give the quantities, the limits of the last interval that
-was not missed stand in these. Each blob carries them, so that an interval is recomputed from its own blob; they follow
+was not missed apply in these. Each blob carries them, so that an interval is recomputed from its own blob; they follow
 from the blob of the interval before, so that nobody chooses them.
 """
 
@@ -21,7 +21,7 @@ from p2p.wire.messages import Kind
 
 
 class Standing(NamedTuple):
-    """The orders that stand in an interval.
+    """The orders that apply in an interval.
 
     Args:
         interval_start: The interval in which they stand. [s since 1970, UTC]
@@ -49,7 +49,7 @@ def is_missed(data: bytes) -> bool:
 
 
 def standing_in(data: bytes) -> Standing:
-    """What a blob says that stands in its interval.
+    """What a blob says that applies in its interval.
 
     Raises:
         RemoteError: Malformed, or not canonical.
@@ -59,9 +59,9 @@ def standing_in(data: bytes) -> Standing:
 
 
 def standing_after(before: bytes, genesis: Genesis, members: Members) -> Standing:
-    """What stands in the interval after that of a blob, if it is missed.
+    """What applies in the interval after that of a blob, if it is missed.
 
-    The blob's own orders; where it was missed, too, those that stood in it. A home that has left has none, nor one that
+    The blob's own orders; where it was missed, too, those that applied in it. A home that has left has none, nor one that
     was not there, or said that it has none.
 
     Args:
@@ -81,7 +81,7 @@ def standing_after(before: bytes, genesis: Genesis, members: Members) -> Standin
 
 
 def with_standing(data: bytes, standing: Standing) -> bytes:
-    """The same blob with the orders that stand in its interval.
+    """The same blob with the orders that apply in its interval.
 
     Args:
         data: Canonical bytes of a blob.

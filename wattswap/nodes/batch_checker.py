@@ -59,7 +59,7 @@ class BatchChecker:
             before: Blob of the interval before, which the chain has settled; None where it is not here.
 
         Raises:
-            NoBlob: The blob of the interval before is not here, and what stands in this one follows from it.
+            NoBlob: The blob of the interval before is not here, and what applies in this one follows from it.
             RemoteError: Says what does not follow.
         """
         self.settled(args, blob, before)
@@ -102,7 +102,7 @@ class BatchChecker:
         return recomputed
 
     def needs_before(self, blob: bytes) -> bool:
-        """Whether limits stand in the interval of a blob, which follow from the blob of the interval before.
+        """Whether limits apply in the interval of a blob, which follow from the blob of the interval before.
 
         Raises:
             RemoteError: The blob is malformed.
@@ -140,7 +140,7 @@ class BatchChecker:
         return blob, recomputed
 
     def _check_standing(self, blob: bytes, before: bytes | None) -> None:
-        """Raise unless exactly those limits stand in an interval that homes have stated last before it."""
+        """Raise unless exactly those limits apply in an interval that homes have stated last before it."""
         setup, stands = self._setup, standing_in(blob)
         expected = none_in(stands.interval_start)
         if self.needs_before(blob):

@@ -317,7 +317,7 @@ class CollectorLoop:
             announcer.provide_positions(start_s, await self._offload(positions_of, setup, start_s, orders))
 
     async def _with_standing(self, blob: bytes, start_s: int) -> bytes:
-        """Put the limits that stand into the blob of a missed interval; see decision 67.
+        """Put the limits that apply into the blob of a missed interval; see decision 67.
 
         Without the blob of the interval before they are not known: then it is asked for until it is here, or another
         collector has settled the interval.

@@ -128,7 +128,7 @@ class Setup(Checked):
 
     @property
     def limits_stand(self) -> bool:
-        """Whether what homes have stated stands in later intervals that are missed: limits do, orders of energy do
+        """Whether what homes have stated applies in later intervals that are missed: limits do, orders of energy do
         not, and where a horizon is cleared homes order energy in any case."""
         return self.metered and not self.looks_ahead
 

@@ -88,7 +88,7 @@ def test_who_has_said_that_it_has_nothing_has_nothing() -> None:
     silent = blob(START, *(nothing(GENESIS, household) for household in ROSTER))
     assert not is_missed(silent)
     assert after(silent) == none_in(NEXT)
-    assert after(FIRST) == none_in(THIRD), "nothing stands after a missed interval in which nothing stood"
+    assert after(FIRST) == none_in(THIRD), "nothing applies after a missed interval in which nothing applied"
 
 
 def test_a_home_that_has_left_has_none_from_then_on() -> None:

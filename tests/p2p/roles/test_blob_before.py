@@ -46,7 +46,7 @@ class Checking:
     checks: BatchChecks = field(init=False)
 
     def check(self, _args: BatchArgs, blob: bytes, before: bytes | None) -> Closed:
-        """Represents the rules of what stands."""
+        """Represents the rules of what applies."""
         self.given.append(before)
         if before is None:
             raise NoBlob("the one before is not here")

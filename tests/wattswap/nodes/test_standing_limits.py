@@ -1,4 +1,4 @@
-"""Limits that stand in missed intervals: which batches get no vote, and trades as if all had stated them again."""
+"""Limits that apply in missed intervals: which batches get no vote, and trades as if all had stated them again."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Street:
         return self.blob(i, self.orders[i], self.readings[i])
 
     def after(self, before: bytes) -> Standing:
-        """What stands in the interval after a blob's."""
+        """What applies in the interval after a blob's."""
         return standing_after(before, self.setup.genesis, self.setup.member_list)
 
     def missed(self, before: bytes, homes: Iterable[int] = EVERYBODY) -> bytes:
@@ -196,7 +196,7 @@ def test_in_a_market_of_ordered_energy_nothing_stands(ordering: Street) -> None:
 
 
 def refused(street: Street, blob: bytes, before: bytes) -> None:
-    """Assert that the batch that follows from a blob gets no vote for what stands in it."""
+    """Assert that the batch that follows from a blob gets no vote for what applies in it."""
     with pytest.raises(BadBatch, match="the limits that stand are not those"):
         street.vote(blob, before)
 
