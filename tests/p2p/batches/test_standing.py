@@ -161,9 +161,10 @@ def test_standing_orders_that_do_not_hold_are_refused(data: bytes, code: str) ->
 
 def test_a_home_that_is_no_member_has_no_standing_order() -> None:
     """Neither one that has left before the missed interval, nor one that was not there yet in the one before."""
+    only = with_standing(blob(NEXT), after(STATED))
     for members in (without(4, 0, NEXT), without(4, NEXT, THIRD)):
         with pytest.raises(RemoteError) as caught:
-            opened(STANDS, members)
+            opened(only, members)
         assert caught.value.code == "not_a_member"
 
 
