@@ -245,7 +245,9 @@ def _open_standing(blob: Blob, genesis: Genesis, members: Members) -> tuple[Orde
     """The orders that apply in a missed interval, as their homes signed them for an earlier one."""
     start_s, lines = blob.standing_start, blob.standing
     if not (0 <= start_s < blob.interval_start if lines else start_s == 0):
-        raise Malformed(f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}")
+        raise Malformed(
+            f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}"
+        )
     if lines and not blob.is_missed:
         raise Malformed("standing orders in an interval that homes have sent orders for")
     if any(line.kind != Kind.ORDER for line in lines):

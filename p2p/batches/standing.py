@@ -61,8 +61,8 @@ def standing_in(data: bytes) -> Standing:
 def standing_after(before: bytes, genesis: Genesis, members: Members) -> Standing:
     """What applies in the interval after that of a blob, if it is missed.
 
-    The blob's own orders; where it was missed, too, those that applied in it. A home that has left has none, nor one that
-    was not there, or said that it has none.
+    The blob's own orders; where it was missed, too, those that applied in it. A home that has left has none, nor one
+    that was not there, or said that it has none.
 
     Args:
         before: A blob that the chain has settled, so that its signatures are checked; of a market of one round.
