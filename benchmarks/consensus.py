@@ -118,7 +118,7 @@ def settle(index: int, blob: bytes, full_entries: bool = False) -> tuple[Batch, 
     )
 
 
-def check_batch(_args: BatchArgs, _blob: bytes) -> Closed:
+def check_batch(_args: BatchArgs, _blob: bytes, _before: bytes | None) -> Closed:
     """The application's share is not measured here; no batch lacks a message."""
     return ()
 

@@ -3,7 +3,8 @@
 A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
 the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (by round,
 then roster order, within each kind), so that the same messages always give the same blob. Where messages are missing,
-closings of validators follow them, see `closings`.
+closings of validators follow them, see `closings`; where all orders are missing, orders of an earlier interval may
+take their place, see `standing`.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Blob(Record, frozen=True):
         lines: Orders and "nothing" by round and then in roster order, one of a home and round at most; then readings in
             roster order.
         closings: Of the slots that lack a message, by slot and then by validator.
+        standing_start: The interval that the standing orders were signed for; 0 where there are none. [s]
+        standing: Orders of an earlier interval that apply in this one, in roster order; none but where it is missed.
     """
 
     version: int
@@ -80,11 +83,22 @@ class Blob(Record, frozen=True):
     solution: bytes
     lines: tuple[Line, ...]
     closings: tuple[Closing, ...]
+    standing_start: int
+    standing: tuple[Line, ...]
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether no home has said in any round what it orders, nor that it orders nothing."""
+        return all(line.kind == Kind.READING for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalContent:
-    """The verified messages of an interval, each kind by round and then in roster order, and the closings."""
+    """The verified messages of an interval, each kind by round and then in roster order, and the closings.
+
+    Args:
+        standing: Orders of an earlier interval that apply in this one, in roster order; no messages of this interval.
+    """
 
     interval_start: int
     interval_secret: bytes
@@ -93,11 +107,17 @@ class IntervalContent:
     nothings: tuple[NothingMessage, ...]
     readings: tuple[ReadingMessage, ...]
     closings: tuple[Closing, ...]
+    standing: tuple[OrderMessage, ...]
 
     @property
     def messages(self) -> tuple[HandedIn, ...]:
         """All of them."""
         return (*self.orders, *self.nothings, *self.readings)
+
+    @property
+    def booked(self) -> tuple[OrderMessage, ...]:
+        """The orders of its book: its own, or where it was missed those that apply in it."""
+        return self.orders or self.standing
 
 
 _READING_HEAD = ReadingMessage.__struct_fields__.index("nonce") + 1
@@ -174,7 +194,7 @@ def make_blob(
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
     closed = tuple(sorted(closings, key=_closing_place))
-    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines), closed))
+    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines), closed, 0, ()))
 
 
 def open_blob(
@@ -190,10 +210,11 @@ def open_blob(
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
-            home did not sign; or a closing that no key has signed for this interval.
+            home did not sign; or a closing that no key has signed for this interval; or standing orders in an
+            interval that was not missed, or of a home that has left.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
-    if blob.lines and not members.keys:
+    if (blob.lines or blob.standing) and not members.keys:
         raise UnknownHousehold(
             "the homes of this chain have no keys, so none of them can have signed a message"
         )
@@ -221,7 +242,27 @@ def open_blob(
         tuple(content[Kind.NOTHING]),  # type: ignore[arg-type]
         tuple(content[Kind.READING]),  # type: ignore[arg-type]
         blob.closings,
+        _open_standing(blob, genesis, members, key_of),
     )
+
+
+def _open_standing(blob: Blob, genesis: Genesis, members: Members, key_of: KeyOf) -> tuple[OrderMessage, ...]:
+    """The orders that apply in a missed interval, as their homes signed them for an earlier one."""
+    start_s, lines = blob.standing_start, blob.standing
+    if not (0 <= start_s < blob.interval_start if lines else start_s == 0):
+        raise Malformed(
+            f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}"
+        )
+    if lines and not blob.is_missed:
+        raise Malformed("standing orders in an interval that homes have sent orders for")
+    if any(line.kind != Kind.ORDER for line in lines):
+        raise Malformed("a standing line that is no order")
+    if any(a >= b for a, b in pairwise(_place(line) for line in lines)):
+        raise Malformed("the standing orders of a blob are not in their order, or one occurs twice")
+    opened = tuple(_open_line(line, start_s, genesis, members, key_of) for line in lines)
+    for message in opened:
+        members.check_term(message.household, blob.interval_start)
+    return opened  # type: ignore[return-value]  # the kind decides the type
 
 
 def _check_closings(blob: Blob, genesis: Genesis) -> None:

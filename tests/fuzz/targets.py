@@ -24,6 +24,7 @@ from p2p.batches.closings import (
     make_closing,
 )
 from p2p.batches.receipts import check_omission, include, make_omission
+from p2p.batches.standing import standing_after, with_standing
 from p2p.blocks import block as blocks
 from p2p.blocks.block import Block, Tx, sign_tx
 from p2p.blocks.genesis import Genesis, decode_genesis
@@ -141,7 +142,8 @@ def checked_targets(folder: Path) -> Iterator[Target]:
     yield Target("household_of", lambda data: _ignore(household_of(data)), messages)
     yield Target("signer_of", lambda data: _ignore(signer_of(data)), messages)
     yield from _chain_targets(made)
-    yield Target("blob", partial(_open_blob, genesis), (_blob(genesis, messages),))
+    blob = _blob(genesis, messages)
+    yield Target("blob", partial(_open_blob, genesis), (blob, _missed(genesis, blob)))
     yield Target(
         "omission", lambda data: _ignore(check_omission(data, genesis)), (_omission(genesis, messages),)
     )
@@ -201,6 +203,12 @@ def _open_message(genesis: Genesis, data: bytes) -> None:
 
 def _blob(genesis: Genesis, messages: tuple[bytes, ...]) -> bytes:
     return make_blob(ROSTER, START, MASTER[:32], messages[2:9], map(decode_closing, _closings(genesis)))
+
+
+def _missed(genesis: Genesis, before: bytes) -> bytes:
+    """The interval after a blob's, in which its orders stand."""
+    standing = standing_after(before, genesis, STREET)
+    return with_standing(make_blob(ROSTER, standing.interval_start, MASTER[:32], ()), standing)
 
 
 def _closings(genesis: Genesis) -> tuple[bytes, ...]:

@@ -68,7 +68,7 @@ class MemoryBlobs:
         self._blobs = {name: kept for name, kept in self._blobs.items() if kept[0] >= interval_start}
 
 
-def check_batch(args: BatchArgs, blob: bytes) -> Closed:
+def check_batch(args: BatchArgs, blob: bytes, _before: bytes | None = None) -> Closed:
     """Represents the market's rules: no message is missing."""
     index = (args.interval_start - START) // 900
     if blob[:12] != b"good" + index.to_bytes(8, "big"):

@@ -111,7 +111,7 @@ class Announcer:
             self._operator.end_interval(start_s)
             proof = self._proof(block, cert, index)
             answers.provide_result(start_s, encode(proof))
-            blob = await self._blob(args)
+            blob = await self.blob(args)
             if blob is not None:  # else collected elsewhere and not available: other collectors announce it
                 try:
                     recomputed = await self._offload(self._checker.recompute, blob)
@@ -131,8 +131,8 @@ class Announcer:
         changes, operators = self._ledger.store.changes(height - 1), self._ledger.operators_below(height)
         return make_batch_proof(block, cert, genesis, index, changes, operators)
 
-    async def _blob(self, args: BatchArgs) -> bytes | None:
-        """The blob of a batch, fetched if need be: homes request old lines from the current collector."""
+    async def blob(self, args: BatchArgs) -> bytes | None:
+        """The blob of a settled batch, fetched if need be: homes request old lines from the current collector."""
         blob = self._blobs.get(args.blob_hash)
         if blob is None:
             blob = await self._fetch(args.blob_hash)

@@ -61,19 +61,27 @@ class NetworkChain:
             VerificationFailed: The chain has no batch of it, its blob is missing, the batch does not follow, or it
                 lacks messages that no quorum of the validators of its height has closed a slot without.
         """
+        blob, before = self._blob(start_s), None
+        height, args = self._heights[start_s]
+        try:
+            if self._checker.needs_before(blob):
+                before = self._blob(start_s - self._setup.minutes * 60)
+            recomputed = self._checker.settled(args, blob, before)
+            check_closers(self._checker.closed(blob), self._validators(height))
+        except RemoteError as error:
+            raise VerificationFailed.of(f"interval {start_s}", error.detail) from None
+        return recomputed
+
+    def _blob(self, start_s: int) -> bytes:
+        """The blob of a settled interval."""
         where = f"interval {start_s}"
         if start_s not in self._heights:
             raise VerificationFailed.of(where, "the chain has no batch of it")
-        height, args = self._heights[start_s]
-        blob = self._blobs.get(args.blob_hash)
+        name = self._heights[start_s][1].blob_hash
+        blob = self._blobs.get(name)
         if blob is None:
-            raise VerificationFailed.of(where, f"its blob {args.blob_hash.hex()[:16]} is missing or damaged")
-        try:
-            recomputed = self._checker.settled(args, blob)
-            check_closers(self._checker.closed(blob), self._validators(height))
-        except RemoteError as error:
-            raise VerificationFailed.of(where, error.detail) from None
-        return recomputed
+            raise VerificationFailed.of(where, f"its blob {name.hex()[:16]} is missing or damaged")
+        return blob
 
     def _validators(self, height: int) -> tuple[bytes, ...]:
         """Validators of the block of a height."""

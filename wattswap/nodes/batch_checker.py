@@ -22,9 +22,10 @@ from p2p.batches.blob import (
     with_solution,
 )
 from p2p.batches.closings import closers, members_in, nonces_of
+from p2p.batches.standing import is_missed, none_in, standing_after, standing_in
 from p2p.blocks.members import Rotated, none_rotated
 from p2p.errors import RemoteError
-from p2p.roles.validator.batch_check import Closed
+from p2p.roles.validator.batch_check import Closed, NoBlob
 from wattswap.errors import WattswapError
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
@@ -44,7 +45,7 @@ class BadBatch(RemoteError):
 
 
 class BatchChecker:
-    """Checks batches of one scenario; call it with (batch, blob).
+    """Checks batches of one scenario; call it with (batch, blob, blob of the interval before).
 
     Args:
         rotated: Keys to which homes have rotated.
@@ -56,16 +57,19 @@ class BatchChecker:
         # A validator checks an interval in one thread while it announces it in another.
         self._lock = Lock()
 
-    def __call__(self, args: BatchArgs, blob: bytes) -> Closed:
+    def __call__(self, args: BatchArgs, blob: bytes, before: bytes | None = None) -> Closed:
         """Check a batch against its blob before a vote, and return who has closed the slots that lack messages.
 
+        Args:
+            before: Blob of the interval before, which the chain has settled; None where it is not here.
+
         Raises:
+            NoBlob: The blob of the interval before is not here, and what applies in this one follows from it.
             RemoteError: Says what does not follow.
         """
-        recomputed = self.recompute(blob)
+        self.settled(args, blob, before)
         if self._lacking(blob):
             raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
-        _refuse_other(args, recomputed)
         return self.closed(blob)
 
     def closed(self, blob: bytes) -> Closed:
@@ -88,15 +92,28 @@ class BatchChecker:
         with self._lock:
             return self._look_up(blob).content
 
-    def settled(self, args: BatchArgs, blob: bytes) -> Recomputed:
+    def settled(self, args: BatchArgs, blob: bytes, before: bytes | None = None) -> Recomputed:
         """Recompute an interval that a chain has settled, and check its batch.
 
+        Args:
+            before: As for a vote.
+
         Raises:
-            RemoteError: Says what does not follow.
+            RemoteError: As for a vote.
         """
         recomputed = self.recompute(blob)
         _refuse_other(args, recomputed)
+        self._check_standing(blob, before)
         return recomputed
+
+    def needs_before(self, blob: bytes) -> bool:
+        """Whether limits apply in the interval of a blob, which follow from the blob of the interval before.
+
+        Raises:
+            RemoteError: The blob is malformed.
+        """
+        first_s = self._setup.start_s
+        return self._setup.limits_stand and is_missed(blob) and standing_in(blob).interval_start > first_s
 
     def recompute(self, blob: bytes) -> Recomputed:
         """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
@@ -126,6 +143,17 @@ class BatchChecker:
             blob = with_solution(blob, solution)
             recomputed = self.recompute(blob)
         return blob, recomputed
+
+    def _check_standing(self, blob: bytes, before: bytes | None) -> None:
+        """Raise unless exactly those limits apply in an interval that homes have stated last before it."""
+        setup, stands = self._setup, standing_in(blob)
+        expected = none_in(stands.interval_start)
+        if self.needs_before(blob):
+            if before is None:
+                raise NoBlob("the limits that stand are those of the interval before, whose blob is not here")
+            expected = standing_after(before, setup.genesis, setup.member_list)
+        if stands != expected:
+            raise BadBatch("the limits that stand are not those that the homes have stated last")
 
     def _lacking(self, blob: bytes) -> bytes:
         """The solution that a blob could hold and does not; empty where it holds one or there is none.

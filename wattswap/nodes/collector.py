@@ -19,6 +19,7 @@ from p2p.batches.batch import BatchArgs, batch_tx, interval_secret
 from p2p.batches.blob import make_blob
 from p2p.batches.closings import Closing, incomplete_slots, members_in, wanted_in
 from p2p.batches.receipts import slots
+from p2p.batches.standing import standing_after, with_standing
 from p2p.errors import RemoteError
 from p2p.ledger.execution import Tip
 from p2p.ledger.modules.settlement import TAKEOVER_BATCHES, next_problem
@@ -203,7 +204,7 @@ class CollectorLoop:
         signed = [*(data for part in orders for data in part.signed), *readings.signed]
         secret = interval_secret(self._secret, start_s)
         blob = make_blob(self._setup.roster, start_s, secret, signed, self._needed(start_s, closings))
-        blob, recomputed = await self._complete(blob, start_s)
+        blob, recomputed = await self._complete(await self._with_standing(blob, start_s), start_s)
         self._blobs.put(blob, start_s)
         absent = sorted({*(home for part in orders for home in part.absent), *readings.absent})
         self._stats.add(
@@ -314,6 +315,26 @@ class CollectorLoop:
             self._operator.answers.provide_tape(start_s, number, pages)
         elif setup.reacts:
             announcer.provide_positions(start_s, await self._offload(positions_of, setup, start_s, orders))
+
+    async def _with_standing(self, blob: bytes, start_s: int) -> bytes:
+        """Put the limits that apply into the blob of a missed interval; see decision 67.
+
+        Without the blob of the interval before they are not known: then it is asked for until it is here, or another
+        collector has settled the interval.
+        """
+        if not self._checker.needs_before(blob):
+            return blob
+        pause_s = SUBMIT_AGAIN_S
+        while True:
+            newest = self._ledger.newest_batch
+            before = None if newest is None else await self._announcer.blob(newest)
+            if before is not None:
+                break
+            _log.error("interval %s waits for the blob of the one before; again in %g s", start_s, pause_s)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RECOMPUTE_MAX_S)
+        setup = self._setup
+        return with_standing(blob, standing_after(before, setup.genesis, setup.member_list))
 
     async def _complete(self, blob: bytes, start_s: int) -> tuple[bytes, Recomputed]:
         """Compute an interval; where that fails, again and again until another collector has settled it."""

@@ -93,7 +93,7 @@ def cleared(
     start_s = content.interval_start
     i = setup.index_of(start_s)
     if setup.rounds == 1:
-        book = book_of(setup, start_s, content.orders, content.readings)
+        book = book_of(setup, start_s, content.booked, content.readings)
         return book, *clear_book(setup, i, book, solutions)
     market = Rounds(setup, i, solutions)
     for number in range(setup.rounds):

@@ -154,14 +154,17 @@ def step(
         PluginFailed: A third-party plug-in did, or raised.
         AmountTooLarge: The amounts of the interval pass 2^62 together.
     """
-    meters = read_meters(setup, community, i) if setup.metered and not setup.looks_ahead else None
+    measured = setup.metered and not setup.looks_ahead
+    # Limits are stated before the interval is lived, as on a network.
+    limits = sent_orders(setup, community, i, signed=signed) if measured else None
+    meters = read_meters(setup, community, i) if measured else None
     moved = _moved(community, meters)
     if setup.looks_ahead:
         book, clearing, clear_ns = cleared_horizon(setup, community, i, signed=signed)
     elif setup.rounds > 1:
         book, clearing, clear_ns = cleared_rounds(setup, community, i, signed=signed)
     else:
-        orders = sent_orders(setup, community, i, signed=signed)
+        orders = sent_orders(setup, community, i, signed=signed) if limits is None else limits
         orders = orders if instead is None else instead(orders)
         book = _book_of(setup, community, i, orders, meters, moved)
         clearing, clear_ns = clear_book(setup, i, book)

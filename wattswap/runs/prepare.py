@@ -128,6 +128,12 @@ class Setup(Checked):
         return self.scenario.market.quantities == "metered"
 
     @property
+    def limits_stand(self) -> bool:
+        """Whether what homes have stated applies in later intervals that are missed: limits do, orders of energy do
+        not, and where a horizon is cleared homes order energy in any case."""
+        return self.metered and not self.looks_ahead
+
+    @property
     def reacts(self) -> bool:
         """Whether homes live an interval by what they have agreed in its market."""
         asked = not self.metered or self.looks_ahead

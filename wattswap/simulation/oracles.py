@@ -416,21 +416,21 @@ def _behind(history: History) -> Found:
 
 def money(history: History) -> Found:
     """Each interval is settled once, its batch follows from its messages, and its money and energy add up."""
-    checker = BatchChecker(history.setup, history.rotated)
-    truth = history.truth
+    checker, truth = BatchChecker(history.setup, history.rotated), history.truth
     blobs = {
         blob_hash(data): data for name, data in truth.blobs.items() if truth.holders[name] - history.byzantine
     }
     for start_s, heights in history.settlements.items():
         if len(heights) > 1:
             yield f"is settled {len(heights)} times", start_s, ""
-    for start_s, settled in history.settled.items():
-        blob = blobs.get(settled.args.blob_hash)
+    blob: bytes | None = None
+    for start_s, settled in sorted(history.settled.items()):
+        before, blob = blob, blobs.get(settled.args.blob_hash)
         if blob is None:
             yield "no honest node has ever held the blob of its batch", start_s, ""
             continue
         try:
-            postings = checker.settled(settled.args, blob).record.settled.postings
+            postings = checker.settled(settled.args, blob, before).record.settled.postings
             check_balanced(postings)
         except (RemoteError, MarketError) as error:
             yield f"its batch is wrong: {error}", start_s, ""

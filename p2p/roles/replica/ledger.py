@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import trio
 
-from p2p.batches.batch import batches
+from p2p.batches.batch import BatchArgs, batches
 from p2p.blocks.block import (
     Block,
     CommitCertificate,
@@ -70,6 +70,7 @@ class Ledger:
         self._executed: dict[bytes, tuple[State, bytes]] = {}
         self._operators: OrderedDict[int, EntryProof] = OrderedDict()
         self._grown = trio.Event()
+        self._newest_batch: BatchArgs | None = None
         self._set_tip(load_tip(store, genesis))
         self.settled_ms = self._find_settled_ms()
 
@@ -134,8 +135,8 @@ class Ledger:
             checkpoint=checkpoint_bytes(tip) if tip.height % self._every == 0 else None,
             next_set=validators_at(tip, self.genesis) if changed else None,
         )
-        if batches(block.txs):
-            self.settled_ms = header.time_ms
+        if found := batches(block.txs):
+            self.settled_ms, self._newest_batch = header.time_ms, found[-1][1]
             self._keep_operators(header.height)
         self._set_tip(tip)
         grown, self._grown = self._grown, trio.Event()
@@ -150,6 +151,18 @@ class Ledger:
     async def wait_height(self, height: int) -> Tip:
         """Wait until a height is stored."""
         return await self.wait_for(lambda tip: tip.height >= height)
+
+    @property
+    def newest_batch(self) -> BatchArgs | None:
+        """The batch of the last settled interval; None where there is none, or its block is not here.
+
+        A chain that begins at a snapshot does not have the block until another interval is settled.
+        """
+        if self._newest_batch is None and self._tip.state.settled.last_interval_start >= 0:
+            heights = range(self.height, self.store.base, -1)
+            found = (batches(self.store.block(height)[0].txs) for height in heights)
+            self._newest_batch = next((rows[-1][1] for rows in found if rows), None)
+        return self._newest_batch
 
     def operators_below(self, height: int) -> EntryProof | None:
         """Proof of the operators in the state above which a block was made that settles an interval.

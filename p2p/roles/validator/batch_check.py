@@ -21,8 +21,9 @@ from p2p.wire.codec import encode
 
 Closed = tuple[frozenset[bytes], ...]
 """Who has closed each slot of an interval that lacks a message; see `p2p.batches.closings.closers`."""
-BatchCheck = Callable[[BatchArgs, bytes], Closed]
-"""Returns who has closed slots that lack messages; raises a RemoteError where the blob does not lead to the batch."""
+BatchCheck = Callable[[BatchArgs, bytes, bytes | None], Closed]
+"""Returns who has closed slots that lack messages; raises a RemoteError where the blob does not lead to the batch, and
+`NoBlob` where that takes the blob of the interval before, its last argument, and it is None."""
 Offload = Callable[..., Awaitable[Any]]
 """Runs a function elsewhere: `trio.to_thread.run_sync`."""
 
@@ -134,6 +135,7 @@ class BatchChecks:
         check_batch: See `BatchCheck`.
         offload: Where checks and hashes run.
         start: Starts a task that lives as long as the node.
+        newest: The batch of the last settled interval, None where there is none or it is not known.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class BatchChecks:
         check_batch: BatchCheck,
         offload: Offload,
         start: Callable[..., None],
+        newest: Callable[[], BatchArgs | None],
     ) -> None:
         self._transport = transport
         self._chain_id = chain_id
@@ -153,6 +156,7 @@ class BatchChecks:
         self._check = check_batch
         self._offload = offload
         self._start = start
+        self._newest = newest
         self._pending: OrderedDict[tuple[str, bytes], PendingCheck] = OrderedDict()
         self._right: OrderedDict[bytes, Closed] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
@@ -228,14 +232,40 @@ class BatchChecks:
             async with lane.lock:
                 kept = self._blobs.get(args.blob_hash)
                 blob = kept if kept is not None else await self._fetch(args.blob_hash, first, until)
-                if blob is not None:
-                    closed: Closed = await self._offload(self._check, args, blob)
+                closed = None if blob is None else await self._check_blob(args, blob, until)
+                if blob is not None and closed is not None:
                     if kept is None:
                         self._blobs.put(blob, args.interval_start)
                     return closed
             await trio.sleep(pause)
             pause = min(2 * pause, _RETRY_MAX_S)
-        raise NoBlob(f"nobody had blob {args.blob_hash.hex()[:16]} within {PATIENCE_S:g} s")
+        raise NoBlob(
+            f"nobody had blob {args.blob_hash.hex()[:16]}, or that of the interval before, within {PATIENCE_S:g} s"
+        )
+
+    async def _check_blob(self, args: BatchArgs, blob: bytes, until: float) -> Closed | None:
+        """Check a blob; None where that takes the blob of the interval before, and nobody has it now."""
+        closed: Closed
+        try:
+            closed = await self._offload(self._check, args, blob, None)
+        except NoBlob:
+            before = await self._before(args, until)
+            if before is None:
+                return None
+            closed = await self._offload(self._check, args, blob, before)
+        return closed
+
+    async def _before(self, args: BatchArgs, until: float) -> bytes | None:
+        """The blob of the interval before that of a batch, which this node or others had when it was settled."""
+        newest = self._newest()
+        if newest is None or newest.interval_start >= args.interval_start:
+            return None  # not known here yet, or the interval of the batch has been settled meanwhile
+        before = self._blobs.get(newest.blob_hash)
+        if before is None:
+            before = await self._fetch(newest.blob_hash, None, until)
+            if before is not None:
+                self._blobs.put(before, newest.interval_start)
+        return before
 
     async def _fetch(self, name: bytes, first: str | None, until: float) -> bytes | None:
         peers = [peer for peer in self._sources() if peer != first]

@@ -122,7 +122,14 @@ class Validator:
             transport, ledger, self._peers, self._hand_in, repeat_s=self._config.resend_ms / 1_000
         )
         self._batch_checks = BatchChecks(
-            transport, self._chain_id, blobs, self._sources, check_batch, offload, self._start
+            transport,
+            self._chain_id,
+            blobs,
+            self._sources,
+            check_batch,
+            offload,
+            self._start,
+            lambda: ledger.newest_batch,
         )
         self._accuser = Accuser(transport, identity, ledger, self.submit, may_accuse)
         self._intake = ConsensusIntake(

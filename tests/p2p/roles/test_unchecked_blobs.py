@@ -85,13 +85,14 @@ async def checking(
         trio.open_nursery() as nursery,
     ):
 
-        def check(args: BatchArgs, blob: bytes) -> Closed:
+        def check(args: BatchArgs, blob: bytes, _before: bytes | None) -> Closed:
             found.checked.append(blob_hash(blob))
             return check_batch(args, blob)
 
         transport: Transport = endpoint
         sources = (source.peer_id,)
-        checks = BatchChecks(transport, CHAIN, blobs, lambda: sources, check, inline, nursery.start_soon)
+        start = nursery.start_soon
+        checks = BatchChecks(transport, CHAIN, blobs, lambda: sources, check, inline, start, lambda: None)
         found = Checker(checks, blobs)
         if serve is None:
             serve_blobs(source, CHAIN, found.served, lambda _: True)

@@ -10,7 +10,7 @@ import wattswap as ws
 from tests.kits.plugin_kit import own_registries, written
 from tests.kits.run_kit import FIRST, call, refused, write_street
 from tests.kits.sample_kit import sample_of
-from tests.kits.town_kit import playing
+from tests.kits.town_kit import assert_as_in_process, lived_in_memory, playing
 from wattswap.nodes.live import Topology, compare_runs, run_live
 from wattswap.results import RunResult
 from wattswap.runs import engine
@@ -51,6 +51,13 @@ def lived(street: Path, out: Path, topology: Topology, **options: object) -> Run
         out=out,
         run_nodes=playing(**options),
     )
+
+
+def test_limits_are_stated_before_the_interval_is_lived(street: Path, tmp_path: Path) -> None:
+    """Those of this strategy are drawn for each interval: stated later, they are those of the next."""
+    scenario = ws.load(street, overrides=["homes.strategy=zi_c"])
+    result = assert_as_in_process(lived_in_memory(scenario, tmp_path, 3, DAYLIGHT_S, Topology()), tmp_path, 3)
+    assert len(set(result.table("orders")["limit_micro_per_kwh"])) > 3
 
 
 @pytest.mark.parametrize("gateways", sample_of([0, 2], [2]))
