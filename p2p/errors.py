@@ -216,7 +216,7 @@ class OtherFormat(GenesisError):
         self.version = version
         super().__init__(
             [
-                f"a chain of format {version}; this program reads format 5. To verify it, run"
+                f"a chain of format {version}; this program reads format 6. To verify it, run"
                 " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],

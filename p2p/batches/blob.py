@@ -36,6 +36,7 @@ from p2p.wire.messages import (
     open_message,
 )
 
+BLOB_VERSION = 5
 SECRET_BYTES = 32
 MAX_BLOB_BYTES = 16 * 1024 * 1024
 
@@ -194,7 +195,7 @@ def make_blob(
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
     closed = tuple(sorted(closings, key=_closing_place))
-    return encode(Blob(VERSION, interval_start, interval_secret, b"", tuple(lines), closed, 0, ()))
+    return encode(Blob(BLOB_VERSION, interval_start, interval_secret, b"", tuple(lines), closed, 0, ()))
 
 
 def open_blob(
@@ -218,7 +219,7 @@ def open_blob(
         raise UnknownHousehold(
             "the homes of this chain have no keys, so none of them can have signed a message"
         )
-    if blob.version != VERSION or len(blob.interval_secret) != SECRET_BYTES:
+    if blob.version != BLOB_VERSION or len(blob.interval_secret) != SECRET_BYTES:
         raise Malformed(
             f"a blob of version {blob.version} with a secret of {len(blob.interval_secret)} bytes"
         )

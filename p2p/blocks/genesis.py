@@ -20,7 +20,7 @@ from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
 
-VERSION = 5
+VERSION = 6
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
 MAX_OPERATORS = 8
 MIN_VALIDATORS = 4

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.batches.blob import Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
+from p2p.batches.blob import BLOB_VERSION, Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import ALWAYS
 from p2p.errors import (
@@ -346,7 +346,7 @@ def test_the_blob_of_another_chain_is_refused() -> None:
         opened(SAMPLE, keyed_genesis(MEMBERS, name="another street"))
 
 
-@pytest.mark.parametrize("version", [0, 3, 5])
+@pytest.mark.parametrize("version", [0, BLOB_VERSION - 1, BLOB_VERSION + 1])
 def test_another_version_is_refused(version: int) -> None:
     with pytest.raises(Malformed, match="version"):
         opened(encode(msgspec.structs.replace(decode(Blob, SAMPLE), version=version)))
@@ -360,9 +360,9 @@ def test_a_secret_of_another_length_is_refused(length: int) -> None:
 
 def test_bytes_that_are_not_the_only_encoding_are_refused() -> None:
     """The version as a two-byte integer."""
-    assert SAMPLE[1] == 4
+    assert SAMPLE[1] == BLOB_VERSION
     with pytest.raises(NonCanonical):
-        opened(SAMPLE[:1] + b"\xcc\x04" + SAMPLE[2:])
+        opened(SAMPLE[:1] + bytes((0xCC, BLOB_VERSION)) + SAMPLE[2:])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", SAMPLE[:-1], SAMPLE + b"\x00"])

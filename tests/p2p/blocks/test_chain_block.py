@@ -216,8 +216,8 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
         ({"version": 0}, "version 0; this program supports 5"),
         ({"version": -1}, "version -1; this program supports 5"),
         ({"version": 200}, "version 200; this program supports 5"),
-        ({"version": 4}, "a chain of format 4; this program reads format 5"),
-        ({"version": 6}, "a chain of format 6; this program reads format 5"),
+        ({"version": 5}, "a chain of format 5; this program reads format 6"),
+        ({"version": 7}, "a chain of format 7; this program reads format 6"),
         ({"params": with_limits(rounds=0)}, r"params.rounds is 0; it must be 1..64"),
         ({"params": with_limits(rounds=65)}, r"params.rounds is 65; it must be 1..64"),
         (
