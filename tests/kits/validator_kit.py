@@ -228,6 +228,7 @@ class Town:
             [address(other) for other in self.keys if other != key],
             config=self.config,
             offload=inline,
+            may_accuse=lambda peer: True,
         )
 
     def _tap(self, endpoint: MemoryEndpoint) -> None:

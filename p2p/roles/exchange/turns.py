@@ -40,20 +40,23 @@ class Timing:
     gate_ms: int
     takeover_ms: int
 
-    def closes_ms(self, slot: int, opens_ms: int, settled_ms: int) -> int:
+    def closes_ms(self, slot: int, opens_ms: int, ready_ms: int) -> int:
         """When the gate of a slot ends: each has its time after the one before it.
 
-        That of the readings is open for as long after the interval before was settled, where that was late: orders of
+        That of the readings is open for as long after the interval could be settled, where that was late: orders of
         an interval whose time has passed are not taken any more, and its readings are.
+
+        Args:
+            ready_ms: Since when the interval before is settled, and the node is up.
         """
         ends_ms = opens_ms + (slot + 1) * self.gate_ms
-        return max(ends_ms, settled_ms + self.gate_ms) if slot == self.rounds else ends_ms
+        return max(ends_ms, ready_ms + self.gate_ms) if slot == self.rounds else ends_ms
 
-    def turn_ms(self, place: int, opens_ms: int, settled_ms: int) -> int:
+    def turn_ms(self, place: int, opens_ms: int, ready_ms: int) -> int:
         """When the collector at a place of the line may settle what lacks messages."""
         if not place:
             return opens_ms
-        return self.closes_ms(self.rounds, opens_ms, settled_ms) + place * self.takeover_ms
+        return self.closes_ms(self.rounds, opens_ms, ready_ms) + place * self.takeover_ms
 
     def takes_over_ms(self, place: int, opens_ms: int, settled_ms: int) -> int:
         """When the collector at a place of the line may take over from those before it, if it has all messages."""

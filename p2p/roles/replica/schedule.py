@@ -45,6 +45,13 @@ class Schedule:
     ) -> None:
         self.ledger, self.timing = ledger, timing
         self._following, self._opens_ms, self.now_ms = following, opens_ms, now_ms
+        # Who was down while an interval was open could take no reading of it: its gate is open for a while after that.
+        self._began_ms = now_ms()
+
+    @property
+    def _ready_ms(self) -> int:
+        """Since when the interval that is settled next can be: the one before is settled, and this node is up."""
+        return max(self.ledger.settled_ms, self._began_ms)
 
     @property
     def due_start(self) -> int:
@@ -58,7 +65,7 @@ class Schedule:
 
     def closes_ms(self, interval_start: int, slot: int) -> int:
         """When the gate of a slot ends. [ms since 1970, UTC]"""
-        return self.timing.closes_ms(slot, self.opens_ms(interval_start), self.ledger.settled_ms)
+        return self.timing.closes_ms(slot, self.opens_ms(interval_start), self._ready_ms)
 
     def line(self) -> tuple[bytes, ...]:
         """The collectors of the interval that is settled next, in the order of their turns."""
@@ -67,7 +74,7 @@ class Schedule:
 
     def turn_ms(self, place: int) -> int:
         """When the collector at a place may settle the next interval though messages are missing."""
-        return self.timing.turn_ms(place, self.opens_ms(self.due_start), self.ledger.settled_ms)
+        return self.timing.turn_ms(place, self.opens_ms(self.due_start), self._ready_ms)
 
     def takes_over_ms(self, place: int) -> int:
         """When the collector at a place may take over the next interval if it has all messages."""

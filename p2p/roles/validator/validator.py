@@ -95,7 +95,7 @@ class Validator:
         addresses: Sequence[str],
         *,
         config: ValidatorConfig | None = None,
-        may_accuse: Callable[[str], bool] = lambda peer: True,
+        may_accuse: Callable[[str], bool],
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
         self.ledger = ledger = schedule.ledger

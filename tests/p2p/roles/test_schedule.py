@@ -30,8 +30,10 @@ OPENS_MS = 1_000 * START
 class Clock:
     """A clock that a test sets, and a chain whose next interval is START."""
 
-    def __init__(self, last: int = START - STEP, collector: bytes = OPERATORS[0]) -> None:
-        self.now_ms, self.asked = OPENS_MS, list[tuple[int, int | None]]()
+    def __init__(
+        self, last: int = START - STEP, collector: bytes = OPERATORS[0], began_ms: int = OPENS_MS - 10_000
+    ) -> None:
+        self.now_ms, self.asked = began_ms, list[tuple[int, int | None]]()
         settled = SimpleNamespace(last_interval_start=last, collector=collector)
         state = SimpleNamespace(settled=settled, operators=OPERATORS, validators=VALIDATORS)
         self.ledger: Any = SimpleNamespace(
@@ -40,6 +42,7 @@ class Clock:
             genesis=SimpleNamespace(params=SimpleNamespace(minutes=STEP // 60)),
         )
         self.schedule = Schedule(self.ledger, TIMING, self.following, self.opens_ms, lambda: self.now_ms)
+        self.now_ms = max(began_ms, OPENS_MS)
 
     @staticmethod
     def following(last: int) -> int:
@@ -90,6 +93,16 @@ def test_a_schedule_takes_the_times_of_the_interval_that_is_settled_next_from_th
     )
     assert [clock.schedule.turn_ms(place) - OPENS_MS for place in (0, 2)] == [0, 14_000]
     assert [clock.schedule.takes_over_ms(place) - OPENS_MS for place in (0, 2)] == [0, 6_000]
+
+
+def test_a_node_that_was_down_gives_readings_a_gate_after_its_start_and_orders_none() -> None:
+    """All were down while START was open: else its readings, which nobody could take, would be refused."""
+    began_ms = OPENS_MS + 60_000
+    schedule = Clock(began_ms=began_ms).schedule
+    assert schedule.closes_ms(START, ROUNDS) == began_ms + 2_000
+    assert schedule.closes_ms(START, 0) == OPENS_MS + 2_000
+    assert [schedule.turn_ms(place) for place in (0, 1)] == [OPENS_MS, began_ms + 2_000 + 3_000]
+    assert schedule.takes_over_ms(1) == OPENS_MS + 3_000, "with all messages nobody is waited for"
 
 
 # --- the line ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from p2p.roles.household.witnesses import Witnesses
 from wattswap.simulation.base import base_of
 from wattswap.simulation.oracles import judge
-from wattswap.simulation.plan import Act, Plan, Shape, Weather, read_plan
+from wattswap.simulation.plan import Act, Kind, Plan, Shape, Weather, read_plan
 from wattswap.simulation.run import simulated
 from wattswap.simulation.shrink import shrink
 
@@ -122,3 +122,18 @@ def test_nobody_accepted_is_left_out_when_the_operator_dies_within_the_gate() ->
         if found:
             failed[seed] = found
     assert not failed
+
+
+@pytest.mark.parametrize(("kind", "down_s"), [("restart", 22.0), ("power", 35.0)])
+def test_after_an_outage_every_home_has_its_reading_in_each_interval(kind: Kind, down_s: float) -> None:
+    """All validators and the operator are down while intervals 2 to 4 open: nobody takes orders, and readings later."""
+    shape = Shape(intervals=9)
+    down = tuple(base_of(shape, False).of_role("validator", "operator"))
+    acts = (Act(kind, down, "settled", 1, after_s=0.5, for_s=down_s),)
+    with simulated(Plan(seed=3, shape=shape, acts=acts, calm_after=7)) as outcome:
+        history = outcome.history
+        found = [history.settled[start_s].content for start_s in history.starts()]
+        assert [len(content.readings) for content in found] == [len(history.setup.roster)] * 9
+        ordered = [bool(content.orders or content.nothings) for content in found]
+        assert (ordered[:3], ordered[5:]) == ([True, True, False], [True] * 4)
+        assert judge(history) == []
