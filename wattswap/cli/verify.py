@@ -15,7 +15,7 @@ def verify(
     from wattswap.cli.output import Progress, note, print_json, searches_told
     from wattswap.cli.tables import wrapped
     from wattswap.runs.layout import COMPARISON
-    from wattswap.verification import verify_run
+    from wattswap.verification.run import verify_run
 
     import_modules(module)
     if (run / COMPARISON).is_file():
@@ -29,7 +29,9 @@ def verify(
         return
     for check, detail in report["checks"].items():
         print(wrapped(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}", 15))
-    note("Verified: everything marked ok was recomputed from the files and holds.")
+    for one in report["unchecked"]:
+        print(wrapped(f"--  {one['name']:<10} unchecked: {', '.join(one['what'])}: {one['reason']}", 15))
+    note("Verified: everything marked ok was recomputed from the files and holds; nothing marked -- was.")
 
 
 def _verify_comparison(folder: Path, json: bool) -> None:

@@ -161,7 +161,9 @@ def read_object(path: Path) -> dict[str, Any]:
         VerificationFailed: It is missing or damaged.
     """
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        loaded = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_once_each
+        )
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -169,6 +171,15 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise damaged(path, "it holds no JSON object")
     return loaded
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; one that names a key twice says two things, and readers differ in which they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def _refuse_constant(name: str) -> float:

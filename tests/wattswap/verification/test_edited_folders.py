@@ -1,0 +1,157 @@
+"""Thirty edits of an audit that computed every hash again: each is refused by name, or what it changed is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import wattswap as ws
+from p2p.errors import P2PError
+from p2p.ledger.checkpoint import checkpoint_bytes
+from p2p.ledger.execution import genesis_tip
+from tests.kits.edit_kit import (
+    Edit,
+    both,
+    cell,
+    entry,
+    fit_hashes,
+    forged_checkpoint,
+    linked,
+    manifest_of,
+    put,
+    rows,
+    sql,
+    trim_certificates,
+    write_manifest,
+)
+from wattswap.errors import WattswapError
+from wattswap.runs.chain_reader import genesis_of
+
+SILENT = entry("network", "silent", value=["1780390800 home-1", "1780390800 home-2"])
+"""Says that two homes were absent from the first interval."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An edit and what verify makes of it.
+
+    Args:
+        run: Which run is edited.
+        edit: The edit.
+        refused: Pieces of the sentences that refuse it; none where it is free.
+        free: The name under which verify lists what was changed, where that cannot be checked.
+    """
+
+    run: str
+    edit: Edit
+    refused: tuple[str, ...] = ()
+    free: str = ""
+
+
+def more_metrics(run: Path) -> None:
+    path = run / "metrics.json"
+    path.write_text(path.read_text().replace('"homes": 3', '"homes": 4'))
+
+
+def young_checkpoint(run: Path) -> None:
+    """The state before all blocks, as one that is older than the newest."""
+    forged_checkpoint(1, checkpoint_bytes(genesis_tip(genesis_of(run))))(run)
+
+
+def extra_column(table: object) -> object:
+    return table.append_column("note", [["x"] * table.num_rows])  # type: ignore[attr-defined]
+
+
+TABLES: dict[str, tuple[Edit, str]] = {
+    "a bill's money": (cell("bills", "retail_nano", 0), "bills.parquet: home-1: retail_nano"),
+    "a bill's energy": (cell("bills", "import_wh", 2), "bills.parquet: home-3: import_wh"),
+    "a bill left out": (rows("bills", lambda table: table.slice(1)), "bills.parquet: has 2 rows"),
+    "a register": (cell("readings", "import_wh", 4), "readings.parquet: 2026-06-02T10:00Z home-2: import_wh"),
+    "a battery": (cell("readings", "stored_wh", 0), "readings.parquet: 2026-06-02T09:00Z home-1: stored_wh"),
+    "a reading left out": (rows("readings", lambda table: table.slice(1)), "readings.parquet: has 8 rows"),
+    "an order's energy": (cell("orders", "energy_wh", 0), "orders.parquet: 2026-06-02T09:00Z home"),
+    "an order's limit": (cell("orders", "limit_micro_per_kwh", 1), "limit_micro_per_kwh is"),
+    "what was accepted": (cell("orders", "accepted_wh", 1), "accepted_wh is"),
+    "a price": (cell("intervals", "price_micro_per_kwh", 1), "2026-06-02T10:00Z: price_micro_per_kwh is"),
+    "a retail price": (cell("intervals", "import_micro_per_kwh", 0), "import_micro_per_kwh is 320001"),
+    "a price's bound": (cell("intervals", "lo_micro_per_kwh", 2), "2026-06-02T11:00Z: lo_micro_per_kwh is"),
+    "the metrics": (more_metrics, "metrics.json: is not what running it again gives"),
+    "the mechanism": (entry("mechanism", value="other"), "manifest.json: says mechanism"),
+    "the seed": (entry("seed", value=99), "manifest.json: says seed"),
+}  # fmt: skip
+"""Edits that went unnoticed where the manifest named absent homes."""
+
+OTHERS: dict[str, Case] = {
+    "a statistic's height": Case("live", cell("network", "height", 0), ("network.parquet", "height is 2")),
+    "a statistic left out": Case(
+        "live", rows("network", lambda table: table.slice(0, table.num_rows - 1)), ("manifest.json: says network.",)
+    ),
+    "a measured time": Case("live", cell("network", "at", 0, 0.001), free="network.parquet"),
+    "a planted omission": Case(
+        "live", put("omissions/omission-1780390800-0.bin", b"nothing"), ("omission-1780390800-0.bin: is not a proof",)
+    ),
+    "a blob of no batch": Case(
+        "live", put(f"blobs/1780390800-{'ab' * 32}.blob", b"x"), (".blob: belongs to no batch",)
+    ),
+    "a forged report": Case("live", put("report.html", "<h1>All is well</h1>"), free="report.html"),
+    "an empty log": Case("live", put("log.jsonl", ""), free="log.jsonl"),
+    "when it began": Case("live", entry("started", value="2020-01-01T00:00:00+00:00"), free="manifest.json: started"),
+    "the platform": Case("live", entry("platform", value="Plan 9"), free="manifest.json: platform"),
+    "a version": Case("live", entry("versions", "numpy", value="0.0.1"), free="manifest.json: versions"),
+    "the commit": Case("live", entry("source", value={"commit": "0" * 40, "dirty": False}), free="manifest.json: source"),
+    "an extra key": Case("live", entry("audited", value="by an expert"), ("manifest.json", "audited")),
+    "an extra key within": Case("live", entry("network", "audited", value=True), ("manifest.json", "network.audited")),
+    "a foreign table": Case("live", sql("CREATE TABLE notes (text TEXT)"), ("chain.db: holds a table notes",)),
+    "a foreign index": Case("live", sql("CREATE INDEX fast ON blocks (cert)"), ("chain.db: holds an index fast",)),
+    "a row of meta": Case("live", sql("INSERT INTO meta VALUES ('note', x'01')"), ("chain.db: meta holds a row note",)),
+    "a forged checkpoint": Case("live", young_checkpoint, ("chain.db", "checkpoint of height 1")),
+    "a linked table": Case("live", linked("bills.parquet"), ("bills.parquet: is a link",)),
+    "linked blobs": Case("live", linked("blobs"), ("blobs: is a link",)),
+    "bare quorums": Case("process", trim_certificates, ("chain.db: the certificate of block 1",)),
+    "an extra column": Case("process", rows("bills", extra_column), ("bills.parquet: has other columns",)),
+    "another header": Case(
+        "process", rows("bills", lambda table: table.replace_schema_metadata({"currency": "USD"})), ("bills.parquet: has other columns",)
+    ),
+}  # fmt: skip
+
+
+CASES = {
+    **{
+        f"{name}, homes said to be absent": Case("live", both(edit, SILENT), (what,))
+        for name, (edit, what) in TABLES.items()
+    },
+    **{f"{name}, a home absent": Case("absent", edit, (what,)) for name, (edit, what) in TABLES.items()},
+    **{f"{name}, in process": Case("process", edit, (what,)) for name, (edit, what) in TABLES.items()},
+    **OTHERS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_edit_is_refused_or_listed_as_unchecked(name: str, copied: Callable[[str], Path]) -> None:
+    case = CASES[name]
+    run = copied(case.run)
+    assert ws.verify(run)["ok"]
+    case.edit(run)
+    fit_hashes(run)
+    if case.free:
+        listed = [what for one in ws.verify(run)["unchecked"] for what in one["what"]]
+        assert case.free in listed
+        return
+    with pytest.raises((WattswapError, P2PError)) as caught:
+        ws.verify(run)
+    for piece in case.refused:
+        assert piece in str(caught.value)
+
+
+def test_homes_that_were_absent_are_those_of_the_blobs(copied: Callable[[str], Path]) -> None:
+    run = copied("absent")
+    manifest = manifest_of(run)
+    true = manifest["network"]["silent"]
+    assert true == ["1780390800 home-2", "1780394400 home-2"]
+    for wrong in ([], true[:1], [*true, "1780398000 home-2"], true[::-1]):
+        write_manifest(run, manifest | {"network": manifest["network"] | {"silent": wrong}})
+        with pytest.raises(WattswapError, match=r"manifest\.json: says network\.silent = "):
+            ws.verify(run)
