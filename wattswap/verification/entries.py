@@ -42,6 +42,7 @@ def check_entries(folder: Path, manifest: dict[str, Any]) -> str:
     if live or networked:
         known |= {MEMBERS, NETWORK, *FOLDERS}
     problems = [
+        None if (folder / LOG).exists() else Problem(str(folder / LOG), "is missing", CURE),
         *(_missing_or_changed(folder / name, manifest.get("files", {}).get(name)) for name in names),
         *(_out_of_place(path, known) for path in sorted(folder.iterdir())),
         *(_is_no_file(path) for name in FOLDERS for path in _inside(folder / name)),

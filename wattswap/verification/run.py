@@ -17,7 +17,7 @@ from wattswap.runs.keys import Keys
 from wattswap.runs.layout import LIVE, SCENARIO
 from wattswap.runs.manifest import versions
 from wattswap.verification.again import prepared_as_stored, reassemble, run_again
-from wattswap.verification.chain_file import check_chain_file
+from wattswap.verification.chain_file import check_chain_file, check_header
 from wattswap.verification.claims import check_chain_facts, check_claims, check_provenance, check_scenario
 from wattswap.verification.entries import check_blobs, check_entries
 from wattswap.verification.network import check_network
@@ -48,6 +48,7 @@ def verify_run(path: Path | str, *, on_progress: engine.OnProgress | None = None
     scenario = stored_scenario(folder)
     check_provenance(folder, scenario, manifest)
     check_claims(folder, manifest)
+    check_header(folder)
     facts = verified_chain(folder)
     check_chain_facts(folder, facts, manifest["chain"])
     check_chain_file(folder, genesis)

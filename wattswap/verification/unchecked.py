@@ -42,9 +42,8 @@ def unchecked(folder: Path, *, live: bool, same_writer: bool) -> list[Unchecked]
         ),
         _free("base", [f"{SCENARIO}: base"], "where the data were found; their hashes were checked"),
         _free("unused", [CHAIN], "bytes of the database that belong to no row; every row was checked"),
+        _free("log", [LOG], "notes of the program, which nothing is computed from"),
     ]
-    if (folder / LOG).exists():
-        found.append(_free("log", [LOG], "notes of the program, which nothing is computed from"))
     if (folder / REPORT).exists():
         cure = "`wattswap report RUN --force` writes it again"
         found.append(_free("report", [REPORT], f"made after the run, and no part of it; {cure}"))
