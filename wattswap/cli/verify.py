@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wattswap.cli.command import COMMANDS, Command
@@ -30,8 +31,16 @@ def verify(
     for check, detail in report["checks"].items():
         print(wrapped(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}", 15))
     for one in report["unchecked"]:
-        print(wrapped(f"--  {one['name']:<10} unchecked: {', '.join(one['what'])}: {one['reason']}", 15))
+        print(wrapped(f"--  {one['name']:<10} unchecked: {_places(one['what'])}: {one['reason']}", 15))
     note("Verified: everything marked ok was recomputed from the files and holds; nothing marked -- was.")
+
+
+def _places(what: Sequence[str]) -> str:
+    """Files, each with its entries, as `manifest.json (started, wall_s)`."""
+    entries: dict[str, list[str]] = {}
+    for file, _, entry in (one.partition(": ") for one in what):
+        entries.setdefault(file, []).extend([entry] if entry else [])
+    return ", ".join(f"{file} ({', '.join(found)})" if found else file for file, found in entries.items())
 
 
 def _verify_comparison(folder: Path, json: bool) -> None:

@@ -38,7 +38,7 @@ def unchecked(folder: Path, *, live: bool, same_writer: bool) -> list[Unchecked]
         _free(
             "machine",
             [f"{MANIFEST}: {name}" for name in ("platform", "versions", "source")],
-            "what the machine said of itself; other versions lead to the same results or are refused",
+            "what the machine noted of itself; other versions lead to the same results or are refused",
         ),
         _free("base", [f"{SCENARIO}: base"], "where the data were found; their hashes were checked"),
         _free("unused", [CHAIN], "bytes of the database that belong to no row; every row was checked"),

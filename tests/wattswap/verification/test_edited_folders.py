@@ -15,6 +15,7 @@ import wattswap as ws
 from p2p.errors import P2PError
 from p2p.ledger.checkpoint import checkpoint_bytes
 from p2p.ledger.execution import genesis_tip
+from tests.kits.edit_fuzz_kit import content
 from tests.kits.edit_kit import (
     Edit,
     both,
@@ -31,6 +32,7 @@ from tests.kits.edit_kit import (
     trim_certificates,
     write_manifest,
 )
+from tests.kits.run_kit import call
 from wattswap.errors import WattswapError
 from wattswap.runs.chain_reader import genesis_of
 
@@ -358,3 +360,31 @@ def test_homes_that_were_absent_are_those_of_the_blobs(copied: Callable[[str], P
         write_manifest(run, manifest | {"network": manifest["network"] | {"silent": wrong}})
         with pytest.raises(WattswapError, match=r"manifest\.json: says network\.silent = "):
             ws.verify(run)
+
+
+@pytest.mark.parametrize("name", ["live", "process"])
+def test_the_command_prints_what_is_unchecked(
+    name: str, copied: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copied(name)
+    (run / "report.html").write_text("<h1>All is well</h1>")
+    printed = call(capsys, "verify", run, "-q").out
+    listed = json.loads(call(capsys, "verify", run, "--json").out)["unchecked"]
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("--  ")] == [
+        one["name"] for one in listed
+    ]
+    assert "--  report     unchecked: report.html: made after the run" in printed
+    assert "manifest.json (started, wall_s, clear_ms)" in printed
+    assert ("--  statistics" in printed) == ("--  votes" in printed) == (name == "live")
+
+
+def test_verify_changes_nothing_in_the_folder_of_a_live_run(copied: Callable[[str], Path]) -> None:
+    run = copied("live")
+    (run / "blobs/half.partial").write_bytes(b"x")
+    before = content(run)
+    with pytest.raises(WattswapError, match=r"half\.partial: belongs to no batch"):
+        ws.verify(run)
+    assert content(run) == before
+    (run / "blobs/half.partial").unlink()
+    assert ws.verify(run)["ok"]
+    assert content(run) == {name: data for name, data in before.items() if name != "blobs/half.partial"}
