@@ -137,11 +137,11 @@ def check_provenance(folder: Path, scenario: Scenario, manifest: dict[str, Any])
         "driver": LIVE if live else IN_PROCESS,
         "signed": live or scenario.chain.sign_orders,
     }
-    found, must = ({name: json.dumps(one.get(name)) for name in expected} for one in (manifest, expected))
+    found = {name: manifest.get(name) for name in expected}
     problems = [
-        Problem(str(folder / MANIFEST), f"says {name} = {found[name]}, it must be {must[name]}", CURE)
+        Problem(str(folder / MANIFEST), f"says {name} = {found[name]}, it must be {expected[name]}", CURE)
         for name in expected
-        if found[name] != must[name]  # as text: True is not 1
+        if json.dumps(found[name]) != json.dumps(expected[name])  # True is not 1
     ]
     files = set(hashed_files(LIVE if live and "network" in manifest else IN_PROCESS))
     for name in sorted(files ^ set(manifest.get("files", {}))):
