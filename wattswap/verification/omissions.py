@@ -41,7 +41,7 @@ def check_omissions(folder: Path, genesis: Genesis, members: Members) -> str:
     problems = [Problem(str(file), what, CURE) for file, what in zip(files, found, strict=True) if what]
     if problems:
         raise VerificationFailed(*problems)
-    return f"{len(files)} proofs of broken promises, each of which convicts"
+    return f"each proof of a broken promise convicts: {len(files)}"
 
 
 def _problem(file: Path, folder: Path, genesis: Genesis, members: Members) -> str:

@@ -303,6 +303,11 @@ MORE: dict[str, Case] = {
     "a column of statistics": Case(
         "live", rows("network", extra_column), ("network.parquet: has other columns",)
     ),
+    "statistics of no time": Case(
+        "live",
+        rows("network", lambda table: table.drop_columns(["interval_start"])),
+        ("network.parquet: has other columns",),
+    ),
     "no statistics": Case("live", put("network.parquet", b"x"), ("network.parquet: cannot be read",)),
     "statistics by another": Case(
         "live",
