@@ -251,7 +251,7 @@ def verify(folder: Path | str, *, on_progress: engine.OnProgress | None = None) 
         RunNotFound: The folder is neither.
     """
     from wattswap.comparison import runner
-    from wattswap.verification import verify_run
+    from wattswap.verification.run import verify_run
 
     if (Path(folder) / COMPARISON).is_file():
         return {"ok": True, **runner.verify(Path(folder))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wattswap.cli.command import COMMANDS, Command
@@ -15,7 +16,7 @@ def verify(
     from wattswap.cli.output import Progress, note, print_json, searches_told
     from wattswap.cli.tables import wrapped
     from wattswap.runs.layout import COMPARISON
-    from wattswap.verification import verify_run
+    from wattswap.verification.run import verify_run
 
     import_modules(module)
     if (run / COMPARISON).is_file():
@@ -29,7 +30,17 @@ def verify(
         return
     for check, detail in report["checks"].items():
         print(wrapped(f"{'--' if detail.startswith('left out') else 'ok'}  {check:<10} {detail}", 15))
-    note("Verified: everything marked ok was recomputed from the files and holds.")
+    for one in report["unchecked"]:
+        print(wrapped(f"--  {one['name']:<10} unchecked: {_places(one['what'])}: {one['reason']}", 15))
+    note("Verified: everything marked ok was recomputed from the files and holds; nothing marked -- was.")
+
+
+def _places(what: Sequence[str]) -> str:
+    """Files, each with its entries, as `manifest.json (started, wall_s)`."""
+    entries: dict[str, list[str]] = {}
+    for file, _, entry in (one.partition(": ") for one in what):
+        entries.setdefault(file, []).extend([entry] if entry else [])
+    return ", ".join(f"{file} ({', '.join(found)})" if found else file for file, found in entries.items())
 
 
 def _verify_comparison(folder: Path, json: bool) -> None:

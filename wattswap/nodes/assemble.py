@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from agents.bidding import Orders
 from market.book import OrderBook
 from market.rounds import of_round
 from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.closings import check_closers
+from p2p.batches.receipts import ABSENT, slots
 from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.checkpoint import load_tip
@@ -118,7 +121,10 @@ class NetworkChain:
 
 
 def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
-    """Copy the longest chain and all blobs of nodes that have stopped into a run folder.
+    """Copy the longest chain, and the blobs of its batches, of nodes that have stopped into a run folder.
+
+    A node may hold blobs of other batches, as of a collector whose batch came too late: nothing on the chain shows
+    what they are.
 
     Args:
         nodes: Data folders of operators and validators.
@@ -131,9 +137,18 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     if not heights:
         raise VerificationFailed.of(str(partial), "no node has a chain")
     shutil.copyfile(max(heights, key=heights.__getitem__) / CHAIN, partial / CHAIN)
+    (partial / BLOBS).mkdir(exist_ok=True)
+    with ChainStore.open(partial / CHAIN, setup.genesis, read_only=True) as store:
+        named = [blob_file(args) for block, _ in store.blocks() for _, args in batches(block.txs)]
     for folder in nodes:
-        if (folder / BLOBS).is_dir():
-            shutil.copytree(folder / BLOBS, partial / BLOBS, dirs_exist_ok=True)
+        for name in named:
+            if (folder / BLOBS / name).is_file():
+                shutil.copyfile(folder / BLOBS / name, partial / BLOBS / name)
+
+
+def blob_file(args: BatchArgs) -> str:
+    """Name of the file of the blob from which a batch was computed; see `p2p.roles.replica.blobs`."""
+    return f"{args.interval_start}-{args.blob_hash.hex()}.blob"
 
 
 def keep_omissions(partial: Path, nodes: Sequence[Path]) -> None:
@@ -156,7 +171,7 @@ def assemble(
     Args:
         partial: Folder with scenario, genesis and chain, and with the blobs unless `checked` names theirs.
         begun: When the run began. [s since 1970]
-        network: Figures of the network, for the manifest.
+        network: Figures of the network, for the manifest, which the homes that were absent are added to.
         checked: Folder with blobs whose messages are refused where the homes' data and strategies do not lead to them.
 
     Raises:
@@ -164,10 +179,11 @@ def assemble(
     """
     chain = NetworkChain(setup, partial / CHAIN, checked or partial / BLOBS)
     current = engine.Run(setup, partial, chain)
-    unsure, learns = _Unsure(setup), current.community.learns
+    unsure, learns, silent = _Unsure(setup), current.community.learns, list[str]()
     try:
         for i in range(setup.intervals):
             recomputed = chain.recomputed(setup.start_of(i))
+            silent += (f"{setup.start_of(i)} {home}" for home in absent_from(setup, i, recomputed))
             # Only the homes know the states of their devices: simulate the interval as they did.
             said = (
                 _simulated(setup, current.community, i, recomputed) if checked or setup.looks_ahead else None
@@ -187,9 +203,22 @@ def assemble(
             current.add(recomputed.record.with_devices(devices))
             if current.done % setup.steps_per_day == 0 or current.done == setup.intervals:
                 current.flush()
-        return engine.finish(current, begun, signed=True, driver=LIVE, extra={"network": network})
+        return engine.finish(
+            current, begun, signed=True, driver=LIVE, extra={"network": {**network, "silent": silent}}
+        )
     finally:
         current.close()
+
+
+def absent_from(setup: Setup, i: int, recomputed: Recomputed) -> list[str]:
+    """The members whose order of some round, or whose reading, the blob of the i-th interval lacks; sorted."""
+    inclusion, members = recomputed.inclusion, np.flatnonzero(setup.takes_part(i)).tolist()
+    lacking = (
+        home
+        for home in members
+        if any(inclusion.of(home, slot)[0] == ABSENT for slot in range(slots(setup.rounds)))
+    )
+    return sorted(setup.roster[home] for home in lacking)
 
 
 def _simulated(

@@ -7,45 +7,57 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.stats import COUNTED
 from wattswap.runs.layout import NETWORK
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Line = dict[str, Any]
 """A line of a node's statistics."""
+WHOLE: Final = ("orders", "readings", "receipts", "late", "by_gossip", "proofs", "height", "round")
+"""Whole numbers of a line that are not counters of an endpoint."""
 LATENCIES: Final = ("gate_s", "work_s", "finality_s", "receipt_s", "result_s")
 
 
-def write_network(folder: Path, lines: Sequence[Line]) -> None:
-    """Write the statistics of all nodes as a table, one row per line."""
+def network_table(lines: Sequence[Line]) -> pa.Table:
+    """The statistics of all nodes as a table, one row per line."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from wattswap.runs.tables import starts
 
     table: dict[str, Any] = {
         "interval_start": starts([line["interval_start"] for line in lines], [1] * len(lines)),
-        "node": [line["node"] for line in lines],
-        "what": [line["what"] for line in lines],
+        "node": pa.array([line["node"] for line in lines], pa.string()),
+        "what": pa.array([line["what"] for line in lines], pa.string()),
         "at": pa.array([line["at"] for line in lines], pa.float64()),
     }
-    for name in (
-        *COUNTED,
-        "orders",
-        "readings",
-        "receipts",
-        "late",
-        "by_gossip",
-        "proofs",
-        "height",
-        "round",
-    ):
+    for name in (*COUNTED, *WHOLE):
         table[name] = pa.array([_whole(line.get(name)) for line in lines], pa.int64())
     for name in ("cpu_s", *LATENCIES):
         table[name] = pa.array([line.get(name) for line in lines], pa.float64())
-    pq.write_table(pa.table(table), folder / NETWORK, compression="zstd")
+    return pa.table(table)
+
+
+def write_network(folder: Path, lines: Sequence[Line]) -> None:
+    """Write the statistics of all nodes as a table, one row per line."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(network_table(lines), folder / NETWORK, compression="zstd")
+
+
+def lines_of(table: pa.Table) -> list[Line]:
+    """The lines of which a table was made; what they hold beyond its columns is lost."""
+    stamps = table["interval_start"].cast("int64").to_pylist()
+    per_second = {"s": 1, "ms": 1_000}[table.schema.field("interval_start").type.unit]
+    return [
+        {name: value for name, value in row.items() if value is not None}
+        | {"interval_start": stamp // per_second}
+        for row, stamp in zip(table.to_pylist(), stamps, strict=True)
+    ]
 
 
 def _whole(value: float | None) -> int | None:
@@ -55,13 +67,26 @@ def _whole(value: float | None) -> int | None:
 def network_facts(
     configs: Sequence[NodeConfig], lines: Sequence[Line], restarts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Totals over all nodes, for the manifest and for `wattswap show RUN network`."""
-    settled = [line for line in lines if line["what"] == "settled"]
+    """Totals over all nodes, for the manifest and for `wattswap show RUN network`; the homes that were absent are added
+    from the chain, see `wattswap.nodes.assemble`."""
     lived = [line for line in lines if line["what"] == "lived"]
     roles = sorted({config.role for config in configs})
     return {
         "nodes": len(configs),
         "roles": {role: sum(config.role == role for config in configs) for role in roles},
+        **measured(lines),
+        "missed": sum(line["missed"] for line in lived),
+        "broken_promises": sum(line["broken_promises"] for line in lived),
+        "refused": _refused(lines),
+        "restarts": dict(restarts),
+    }
+
+
+def measured(lines: Sequence[Line]) -> dict[str, Any]:
+    """The totals that follow from the lines of `lines_of`, too."""
+    settled = [line for line in lines if line["what"] == "settled"]
+    lived = [line for line in lines if line["what"] == "lived"]
+    return {
         "interval_s": percentiles(_gaps(settled)),
         **{name: percentiles(_values(lines, name)) for name in LATENCIES},
         "cpu_s_per_interval": _per_interval(lines, "cpu_s"),
@@ -71,12 +96,7 @@ def network_facts(
         "results_by_gossip": sum(line["by_gossip"] for line in lived),
         "results_by_request": sum(line["proofs"] - line["by_gossip"] for line in lived),
         "proofs_checked": sum(line["proofs"] for line in lived),
-        "missed": sum(line["missed"] for line in lived),
-        "broken_promises": sum(line["broken_promises"] for line in lived),
         "later_rounds": sum(line["round"] > 0 for line in settled if "finality_s" in line),
-        "refused": _refused(lines),
-        "silent": _absent(lines),
-        "restarts": dict(restarts),
     }
 
 
@@ -88,21 +108,6 @@ def _refused(lines: Iterable[Line]) -> dict[str, int]:
         for code, count in refused.items():
             found[code] = found.get(code, 0) + count
     return found
-
-
-def _absent(lines: Iterable[Line]) -> list[str]:
-    """Homes absent from an interval, according to the collector whose batch was settled."""
-    settled_by = {
-        line["interval_start"]: line["node"]
-        for line in lines
-        if line["what"] == "settled" and "finality_s" in line
-    }
-    return sorted(
-        f"{line['interval_start']} {home}"
-        for line in lines
-        if line["what"] == "collected" and settled_by.get(line["interval_start"]) == line["node"]
-        for home in line["silent"]
-    )
 
 
 def _values(lines: Iterable[Line], name: str) -> list[float]:

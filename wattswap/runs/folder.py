@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from market.files import naming
 from market.metrics.fairness import percent_of, saving_nano
 from market.settlement.charges import FIXED_COLUMNS, PART_COLUMNS, fixed_nano
 from market.units import MICRO_PER_UNIT, NANO_PER_UNIT, WH_PER_KWH
-from wattswap.errors import RunNotFound, UsageError, suggest
+from wattswap.errors import InvalidScenario, Problem, RunNotFound, UsageError, suggest
 from wattswap.runs.battery_account import GAINED
 from wattswap.runs.layout import COMPARISON, MANIFEST, METRICS, SCENARIO, TABLE_NAMES, table_file
 from wattswap.runs.missing import not_found
@@ -161,7 +162,9 @@ def read_object(path: Path) -> dict[str, Any]:
         VerificationFailed: It is missing or damaged.
     """
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        loaded = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_once_each
+        )
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -169,6 +172,15 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise damaged(path, "it holds no JSON object")
     return loaded
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; one that names a key twice says two things, and readers differ in which they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
 
 
 def _refuse_constant(name: str) -> float:
@@ -184,7 +196,18 @@ def stored_scenario(folder: Path) -> Scenario:
     """
     origin = read_object(folder / SCENARIO)
     check_form(folder / SCENARIO, origin, Origin)
-    return from_resolved(origin["resolved"], origin["base"])
+    try:
+        scenario = from_resolved(origin["resolved"], origin["base"])
+    except InvalidScenario as error:
+        raise InvalidScenario(*(_in_file(problem, folder / SCENARIO) for problem in error.problems)) from None
+    # Whatever is found wrong with it later names the file, too.
+    return scenario.with_source(replace(scenario.source, file=str(folder / SCENARIO)))
+
+
+def _in_file(problem: Problem, path: Path) -> Problem:
+    """A problem of a resolved scenario, with the file that holds it."""
+    _, _, key = problem.where.partition(": ")
+    return replace(problem, where=f"{path}: {key}" if key else str(path), line=None)
 
 
 def read_table(folder: Path, name: str, where: tuple[str, str, object] | None = None) -> pa.Table:

@@ -176,6 +176,9 @@ def _in_words(text: str) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", what)
     if missing:
         return f"{key}.{missing[1]} is missing".removeprefix("the file.")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
+    if unknown:
+        return f"{key}.{unknown[1]} is no entry that a run writes".removeprefix("the file.")
     wanted = re.fullmatch(r"Expected `(\w+).*?`(, got `(.*)`|.*)", what)
     if wanted is None:
         return f"{key}: {what[:1].lower()}{what[1:]}"

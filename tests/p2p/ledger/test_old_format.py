@@ -16,7 +16,7 @@ from tests.kits.run_kit import call, files_below, refused
 from wattswap.errors import ExitCode, exit_code_of
 from wattswap.runs.chain_reader import chain_facts, verified_chain
 from wattswap.runs.folder import RunFolder, read_table
-from wattswap.verification import verify_run
+from wattswap.verification.run import verify_run
 
 STORED = Path(__file__).parent / "stored"
 STREET = Path(__file__).parents[2] / "golden" / "two_neighbours"

@@ -145,8 +145,9 @@ def test_a_folder_that_is_no_run_is_refused(command: list[str], tmp_path: Path, 
 def test_verify_prints_each_check_on_stdout(finished: RunResult, capsys: Capture) -> None:
     outcome = call(capsys, "verify", finished.path)
     assert outcome.code == 0
-    assert [line.split()[:2] for line in outcome.out.splitlines()] == [
-        ["ok", name] for name in ("files", "chain", "tables", "again")
+    assert [line.split()[:2] for line in outcome.out.splitlines() if line[:1] != " "] == [
+        *(["ok", name] for name in ("files", "chain", "tables", "again")),
+        *(["--", name] for name in ("times", "machine", "base", "unused", "log")),
     ]
     assert "recompute: 48/48 intervals" in outcome.err
     assert "Verified" in outcome.err

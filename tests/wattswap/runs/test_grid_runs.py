@@ -22,7 +22,7 @@ from wattswap.runs.grid_columns import Carried
 from wattswap.runs.interval import step
 from wattswap.runs.prepare import prepare
 from wattswap.scenario.load import load
-from wattswap.verification import verify_run
+from wattswap.verification.run import verify_run
 
 NODES = {"home-1": "near", "home-2": "near", "home-3": "far"}
 GRID = """

@@ -26,7 +26,7 @@ from wattswap.runs import engine
 from wattswap.runs.layout import CHECKPOINT
 from wattswap.runs.shown import bills_in_cents
 from wattswap.scenario.basis import rests_on
-from wattswap.verification import verify_run
+from wattswap.verification.run import verify_run
 
 Capture = pytest.CaptureFixture[str]
 FIRST = datetime(2026, 10, 23, 22, tzinfo=UTC)

@@ -304,8 +304,8 @@ MEASURED = {"source", "versions", "platform", "started", "wall_s", "clear_ms"}
 def quick(finished: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify with the second run and the chain's check made once: what they find is tested elsewhere."""
     facts = verified_chain(finished.path)
-    monkeypatch.setattr("wattswap.verification.engine.run", lambda *_args, **_options: finished)
-    monkeypatch.setattr("wattswap.verification.verified_chain", lambda *_: facts)
+    monkeypatch.setattr("wattswap.verification.again.engine.run", lambda *_args, **_options: finished)
+    monkeypatch.setattr("wattswap.verification.run.verified_chain", lambda *_: facts)
 
 
 @pytest.mark.parametrize("value", [None, 0, True, "x", [], {"x": []}, "left out"])

@@ -12,7 +12,7 @@ import wattswap as ws
 from tests.kits.run_kit import MONEY, call, write_street
 from wattswap.errors import InvalidScenario
 from wattswap.scenario.load import load
-from wattswap.verification import verify_run
+from wattswap.verification.run import verify_run
 
 OVER = ["homes.strategy=truthful"]
 
