@@ -15,7 +15,7 @@ import trio
 from market.files import read_at_most
 from p2p.blocks.block import MAX_TX_BYTES, Tx, make_tx
 from p2p.blocks.genesis import Genesis, read_genesis
-from p2p.blocks.members import proof_among, read_member_file
+from p2p.blocks.members import none_rotated, proof_among, read_member_file
 from p2p.blocks.possession import NO_KEY, prove_possession
 from p2p.errors import InvalidArguments, InvalidTx, KeyFileError, RemoteError, Unencodable
 from p2p.ledger.edge import args_from
@@ -108,7 +108,8 @@ def build_accusation(
         VerificationFailed: It convicts nobody, or the chain would refuse it.
     """
     place = ChainPlace.of("chain accuse", run, genesis, nonce, valid_until)
-    found = read_accusation(files, place.genesis)
+    rotated = none_rotated if run is None else tip_of(run).state.home_key
+    found = read_accusation(files, place.genesis, rotated)
     size = len(encode(found.args))
     if size > MAX_TX_BYTES - ROOM_BYTES:
         raise InvalidData.of(

@@ -13,6 +13,7 @@ from p2p.batches.closings import MAX_BROKEN_BYTES, BrokenPromise, check_broken_p
 from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
 from p2p.blocks.block import MAX_TX_BYTES, Tx
 from p2p.blocks.genesis import Genesis
+from p2p.blocks.members import Rotated, none_rotated
 from p2p.errors import RemoteError
 from p2p.ledger.modules import evidence
 from p2p.ledger.modules.evidence import ProofArgs, TwoBatchesArgs, check_two_batches
@@ -67,8 +68,11 @@ def role_of(key: bytes, genesis: Genesis) -> str:
     return next((name for name, keys in offices.items() if key in keys), "")
 
 
-def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
+def read_accusation(files: Sequence[Path], genesis: Genesis, rotated: Rotated = none_rotated) -> Accusation:
     """Read a proof from its file, or two batches of one key and interval from the files of their transactions.
+
+    Args:
+        rotated: Keys to which homes have rotated, for who has a chain.
 
     Raises:
         OSError: A file cannot be read.
@@ -77,7 +81,7 @@ def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
         VerificationFailed: It convicts nobody on this chain.
     """
     if len(files) == 1:
-        return _proof(files[0], genesis)
+        return _proof(files[0], genesis, rotated)
     if len(files) != 2:
         raise UsageError.of("PROOF", f"{len(files)} files", NO_PROOF)
     first, second = map(_batch, files)
@@ -88,7 +92,7 @@ def read_accusation(files: Sequence[Path], genesis: Genesis) -> Accusation:
     return Accusation(evidence.TWO_BATCHES, TwoBatchesArgs(first, second), *found)
 
 
-def _proof(file: Path, genesis: Genesis) -> Accusation:
+def _proof(file: Path, genesis: Genesis, rotated: Rotated) -> Accusation:
     data = read_at_most(file, max(MAX_OMISSION_BYTES, MAX_BROKEN_BYTES, MAX_TX_BYTES))
     omission, broken = (
         _read(Omission, data, MAX_OMISSION_BYTES),
@@ -96,10 +100,10 @@ def _proof(file: Path, genesis: Genesis) -> Accusation:
     )
     try:
         if omission is not None:
-            found = check_omission(data, genesis)
+            found = check_omission(data, genesis, rotated)
             return Accusation(evidence.OMISSION, ProofArgs(data), *found, omission.home.index)
         if broken is not None:
-            found = check_broken_promise(data, genesis)
+            found = check_broken_promise(data, genesis, rotated)
             return Accusation(evidence.BROKEN_PROMISE, ProofArgs(data), *found, broken.home.index)
     except RemoteError as error:
         raise _convicts_nobody(file, error, genesis) from None

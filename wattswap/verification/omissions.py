@@ -9,12 +9,12 @@ from p2p.batches.blob import open_blob
 from p2p.batches.closings import BrokenPromise
 from p2p.batches.receipts import Omission, check_promise, slot_of
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import Members
+from p2p.blocks.members import Members, Rotated
 from p2p.ledger.modules import evidence
 from p2p.wire.codec import decode
 from wattswap.errors import Problem, VerificationFailed, WattswapError
 from wattswap.runs.accusations import Accusation, read_accusation
-from wattswap.runs.chain_reader import find_batch, open_chain, stamp
+from wattswap.runs.chain_reader import find_batch, open_chain, stamp, tip_of
 from wattswap.runs.layout import BLOBS, OMISSIONS
 
 CURE = "move it elsewhere, and show it to `wattswap chain check-omission`"
@@ -37,22 +37,23 @@ def check_omissions(folder: Path, genesis: Genesis, members: Members) -> str:
     files = sorted(proofs.iterdir())
     if not files:
         raise VerificationFailed.of(str(proofs), "is empty: it is there only with a proof", "remove it")
-    found = [_problem(file, folder, genesis, members) for file in files]
+    rotated = tip_of(folder).state.home_key
+    found = [_problem(file, folder, genesis, members, rotated) for file in files]
     problems = [Problem(str(file), what, CURE) for file, what in zip(files, found, strict=True) if what]
     if problems:
         raise VerificationFailed(*problems)
     return f"each proof of a broken promise convicts: {len(files)}"
 
 
-def _problem(file: Path, folder: Path, genesis: Genesis, members: Members) -> str:
+def _problem(file: Path, folder: Path, genesis: Genesis, members: Members, rotated: Rotated) -> str:
     """What is wrong with a proof; empty if nothing is."""
     from wattswap.nodes.node import OMISSION
 
     try:
-        accusation = read_accusation([file], genesis)
+        accusation = read_accusation([file], genesis, rotated)
     except WattswapError as error:
         return error.problems[0].message
-    of_chain, slot = _PARTS[accusation.method](file, folder, genesis, members, accusation)
+    of_chain, slot = _PARTS[accusation.method](file, folder, genesis, members, accusation, rotated)
     if not of_chain:
         return f"convicts by a batch or closing that the chain did not settle {stamp(accusation.interval_start)} by"
     assert accusation.household is not None, "a proof in one file is about a home"
@@ -62,11 +63,11 @@ def _problem(file: Path, folder: Path, genesis: Genesis, members: Members) -> st
 
 
 def _omission(
-    file: Path, folder: Path, genesis: Genesis, _members: Members, accusation: Accusation
+    file: Path, folder: Path, genesis: Genesis, _members: Members, accusation: Accusation, rotated: Rotated
 ) -> tuple[bool, int]:
     """Whether the batch of an omission is on the chain, and the slot of the message."""
     proof = decode(Omission, file.read_bytes())
-    message, _ = check_promise(proof.receipt, proof.message, proof.home, genesis)
+    message, _ = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
     with open_chain(folder) as store:
         found = find_batch(store, accusation.interval_start)
     settled = found is not None and found.block.txs[found.tx_index] == proof.tx
@@ -74,7 +75,7 @@ def _omission(
 
 
 def _broken_promise(
-    file: Path, folder: Path, genesis: Genesis, members: Members, accusation: Accusation
+    file: Path, folder: Path, genesis: Genesis, members: Members, accusation: Accusation, rotated: Rotated
 ) -> tuple[bool, int]:
     """Whether the closing of a proof is in the blob of its interval, and the slot of the message."""
     from wattswap.nodes.assemble import blob_file
@@ -84,11 +85,11 @@ def _broken_promise(
         found = find_batch(store, accusation.interval_start)
     if found is None:
         return False, proof.closing.slot
-    content = open_blob((folder / BLOBS / blob_file(found.args)).read_bytes(), genesis, members)
+    content = open_blob((folder / BLOBS / blob_file(found.args)).read_bytes(), genesis, members, rotated)
     return proof.closing in content.closings, proof.closing.slot
 
 
-_PARTS: dict[str, Callable[[Path, Path, Genesis, Members, Accusation], tuple[bool, int]]] = {
+_PARTS: dict[str, Callable[[Path, Path, Genesis, Members, Accusation, Rotated], tuple[bool, int]]] = {
     evidence.OMISSION: _omission,
     evidence.BROKEN_PROMISE: _broken_promise,
 }

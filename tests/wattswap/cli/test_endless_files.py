@@ -11,6 +11,7 @@ import pytest
 
 from market.files import read_at_most
 from p2p.blocks.genesis import write_genesis
+from p2p.transports.base import peer_id_of
 from p2p.wire.identity import save_key_file
 from tests.kits.modules_kit import STRANGER
 from tests.kits.signed_kit import keyed_genesis
@@ -19,6 +20,7 @@ ENDLESS = Path("/dev/zero")
 ADDRESS_SPACE_BYTES = 4 << 30
 """What a command may have in the test: a read without a bound ends with MemoryError, a bug. [B]"""
 
+ADDRESS = f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id_of(STRANGER.public_key)}"
 TX = ["--key", "{key}", "--genesis", "{genesis}", "--nonce", "1", "--valid-until", "9", "--out", "{out}"]
 COMMANDS = {
     "check-omission": (["chain", "check-omission", "{zero}", "--genesis", "{genesis}"], 3),
@@ -29,7 +31,16 @@ COMMANDS = {
     "send": (["chain", "send", "{zero}", "{folder}"], 3),
     "tx": (["chain", "tx", "governance", "approve", "--args", "@{zero}", *TX], 2),
     "possession": (["chain", "possession", "--key", "{zero}", "--genesis", "{genesis}"], 3),
-    "status": (["network", "status", "/ip4/127.0.0.1/tcp/1/p2p/x", "--genesis", "{zero}"], 3),
+    "status": (
+        [
+            "network",
+            "status",
+            ADDRESS,
+            "--genesis",
+            "{zero}",
+        ],
+        3,
+    ),
     "public keys": (["node", "init", "demo", "{out}", "--public-keys", "{zero}"], 3),
     "scenario": (["node", "init", "{zero}", "{out}"], 3),
 }

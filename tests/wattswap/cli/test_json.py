@@ -61,6 +61,7 @@ COMMANDS: dict[str, tuple[int, str]] = {
     "chain describe": (0, "settlement"),
     "chain state": (0, "{run} settlement"),
     "chain tx": (2, "settlement nothing --args {{}} --key {out}/key --out {out}/tx"),
+    "chain enter": (3, "--key {out}/key --run {run} --out {out}/tx"),
     "chain accuse": (3, "{out}/proof.json --key {out}/key --run {run} --out {out}/tx"),
     "chain possession": (3, "--key {out}/proof.json --genesis {run}/genesis.bin"),
     "node init": (0, "{street} {out}/net"),

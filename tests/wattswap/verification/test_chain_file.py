@@ -13,13 +13,14 @@ import pytest
 
 import wattswap as ws
 from p2p.blocks.genesis import write_genesis
+from p2p.blocks.possession import prove_possession
 from p2p.ledger.checkpoint import checkpoint_bytes
 from p2p.ledger.execution import advance, check_block, genesis_tip
 from p2p.ledger.light import SetChange, set_changes
 from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs
 from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode, encode
-from tests.kits.chain_kit import authorities, prove_possession
+from tests.kits.chain_kit import authorities
 from tests.kits.edit_kit import fit_hashes, forged_checkpoint, sql
 from tests.kits.modules_kit import Chain, make_genesis
 from wattswap.errors import VerificationFailed
