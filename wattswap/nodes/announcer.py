@@ -87,10 +87,12 @@ class Announcer:
         stats: Stats,
         fetch: Callable[[bytes], Awaitable[bytes | None]],
         offload: Offload,
+        kept_intervals: int,
     ) -> None:
         self._setup, self._transport, self._operator, self._own_key = setup, transport, operator, own_key
         self._ledger, self._blobs, self._checker, self._stats = ledger, blobs, checker, stats
         self._fetch, self._offload = fetch, offload
+        self._kept_s = kept_intervals * setup.minutes * 60
         self._announced: int | None = None
         self._had_subscribers = False
         self.submitted: dict[int, float] = {}
@@ -109,6 +111,7 @@ class Announcer:
         for index, args in batches(block.txs):
             start_s, answers = args.interval_start, self._operator.answers
             self._operator.end_interval(start_s)
+            self._blobs.forget_before(start_s - self._kept_s)
             proof = self._proof(block, cert, index)
             answers.provide_result(start_s, encode(proof))
             blob = await self.blob(args)

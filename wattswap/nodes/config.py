@@ -31,6 +31,8 @@ LOOPBACK = "127.0.0.1"
 MAX_BYTES = 1_000_000
 MAX_PEERS = 1_000
 MAX_PORT = 65_535
+KEPT_INTERVALS = 672
+"""Intervals whose messages are kept: a week of quarter hours."""
 MAX_MS = 7_258_118_400_000
 """The year 2200. [ms since 1970, UTC]"""
 T = TypeVar("T", bound=Table)
@@ -235,6 +237,12 @@ class NodeConfig(Table):
     snapshot: bool = Field(
         default=False,
         description="Start a new chain file from a snapshot of other nodes, not at the first block.",
+    )
+    kept_intervals: int = Field(
+        default=KEPT_INTERVALS,
+        ge=8,
+        le=1_000_000,
+        description="Settled intervals whose messages an operator or validator keeps, for disputes and those behind.",
     )
     listen: Listen = Field(description="Where other nodes reach this one.")
     keystore: Keystore = Field(description="The node's keys.")

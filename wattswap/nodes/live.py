@@ -17,7 +17,7 @@ from market.units import WH_PER_KWH
 from p2p.blocks.genesis import read_genesis
 from wattswap.errors import ExitCode, Interrupted, VerificationFailed, WattswapError
 from wattswap.nodes.assemble import assemble, keep_omissions, take_over
-from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.config import KEPT_INTERVALS, NodeConfig
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes, node_slots
 from wattswap.nodes.report import network_facts, write_network
 from wattswap.nodes.stats import read_stats
@@ -105,7 +105,12 @@ def run_live(
     authorities = scenario.chain.model_copy(update={"authorities": topology.validators})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": authorities}), intervals, start_s))
     spec = NetworkSpec(
-        0, topology.validators, gateways=topology.gateways, pace_s=topology.pace_s, gate_s=topology.gate_s
+        0,
+        topology.validators,
+        gateways=topology.gateways,
+        pace_s=topology.pace_s,
+        gate_s=topology.gate_s,
+        kept_intervals=max(KEPT_INTERVALS, setup.intervals),  # its folder has the messages of all
     )
     node_slots(setup.roster, spec)  # refuse wrong numbers before anything is written
     partial = engine.begin(setup, Path(out), driver=LIVE)

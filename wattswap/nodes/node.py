@@ -141,6 +141,7 @@ class Node:
             self.stats,
             self.fetch,
             self.world.offload,
+            self.config.kept_intervals,
         )
         return CollectorLoop(
             setup,

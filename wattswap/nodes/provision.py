@@ -24,6 +24,7 @@ from wattswap.errors import Problem, UsageError, suggest
 from wattswap.nodes.bundle import link_bundle, write_bundle
 from wattswap.nodes.config import (
     CONFIG,
+    KEPT_INTERVALS,
     LOOPBACK,
     MAX_PORT,
     SCHEMA,
@@ -78,6 +79,7 @@ class NetworkSpec:
         pace_s: Time from one interval to the next; the interval's own length when None. [s]
         gate_s: How long orders of a round are accepted; a share of the pace when None. [s]
         first_port: First of consecutive ports; free ones are chosen when None.
+        kept_intervals: See `config.NodeConfig`.
     """
 
     begin_ms: int
@@ -90,6 +92,7 @@ class NetworkSpec:
     gate_s: float | None = None
     heartbeat_minutes: int = 0
     first_port: int | None = None
+    kept_intervals: int = KEPT_INTERVALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +363,7 @@ def _configs(
             households=slot.households,
             scenario=scenario,
             genesis=GENESIS,
+            kept_intervals=spec.kept_intervals,
             listen=Listen(port=port),
             keystore=Keystore(
                 passphrase_env=keys.passphrase_env, key_file=None if by_passphrase else KEY_FILE

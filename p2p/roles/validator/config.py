@@ -19,7 +19,6 @@ class ValidatorConfig:
         heartbeat_ms: A block after so long without one; 0 for none. [ms]
         early_ms: How far a fresh block's time may be ahead of our clock. [ms]
         late_ms: How far behind. [ms]
-        kept_intervals: Intervals whose blobs are kept for disputes and for those who are behind.
         rates: What one peer may send.
     """
 
@@ -28,7 +27,6 @@ class ValidatorConfig:
     heartbeat_ms: int = 0
     early_ms: int = 500
     late_ms: int = 5_000
-    kept_intervals: int = 672
     rates: Rates = field(default_factory=Rates)
 
 

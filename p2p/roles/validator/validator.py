@@ -286,9 +286,6 @@ class Validator:
         self.rounds[action.cert.round] += 1
         self.mempool.advance(self.ledger.tip)
         self.evidence.drop(block.evidence)
-        span_s = self._config.kept_intervals * self.ledger.genesis.params.minutes * 60
-        for _, args in batches(block.txs):
-            self._blobs.forget_before(args.interval_start - span_s)
         self._begin_heartbeat()
         return NewHeight(*self._next())
 

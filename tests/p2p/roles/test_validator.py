@@ -269,15 +269,6 @@ def test_two_processes_do_not_run_with_one_folder(tmp_path: Path) -> None:
     in_town(tmp_path, body)
 
 
-def test_blobs_older_than_the_intervals_kept_are_deleted(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
-        await settle(town, 0, 5)
-        assert len(list((town.path(0) / "blobs").glob("*.blob"))) == 3
-
-    config = ValidatorConfig(timeouts=CONFIG.timeouts, resend_ms=200, kept_intervals=2)
-    in_town(tmp_path, body, config=config)
-
-
 def test_validators_with_nothing_to_decide_ask_at_each_fifth_tick(tmp_path: Path) -> None:
     async def body(town: Town) -> None:
         heard = []
