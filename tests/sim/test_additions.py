@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, make_cert
+from p2p.blocks.block import PRECOMMIT, PREVOTE, make_cert, signers
 from p2p.consensus.core import Core
 from p2p.consensus.types import (
     BlockChecked,
@@ -128,7 +128,8 @@ def test_rounds_long_past_are_forgotten_but_a_quorum_of_precommits_is_not(core: 
     proposer = proposal(bench.core.round, A)
     bench.feed(GotProposal(proposer, True))
     bench.feed(BlockChecked(proposer.block_hash, True))
-    assert [cert.round for _, cert in bench.decisions()] == [0]
+    [(_, cert)] = bench.decisions()
+    assert (cert.round, signers(cert)) == (0, [1, 2, 3])
 
 
 def test_a_proposer_that_is_carried_far_away_forgets_its_proposal_and_goes_on(core: type[Core]) -> None:
@@ -158,6 +159,17 @@ def test_messages_of_the_next_height_wait_for_it(core: type[Core]) -> None:
         assert not bench.feed(GotVote(vote(PREVOTE, who, 0, A, height=2)))
     bench.feed(NewHeight(2, keys(4), True))
     bench.feed(BlockChecked(early.block_hash, True))
+    assert bench.votes(PRECOMMIT) == [name(A)]
+
+
+def test_a_second_vote_of_the_next_height_does_not_take_the_place_of_the_first(core: type[Core]) -> None:
+    """Else a validator could take its vote back, once others have counted on it."""
+    bench = Bench(core)
+    bench.feed(GotProposal(proposal(0, A, height=2), True))
+    for who, block in ((1, A), (2, A), (1, B), (2, None)):
+        bench.feed(GotVote(vote(PREVOTE, who, 0, block, height=2)))
+    bench.feed(NewHeight(2, keys(4), True))
+    bench.feed(BlockChecked(proposal(0, A, height=2).block_hash, True))
     assert bench.votes(PRECOMMIT) == [name(A)]
 
 

@@ -9,6 +9,7 @@ from p2p.blocks.possession import NO_KEY
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
 from p2p.ledger import offices
+from p2p.ledger.execution import choose
 from p2p.ledger.modules.governance import (
     ADD,
     MAX_OPEN,
@@ -344,6 +345,15 @@ def test_a_block_holds_at_most_four_pieces_of_evidence() -> None:
     chain.add()
     with pytest.raises(InvalidBlock, match="5 pieces; at most 4"):
         chain.add(evidence=tuple(two_votes(chain, i, 1) for i in range(5)))
+
+
+def test_a_proposer_takes_no_more_evidence_than_a_block_holds() -> None:
+    chain = new_chain(10)
+    chain.add()
+    pieces = [two_votes(chain, i, 1) for i in range(5)]
+    _, chosen = choose(chain.tip, chain.genesis, (), pieces)
+    assert chosen == tuple(pieces[:4])
+    chain.add(evidence=chosen)
 
 
 def test_keys_of_the_kit_are_apart() -> None:

@@ -27,6 +27,7 @@ from p2p.consensus.types import Proposal, Status, Vote, proposal_bytes
 from p2p.ledger.execution import next_header
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
 from p2p.roles.replica.peers import COMMIT, CONSENSUS_PROTOCOL, MAX_FRAME_MESSAGES, TX, Commit, pack
+from p2p.roles.validator.batch_check import PATIENCE_S
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.intake import Rates
 from p2p.transports.base import RequestRefused, peer_id_of
@@ -377,6 +378,25 @@ def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, goo
             if good:
                 await goes_on(town, 2)
                 await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
+
+    in_town(tmp_path, body)
+
+
+def test_a_block_is_not_right_because_its_blob_is_nowhere(tmp_path: Path) -> None:
+    """Whoever proposes it waits until nobody asks any longer; two of four are not there, so the height lasts."""
+
+    async def body(town: Town) -> None:
+        for index in range(2):
+            await town.settle(index)
+            await town.reach(index + 1)
+        async with byzantine(town) as endpoint:
+            await town.stop(1, 2)
+            bad = proposal(town, height=3, txs=(make_tx(town.genesis, 2)[0],))
+            await town.send(endpoint, 0, pack(bad))
+            for _ in range(3):
+                await time_passes(PATIENCE_S)
+                core = town.validators[0]._core
+                assert (core.height, core.validity[bad.block_hash]) == (3, None)
 
     in_town(tmp_path, body)
 

@@ -1,0 +1,102 @@
+"""Mutants of the bounds of what a validator keeps of the votes of others; the rules of the core have their own."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, Rules
+
+CORE = Rules("p2p/consensus/core.py", "tests/sim/test_additions.py")
+VOTES = Rules("p2p/consensus/votes.py", "tests/sim/test_additions.py")
+STATE = Rules("p2p/consensus/state.py", "tests/sim/test_additions.py")
+
+MUTANTS: tuple[Mutant, ...] = (
+    CORE.without(
+        "early_keeps_last",
+        "self._early.setdefault(key, event)",
+        "self._early[key] = event",
+        "A validator takes back its vote of the next height by a second one.",
+    ),
+    CORE.without(
+        "early_of_any_round",
+        "if height == self.height + 1 and 0 <= round_ < _EARLY_ROUNDS:",
+        "if height == self.height + 1 and 0 <= round_:",
+        "A validator fills the memory of others with votes of the next height.",
+    ),
+    CORE.without(
+        "early_of_any_height",
+        "if height == self.height + 1 and 0 <= round_ < _EARLY_ROUNDS:",
+        "if height > self.height and 0 <= round_ < _EARLY_ROUNDS:",
+        "A validator fills the memory of others with votes of heights to come.",
+    ),
+    VOTES.without(
+        "forget_commit_rounds",
+        "if r >= round_ or r in kept}",
+        "if r >= round_}",
+        "A quorum of precommits is forgotten, and the certificate of its block has no signatures.",
+    ),
+    VOTES.without(
+        "rounds_are_never_forgotten",
+        "if r >= round_ or r in kept}",
+        "if True}",
+        "Votes of a height that takes long fill the memory.",
+    ),
+    VOTES.without(
+        "forgotten_rounds_are_taken",
+        "        if round_ < self._oldest:\n            return False\n",
+        "",
+        "A validator fills the memory of others with votes of rounds long past.",
+    ),
+    VOTES.without(
+        "far_rounds_without_number",
+        "            if len(far) > MAX_FAR_ROUNDS:\n",
+        "            if False:\n",
+        "A validator fills the memory of others with votes of rounds to come.",
+    ),
+    VOTES.without(
+        "lowest_far_round_is_kept",
+        "lowest = min(far)",
+        "lowest = max(far)",
+        "Validators that are far ahead are not seen, and one that was left behind stays behind.",
+    ),
+    VOTES.without(
+        "vote_of_no_validator",
+        "if vote.kind not in (PREVOTE, PRECOMMIT) or not 0 <= vote.validator < self.n:",
+        "if vote.kind not in (PREVOTE, PRECOMMIT):",
+        "Votes of indices that no validator has count towards a quorum.",
+    ),
+    VOTES.without(
+        "ids_without_number",
+        "if len(before) == MAX_IDS or (before and before[0].block_hash == vote.block_hash):",
+        "if before and before[0].block_hash == vote.block_hash:",
+        "A validator fills the memory of others with votes of one round.",
+    ),
+    VOTES.without(
+        "evicted_vote_counts",
+        "                tally.counts[vote.block_hash] -= 1\n",
+        "                pass\n",
+        "Votes that are kept no more count, so that one validator reaches a quorum by changing rounds.",
+    ),
+    STATE.without(
+        "old_proposals_are_kept",
+        "        self.proposals = {r: held for r, held in self.proposals.items() if r >= oldest}\n",
+        "",
+        "Blocks of a height that takes long fill the memory.",
+    ),
+    STATE.without(
+        "locked_block_is_forgotten",
+        "            if name not in (self.locked, self.valid):\n",
+        "            if True:\n",
+        "A validator loses the block that it is locked on.",
+    ),
+    CORE.without(
+        "proposals_of_any_round",
+        "if self.step == Step.DECIDED or not self.round - KEPT_ROUNDS <= new.round <= self.round + 1:",
+        "if self.step == Step.DECIDED:",
+        "Proposers of rounds to come fill the memory of others with blocks.",
+    ),
+    CORE.without(
+        "proposals_of_a_round_without_number",
+        "if len(held) == MAX_PROPOSALS or any(_same_content(new, old.proposal) for old in held):",
+        "if any(_same_content(new, old.proposal) for old in held):",
+        "A proposer fills the memory of others with blocks of one round.",
+    ),
+)
