@@ -221,7 +221,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     MESSAGES.without(
         "message_signature_unchecked",
-        'if not verify(signed.public_key, _MESSAGE_DOMAIN, bytes((signed.kind,)) + signed.body, signed.signature):',
+        "if not verify(signed.public_key, _MESSAGE_DOMAIN, bytes((signed.kind,)) + signed.body, signed.signature):",
         "if False:",
         "Anybody orders for any home.",
     ),

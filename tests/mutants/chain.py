@@ -35,7 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     EXECUTION.without(
         "block_with_any_evidence",
-        "raise InvalidBlock(height, f\"evidence[{i}]\", error.detail) from None",
+        'raise InvalidBlock(height, f"evidence[{i}]", error.detail) from None',
         "view.reject()",
         "A block holds evidence that proves nothing.",
         VERIFY,
@@ -430,7 +430,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     GOVERNANCE.without(
         "operator_joins_unproven",
-        "    if args.action == ADD_OPERATOR:\n        check_possession(args.key, args.proof, genesis.chain_id, NO_KEY)\n",
+        "    if args.action == ADD_OPERATOR:\n"
+        "        check_possession(args.key, args.proof, genesis.chain_id, NO_KEY)\n",
         "    if args.action == ADD_OPERATOR:\n        pass\n",
         "A key that nobody holds becomes an operator.",
         OPERATORS,
@@ -657,7 +658,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     SETTLEMENT.without(
         "batch_gives_the_turn_to_anybody",
-        "    if problem:\n        raise InvalidTx(\"settle_turn\", problem)\n",
+        '    if problem:\n        raise InvalidTx("settle_turn", problem)\n',
         "",
         "A collector gives the next turn to a key without an office, and every interval waits for it.",
         TURNS,

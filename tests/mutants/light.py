@@ -130,7 +130,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     LIGHT.without(
         "proof_by_any_sender",
-        "        raise BadProof(\"the transaction is not by an operator or a validator\")",
+        '        raise BadProof("the transaction is not by an operator or a validator")',
         '        sender = "anybody"',
         "A batch of a home is believed.",
         LINES,
@@ -140,13 +140,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "    blocks.check_tx_signature(tx)\n",
         "",
         "A batch that its sender did not sign is believed.",
-        LINES,
-    ),
-    LIGHT.without(
-        "line_with_any_salt",
-        "if len(bundle.salt) != SALT_BYTES:",
-        "if False:",
-        "The bytes of a leaf are split in another way, so that a line has another content.",
         LINES,
     ),
     LIGHT.without(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, Rules
 
+WRONG = "tests/p2p/roles/test_validator_hostile.py::test_a_wrong_message_is_refused_with_its_code_and_stops_nothing"
 VALIDATOR = Rules("p2p/roles/validator/validator.py", "tests/p2p/roles/test_validator_hostile.py")
 INTAKE = Rules("p2p/roles/validator/intake.py", "tests/p2p/roles/test_consensus_intake.py")
 CHECKS = Rules("p2p/roles/validator/batch_check.py", "tests/p2p/roles/test_unchecked_blobs.py")
@@ -23,62 +24,70 @@ MUTANTS: tuple[Mutant, ...] = (
         "                continue  # somebody may have it by the next round\n",
         "                ok = True\n",
         "A batch is voted for whose messages nobody has.",
-    ),
-    VALIDATOR.without(
-        "two_batches_in_a_block",
-        "if len(found) > 1:",
-        "if False:",
-        "A proposer settles a second interval whose turn nobody has checked.",
+        "test_a_block_is_not_right_because_its_blob_is_nowhere",
     ),
     VALIDATOR.without(
         "prevote_before_the_gate",
         "            self._schedule.check_batch(args, sender)\n            closed",
         "            closed",
         "A batch is voted for before its interval has opened, or by a stranger.",
+        "test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for",
     ),
     VALIDATOR.without(
         "prevote_without_closings",
         "            self._schedule.check_lacking(args, sender, closed)\n",
         "",
         "A batch that lacks messages is voted for without closings.",
+        "test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
+    ),
+    VALIDATOR.without(
+        "batch_without_closings_waits",
+        "                self._schedule.check_lacking(args, tx.sender, closed)\n",
+        "",
+        "An honest validator proposes a batch that lacks messages, and its round is lost.",
+        "test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
     ),
     VALIDATOR.without(
         "blobs_for_everybody",
         "return peer in self._operators() or self._is_in(peer, self.ledger.validators)",
         "return True",
         "Strangers read the orders of all homes.",
+        "test_a_stranger_may_not_speak_to_validators_nor_read_blobs",
     ),
     VALIDATOR.without(
         "frames_of_everybody",
         "if not self._is_validator(peer):\n            raise",
         "if False:\n            raise",
         "Strangers take part in consensus traffic.",
+        "test_a_stranger_may_not_speak_to_validators_nor_read_blobs",
     ),
     VALIDATOR.without(
         "batches_are_not_compared",
         "                self._accuser.compare(tx, args)\n",
         "",
         "An operator that signs two batches of an interval keeps its office.",
-        ACCUSER.tests,
+        f"{ACCUSER.tests}::test_an_operator_with_two_batches_of_an_interval_loses_its_office",
     ),
     VALIDATOR.without(
         "evidence_is_kept_unchecked",
         "if not proofs:",
         "if False:",
         "Peers fill the pool of evidence with what proves nothing.",
+        "test_evidence_that_proves_nothing_is_counted_and_not_kept",
     ),
     VALIDATOR.without(
         "signs_right_above_a_snapshot",
         "sign_from = max(sign_from, self.ledger.store.base + 2)",
         "pass",
         "A validator that lost its records signs a second vote of a height.",
-        FOLLOWED.tests,
+        f"{FOLLOWED.tests}::test_the_height_above_a_snapshot_is_seen_decided_before_anything_is_signed",
     ),
     VALIDATOR.without(
         "refused_batch_stays",
         "            self.mempool.drop(tx)\n",
         "",
         "A batch that was refused holds the place of a right one of its sender.",
+        "test_a_batch_that_names_no_blob_is_refused",
     ),
     # --- what comes from other validators
     INTAKE.without(
@@ -92,63 +101,63 @@ MUTANTS: tuple[Mutant, ...] = (
         "        check_vote(vote, validators, self._chain_id)\n",
         "",
         "Any validator votes for all the others.",
-        VALIDATOR.tests,
+        "test_votes_of_the_next_height_by_the_set_of_now_are_refused",
     ),
     INTAKE.without(
         "proposals_unchecked",
         "        check_proposal(proposal, validators, self._chain_id)\n",
         "",
         "Anybody proposes for whose turn it is.",
-        VALIDATOR.tests,
+        f"{WRONG}[forged proposal]",
     ),
     INTAKE.without(
         "proposal_of_another_block",
         "if block_hash(header) != proposal.block_hash or header.height != proposal.height:",
         "if False:",
         "Validators vote for a hash, and others have another block for it.",
-        VALIDATOR.tests,
+        f"{WRONG}[another block under the hash]",
     ),
     INTAKE.without(
         "proposal_with_another_body",
         "        check_body(block)\n",
         "",
         "Who passes a block on exchanges its transactions.",
-        VALIDATOR.tests,
+        f"{WRONG}[another body under the header]",
     ),
     INTAKE.without(
         "fresh_block_of_another_proposer",
         "if proposal.valid_round == NO_ROUND and header.proposer_idx != proposal.proposer:",
         "if False:",
         "A proposer puts a block under the name of another validator.",
-        VALIDATOR.tests,
+        f"{WRONG}[block of another builder]",
     ),
     INTAKE.without(
         "fresh_block_of_any_time",
         "-self._early_ms <= age <= self._late_ms)",
         "True)",
         "A proposer dates its block as it likes.",
-        VALIDATOR.tests,
+        f"{VALIDATOR.tests}::test_a_bad_proposal_gets_no_prevote_and_the_next_round_decides[far future]",
     ),
     INTAKE.without(
         "messages_without_number",
         "if not meters.messages.take(max(1, len(frame.messages))):",
         "if False:",
         "One peer keeps a validator busy.",
-        VALIDATOR.tests,
+        "test_a_peer_has_a_number_of_messages",
     ),
     INTAKE.without(
         "wrong_messages_without_number",
         "if not meters.wrong.take(0, at_least=1):",
         "if False:",
         "One peer has a validator verify wrong signatures without end.",
-        VALIDATOR.tests,
+        "test_a_peer_has_a_number_of_wrong_messages",
     ),
     INTAKE.without(
         "statuses_without_number",
         "if meters.statuses.take(1):",
         "if True:",
         "One peer has a validator send all it knows again and again.",
-        VALIDATOR.tests,
+        "test_a_peer_has_a_number_of_statuses_that_are_answered",
     ),
     INTAKE.without(
         "meters_without_number",
@@ -161,12 +170,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "if tx_root(block.txs) != header.tx_root:",
         "if False:",
         "Who passes a block on exchanges its transactions.",
+        f"{WRONG}[another body under the header]",
     ),
     FOLLOWED.without(
         "certified_block_unchecked",
         "        check_commit(self.genesis, block.header, block_hash(block.header), cert, self.validators)\n",
         "",
         "A node follows blocks that nobody signed.",
+        f"{WRONG}[commit without signatures]",
     ),
     # --- blobs that are not checked yet
     CHECKS.without(
@@ -180,7 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if not any(args.blob_hash):",
         "if False:",
         "A batch that names no blob holds a place for a minute.",
-        VALIDATOR.tests,
+        f"{VALIDATOR.tests}::test_a_batch_that_names_no_blob_is_refused",
     ),
     CHECKS.without(
         "blob_is_stored_unchecked",

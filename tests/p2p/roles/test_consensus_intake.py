@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from p2p.blocks import domains
 from p2p.blocks.block import PREVOTE, vote_bytes
 from p2p.consensus.core import Core
-from p2p.consensus.types import LAN_TIMEOUTS, GotVote, Start, Vote
+from p2p.consensus.types import LAN_TIMEOUTS, GotVote, Start, Status, Vote
 from p2p.roles.replica.peers import ConsensusFrame, pack
 from p2p.roles.validator import intake
-from p2p.roles.validator.intake import ConsensusIntake, Rates
+from p2p.roles.validator.intake import ConsensusIntake, RateLimited, Rates
 from p2p.transports.counters import Refusals
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
@@ -38,24 +39,45 @@ def vote(who: int, key: Identity, height: int) -> Vote:
     return Vote(PREVOTE, height, 0, None, who, key.sign(domains.SIGN_CONSENSUS, data))
 
 
-async def new_intake() -> ConsensusIntake:
+async def new_intake(**rates: tuple[float, float]) -> ConsensusIntake:
     """Of a validator at a height above which the set changes."""
     core = Core(GENESIS.chain_id, OLD[1].public_key, lambda data: bytes(64), LAN_TIMEOUTS)
     core.handle(Start(None, HEIGHT, keys(OLD), False, 0))
     ledger: Any = SimpleNamespace(
         genesis=GENESIS, height=HEIGHT - 1, validators=keys(OLD), next_validators=keys(NEW)
     )
-    return ConsensusIntake(core, ledger, Refusals(), now_ms, early_ms=500, late_ms=5_000, rates=Rates())
+    return ConsensusIntake(
+        core, ledger, Refusals(), now_ms, early_ms=500, late_ms=5_000, rates=Rates(**rates)
+    )
 
 
 def taken(*votes: Vote) -> list[object]:
     """The events of votes in a frame."""
 
     async def main() -> list[object]:
-        frame = ConsensusFrame(VERSION, GENESIS.chain_id, tuple(pack(one) for one in votes))
-        return list((await (await new_intake()).read("peer", encode(frame))).events)
+        return list((await (await new_intake()).read("peer", frame(*map(pack, votes)))).events)
 
     return trio.run(main)
+
+
+def frame(*messages: bytes) -> bytes:
+    return encode(ConsensusFrame(VERSION, GENESIS.chain_id, messages))
+
+
+def frames_read(sent: list[bytes], **rates: tuple[float, float]) -> int:
+    """How many frames of one message each are read until the peer is over its limit."""
+
+    async def main() -> int:
+        found = await new_intake(**rates)
+        for number, message in enumerate(sent):
+            try:
+                await found.read("peer", frame(message))
+            except RateLimited:
+                assert (await found.read("another peer", frame(message))) is not None
+                return number
+        return len(sent)
+
+    return trio.run(main, clock=trio.testing.MockClock())
 
 
 @pytest.mark.parametrize("who", range(4))
@@ -83,3 +105,27 @@ def test_peers_that_are_counted_are_bounded() -> None:
         assert "peer 0" not in found._meters
 
     trio.run(main)
+
+
+def test_a_peer_has_a_number_of_messages() -> None:
+    votes = [pack(vote(1, OLD[1], HEIGHT))] * 9
+    assert frames_read(votes, messages=(5, 1)) == 5
+
+
+def test_a_peer_has_a_number_of_wrong_messages() -> None:
+    """Each costs a signature; those that are right cost nothing of it."""
+    wrong = [pack(vote(0, NEW[0], HEIGHT))] * 9
+    assert frames_read(wrong, wrong=(4, 1)) == 4
+    assert frames_read([pack(vote(0, OLD[0], HEIGHT))] * 9, wrong=(4, 1)) == 9
+    assert frames_read([b"\x63 of no kind"] * 9, wrong=(4, 1)) == 4
+
+
+def test_a_peer_has_a_number_of_statuses_that_are_answered() -> None:
+    async def main() -> None:
+        found = await new_intake(statuses=(3, 1))
+        status = pack(Status(HEIGHT, 0, 0, 0, 0, False))
+        taken = await found.read("peer", frame(*[status] * 9))
+        assert len(taken.events) == 3
+        assert found._refused.counts["peer", RateLimited.code] == 6
+
+    trio.run(main, clock=trio.testing.MockClock())
