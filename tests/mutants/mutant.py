@@ -76,7 +76,7 @@ class Rules:
         """A mutant of this file.
 
         Args:
-            tests: Names in the file of tests, or node ids of others; none for the whole file.
+            tests: Names in the file of tests, or node ids of others.
         """
-        ids = (test if "/" in test else f"{self.tests}::{test}" for test in tests or (self.tests,))
+        ids = (test if "/" in test else f"{self.tests}::{test}" for test in tests)
         return Mutant(name, self.file, text, instead, allows, tuple(ids))

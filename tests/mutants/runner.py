@@ -175,7 +175,7 @@ def _tail(result: _Result) -> str:
 
 
 def _first_failed(output: str) -> str:
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.M)
     return found[1] if found else ""
 
 

@@ -41,6 +41,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             "if False:",
             "A header of another chain reaches the check of its signatures.",
         ),
-        "`_check_signed` refuses the same header with the same code.",
+        "The function `_check_signed` refuses the same header with the same code.",
     ),
 )

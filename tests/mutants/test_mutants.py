@@ -96,11 +96,10 @@ def index_check(name: str, instead: str, test: str = KILLS, text: str = CHECKED)
 
 SPOILT = {
     "it survives": index_check("same", "if (not 0 <= index < size):"),
-    "could not run, exit code 2": index_check(
+    "could not run, exit code 4": index_check(
         "no_module", "import gone\nfrom __future__", text="from __future__"
     ),
     "could not run, exit code 1": index_check("no_name", "if gone:"),
-    "could not run, exit code 4": index_check("no_test", "if False:", "test_gone"),
 }
 
 
@@ -111,6 +110,8 @@ def test_a_mutant_is_killed_by_a_test_that_fails_and_by_nothing_else() -> None:
     assert right.failed.startswith(killed.tests[0])
     for problem, outcome in zip(SPOILT, wrong, strict=True):
         assert problem in outcome.problem
+    [without] = outcomes([index_check("no_test", "if False:", "test_gone")])
+    assert "could not run, exit code 4" in without.problem
 
 
 def test_a_test_that_fails_anyway_kills_nothing(tmp_path: Path) -> None:
