@@ -394,7 +394,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if args.interval_start != message.interval_start:",
         "if False:",
         "A collector is convicted by its batch of another interval.",
-        "test_an_honest_collector_is_never_convicted",
+        "test_a_batch_of_another_interval_convicts_nobody",
     ),
     RECEIPTS.without(
         "omission_of_the_first_slot",
@@ -408,7 +408,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if keeps(opening, message.nonce, message_id(message)):",
         "if False:",
         "A collector that kept its promise is convicted.",
-        "test_an_honest_collector_is_never_convicted",
+        "test_the_included_message_convicts_nobody",
     ),
     RECEIPTS.without(
         "promised_nonce_keeps_a_promise",
@@ -429,7 +429,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if merkle.root_from_path(leaf, index, leaves, steps) != root:",
         "if False:",
         "Made-up leaves convict a collector.",
-        "test_an_honest_collector_is_never_convicted",
+        "test_the_leaf_of_another_household_convicts_nobody",
     ),
     RECEIPTS.without(
         "leaf_parts_of_any_length",
@@ -478,7 +478,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if receipt.code not in PROMISES:",
         "if False:",
         "A collector is convicted by a receipt with which it refused a message.",
-        "test_an_honest_collector_is_never_convicted",
+        "test_a_receipt_that_promises_nothing_convicts_nobody",
     ),
     RECEIPTS.without(
         "omission_of_no_batch",
@@ -492,7 +492,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if tx.sender != collector:",
         "if False:",
         "A collector is convicted by the batch of another one.",
-        "test_an_honest_collector_is_never_convicted",
+        "test_a_batch_of_another_collector_convicts_nobody",
     ),
     RECEIPTS.without(
         "omission_in_an_unsigned_batch",

@@ -11,6 +11,8 @@ CHECKPOINT = Rules("p2p/ledger/checkpoint.py", "tests/p2p/ledger/test_checkpoint
 STATE = Rules("p2p/ledger/state.py", "tests/p2p/ledger/test_chain_execution.py")
 EXECUTION = "tests/p2p/ledger/test_chain_execution.py"
 LINES = "tests/p2p/ledger/test_chain_light.py"
+TREE = Rules("p2p/blocks/tree.py", "tests/p2p/blocks/test_chain_tree.py")
+MERKLE = Rules("p2p/blocks/merkle.py", "tests/p2p/blocks/test_chain_merkle.py")
 
 MUTANTS: tuple[Mutant, ...] = (
     LIGHT.without(
@@ -329,5 +331,55 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
         "A node starts from a checkpoint that is not of its chain.",
         "test_a_checkpoint_of_another_chain_of_blocks_is_found_when_the_chain_is_opened",
+    ),
+    # --- trees
+    TREE.without(
+        "bucket_of_any_root",
+        "if node != root:",
+        "if False:",
+        "A made-up entry of the state is believed.",
+        "test_a_changed_proof_is_refused",
+    ),
+    TREE.without(
+        "empty_sibling_is_filled",
+        "if sibling == EMPTY:",
+        "if False:",
+        "The same entry has several proofs.",
+        "test_a_changed_proof_is_refused",
+    ),
+    TREE.without(
+        "siblings_to_spare",
+        "if not 0 <= proof.filled < 1 << DEPTH or len(proof.siblings) != 32 * proof.filled.bit_count():",
+        "if not 0 <= proof.filled < 1 << DEPTH:",
+        "A proof carries bytes that nothing checks.",
+        "test_a_changed_proof_is_refused",
+    ),
+    MERKLE.without(
+        "path_of_any_index",
+        "if not 0 <= index < size:",
+        "if index < 0:",
+        "A leaf is proven at a place that the tree does not have.",
+        "test_an_index_outside_the_tree_is_refused",
+    ),
+    MERKLE.without(
+        "path_too_long",
+        "        if last == 0:\n",
+        "        if False:\n",
+        "A path leads past the root to another one.",
+        "test_a_path_must_be_consumed_whole_and_reach_the_root",
+    ),
+    MERKLE.without(
+        "path_too_short",
+        "    if last != 0:\n",
+        "    if False:\n",
+        "An inner node is proven as if it were the root.",
+        "test_a_path_must_be_consumed_whole_and_reach_the_root",
+    ),
+    MERKLE.without(
+        "path_steps_of_any_length",
+        "if len(step) != HASH_BYTES:",
+        "if False:",
+        "The bytes of a path are split in another way.",
+        "test_a_path_must_be_consumed_whole_and_reach_the_root",
     ),
 )

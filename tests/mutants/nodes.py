@@ -17,6 +17,7 @@ GATES = Rules("p2p/roles/collector/intake.py", "tests/p2p/roles/test_roles.py")
 ADMISSION = Rules("p2p/transports/admission.py", "tests/p2p/transports/test_admission_of_peers.py")
 KNOWN = Rules("wattswap/nodes/known.py", "tests/wattswap/nodes/test_known_peers.py")
 FOLLOWED = Rules("p2p/roles/replica/ledger.py", "tests/p2p/roles/test_sync.py")
+BLOBS = Rules("p2p/roles/replica/blobs.py", VALIDATOR.tests)
 
 MUTANTS: tuple[Mutant, ...] = (
     VALIDATOR.without(
@@ -626,5 +627,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "return Rank.MEMBER",
         "Strangers have the places of members.",
         "test_every_node_of_a_chain_is_known_to_those_that_are_dialled",
+    ),
+    # --- blobs of others
+    BLOBS.without(
+        "blob_of_another_name",
+        "            if blob_hash(data) != name:\n                raise WrongBlob",
+        "            if False:\n                raise WrongBlob",
+        "A peer gives another blob, for which an honest batch is refused.",
+        "test_a_peer_that_serves_another_blob_is_passed_over",
+    ),
+    BLOBS.without(
+        "blobs_are_served_to_everybody",
+        "        if not may_read(peer):\n",
+        "        if False:\n",
+        "Strangers read the orders of all homes.",
+        "test_a_stranger_may_not_speak_to_validators_nor_read_blobs",
     ),
 )

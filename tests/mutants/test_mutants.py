@@ -33,24 +33,32 @@ CHECKED = "if not 0 <= index < size:"
 
 
 @cache
-def names_in(file: str) -> set[str]:
+def names_of(file: str) -> set[str]:
     """Names of the tests in a file."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
-def test_the_text_of_a_mutant_is_in_its_file_once_and_what_replaces_it_is_python(mutant: Mutant) -> None:
-    ast.parse(mutant.source)
-    assert mutant.text != mutant.instead
+def names_in(test: str) -> set[str]:
+    """Names of the tests in the file of a node id."""
+    return names_of(test.partition("::")[0])
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_the_tests_of_a_mutant_exist(mutant: Mutant) -> None:
-    assert mutant.tests
-    for test in mutant.tests:
-        file, _, name = test.partition("::")
-        assert name.partition("[")[0] in names_in(file), test
+def spoilt(mutant: Mutant) -> str:
+    """What is wrong with a mutant before any test is run; empty where nothing is."""
+    try:
+        ast.parse(mutant.source)
+    except (TextGone, SyntaxError) as error:
+        return f"{mutant.name}: {error}"
+    gone = [test for test in mutant.tests if test.partition("::")[2].partition("[")[0] not in names_in(test)]
+    return f"{mutant.name}: there is no {gone[0]}" if gone else ""
+
+
+def test_every_mutant_follows_the_program() -> None:
+    """Its text is in its file exactly once, what replaces it is Python, and its tests exist."""
+    assert [problem for mutant in ALL if (problem := spoilt(mutant))] == []
+    assert all(mutant.text != mutant.instead for mutant in ALL)
+    assert all(mutant.tests for mutant in MUTANTS)
 
 
 def test_every_mutant_has_a_name_of_its_own_and_a_sentence() -> None:
@@ -141,3 +149,10 @@ def test_a_text_that_is_gone_or_not_the_only_one_is_an_error_that_says_so(
     mutant = MERKLE.without("gone", text, "pass", "Anything.")
     with pytest.raises(TextGone, match=f"gone: its text occurs {'[0-9]+' if times is None else times} times"):
         assert mutant.source
+    assert "gone: its text occurs" in spoilt(mutant)
+
+
+def test_a_test_that_is_gone_is_an_error_that_says_so() -> None:
+    assert "there is no tests/p2p/blocks/test_chain_merkle.py::test_gone" in spoilt(
+        index_check("no_test", "if False:", "test_gone")
+    )

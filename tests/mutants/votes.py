@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant, Rules
 CORE = Rules("p2p/consensus/core.py", "tests/sim/test_additions.py")
 VOTES = Rules("p2p/consensus/votes.py", "tests/sim/test_additions.py")
 STATE = Rules("p2p/consensus/state.py", "tests/sim/test_additions.py")
+TYPES = Rules("p2p/consensus/types.py", "tests/sim/test_messages.py")
+GUARD = Rules("p2p/consensus/votes.py", "tests/sim/test_restart.py")
 
 MUTANTS: tuple[Mutant, ...] = (
     CORE.without(
@@ -113,5 +115,76 @@ MUTANTS: tuple[Mutant, ...] = (
         "if any(_same_content(new, old.proposal) for old in held):",
         "A proposer fills the memory of others with blocks of one round.",
         "test_two_proposals_of_a_round_are_evidence_once",
+    ),
+    # --- signatures of votes and proposals
+    TYPES.without(
+        "vote_unsigned",
+        "if not verify(validators[signer], domains.SIGN_CONSENSUS, data, message.signature):",
+        "if False:",
+        "Anybody votes for a validator.",
+        "test_a_vote_under_another_name_chain_or_content_is_refused",
+    ),
+    TYPES.without(
+        "vote_of_any_kind",
+        "if vote.kind not in (PREVOTE, PRECOMMIT):",
+        "if False:",
+        "A message of another kind is counted as a vote.",
+        "test_a_vote_that_cannot_be_is_out_of_range",
+    ),
+    TYPES.without(
+        "vote_of_any_index",
+        "if not 0 <= signer < len(validators):",
+        "if signer >= len(validators):",
+        "A validator has two indices, and with them two votes.",
+        "test_a_vote_that_cannot_be_is_out_of_range",
+    ),
+    TYPES.without(
+        "vote_of_any_round",
+        "if not (0 <= message.round < 2**31 and message.height >= 0):",
+        "if False:",
+        "A round that has no bytes ends the node that checks it.",
+        "test_a_vote_that_cannot_be_is_out_of_range",
+    ),
+    TYPES.without(
+        "proposal_out_of_turn",
+        "if proposal.proposer != turn:",
+        "if False:",
+        "Every validator proposes in every round.",
+        "test_a_proposal_out_of_turn_or_with_an_impossible_valid_round_is_refused",
+    ),
+    TYPES.without(
+        "proposal_of_any_valid_round",
+        "if not NO_ROUND <= proposal.valid_round < max(proposal.round, 0):",
+        "if False:",
+        "A proposal claims a proof of a round that is still to come.",
+        "test_a_proposal_out_of_turn_or_with_an_impossible_valid_round_is_refused",
+    ),
+    TYPES.without(
+        "proof_of_lock_unsigned",
+        "    for vote in proposal.pol:\n        check_vote(vote, validators, chain_id)\n",
+        "",
+        "A proposer frees the locks of others with votes that it makes up.",
+        "test_one_forged_vote_in_the_proof_is_enough_to_refuse",
+    ),
+    GUARD.without(
+        "guard_signs_in_any_order",
+        "if now <= before:",
+        "if False:",
+        "A validator that lost its record signs a second vote.",
+        "test_the_guard_refuses_after_a_prevote",
+    ),
+    GUARD.without(
+        "guard_signs_a_step_twice",
+        "if now <= before:",
+        "if now < before:",
+        "A validator signs two votes of one round and kind.",
+        "test_the_guard_refuses_after_a_prevote",
+    ),
+    GUARD.without(
+        "guard_of_another_chain",
+        "if len(data) < _HEAD_BYTES or data[0] not in _ORDER or data[1:33] != self._chain_id:",
+        "if len(data) < _HEAD_BYTES or data[0] not in _ORDER:",
+        "The key of a validator signs for other chains, of whose heights it keeps no record.",
+        "test_the_guard_refuses_after_a_prevote",
     ),
 )
