@@ -58,7 +58,7 @@ class _Result:
 
 
 class Copy:
-    """A copy of the repository, by hard links where they are possible."""
+    """A copy of the repository, in which the file of one mutant at a time is another."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,23 +67,22 @@ class Copy:
             source = ROOT / name
             if source.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__", "node_modules")
-                shutil.copytree(source, folder / name, copy_function=_link, ignore=ignored)
+                shutil.copytree(source, folder / name, ignore=ignored)
             else:
-                _link(str(source), str(folder / name))
+                shutil.copy2(source, folder / name)
 
     @contextmanager
     def with_mutant(self, mutant: Mutant) -> Iterator[None]:
         """The copy with the file of a mutant replaced."""
         path = self.folder / mutant.file
-        path.unlink()  # the link, not what it leads to
+        right = path.read_bytes()
         try:
             path.write_text(mutant.source, encoding="utf-8")
             self._drop_bytecode(path)
             yield
         finally:
-            path.unlink()
+            path.write_bytes(right)
             self._drop_bytecode(path)
-            _link(str(ROOT / mutant.file), str(path))
 
     def _drop_bytecode(self, path: Path) -> None:
         """Python goes by seconds and size: two mutants of a file may agree in both."""
@@ -113,14 +112,6 @@ class Copy:
         except subprocess.TimeoutExpired as error:
             return _Result(None, str(error))
         return _Result(done.returncode, done.stdout)
-
-
-def _link(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 class Runner:
