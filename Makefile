@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: help install demo test lint browser unit live-tests slow test-latest wheel-test faults sim fuzz bench docs clean
+.PHONY: help install demo test lint browser unit live-tests slow test-latest wheel-test faults sim mutants fuzz bench docs clean
 help:
 	@echo "make demo         install, run a week of the street, then 12 intervals of it"
 	@echo "                  over real libp2p"
@@ -19,6 +19,8 @@ help:
 	@echo "                  run the first commands of the README"
 	@echo "make sim          neighbourhoods and the consensus core under seeded faults,"
 	@echo "                  2,450 seeds"
+	@echo "make mutants      each rule of validation switched off, once: a test must fail for"
+	@echo "                  each; MUTANTS=... for some"
 	@echo "make fuzz         hostile bytes against every reader, then 10,000 hostile files;"
 	@echo "                  SECONDS=... and FILES=... for a long run"
 	@echo "make faults       processes killed, stopped, cut off and with damaged files,"
@@ -137,6 +139,10 @@ sim: install
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --n 4
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 5 )) --n 7
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 20 )) --n 13
+
+# What `make test` has five of, drawn by the commit. MUTANTS="checker snapshot" runs those whose names begin so.
+mutants: install
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 # A failing input is saved in fuzz-failures; the printed seed repeats the run.
 SECONDS ?= 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2p.blocks.block import PRECOMMIT, PREVOTE, make_cert
+from p2p.blocks.block import PRECOMMIT, PREVOTE, make_cert, signers
 from p2p.consensus.core import Core
 from p2p.consensus.types import (
     BlockChecked,
@@ -23,6 +23,7 @@ from p2p.consensus.types import (
     Status,
     Step,
     Sync,
+    Vote,
 )
 from p2p.consensus.votes import KEPT_ROUNDS, HeightVotes
 from tests.sim.kit import A, B, Bench, C, keys, messages, name, pol, proposal, signature, vote
@@ -128,7 +129,48 @@ def test_rounds_long_past_are_forgotten_but_a_quorum_of_precommits_is_not(core: 
     proposer = proposal(bench.core.round, A)
     bench.feed(GotProposal(proposer, True))
     bench.feed(BlockChecked(proposer.block_hash, True))
-    assert [cert.round for _, cert in bench.decisions()] == [0]
+    [(_, cert)] = bench.decisions()
+    assert (cert.round, signers(cert)) == (0, [1, 2, 3])
+
+
+def test_votes_of_rounds_that_were_forgotten_are_not_taken_again() -> None:
+    votes = HeightVotes(4)
+    votes.forget_before(5)
+    assert [votes.add(vote(PREVOTE, 1, round_, A), 40).counted for round_ in (0, 4, 5)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_vote_that_was_dropped_for_a_later_round_counts_once_when_it_comes_again() -> None:
+    votes = HeightVotes(4)
+    votes.add(vote(PREVOTE, 2, 10, A), 0)
+    for round_ in (10, 11, 12):
+        votes.add(vote(PREVOTE, 1, round_, A), 0)
+    assert not votes.of(1, PREVOTE, 10)
+    assert votes.add(vote(PREVOTE, 1, 10, A), 9).counted
+    assert votes.quorums(PREVOTE, 10) == []
+    votes.add(vote(PREVOTE, 3, 10, A), 9)
+    assert votes.quorums(PREVOTE, 10) == [name(A)]
+
+
+def test_the_block_of_a_lock_outlives_its_round(core: type[Core]) -> None:
+    bench = Bench(core)
+    bench.propose(0, A)
+    bench.prevote((1, 2), 0, A)
+    assert bench.core.locked == name(A)
+    bench.prevote((2, 3), KEPT_ROUNDS + 9, None)
+    assert (bench.core.round, bench.core.locked_round) == (KEPT_ROUNDS + 9, 0)
+    assert dict(bench.core.record().blocks) == {name(A): A}
+
+
+@pytest.mark.parametrize("who", [-1, 4, 255])
+def test_a_vote_of_no_validator_counts_nowhere(who: int) -> None:
+    votes = HeightVotes(4)
+    message = Vote(PREVOTE, 1, 0, name(A), who, bytes(64))
+    assert not votes.add(message, 0).counted
+    assert (votes.total(PREVOTE, 0), votes.crowded) == (0, -1)
 
 
 def test_a_proposer_that_is_carried_far_away_forgets_its_proposal_and_goes_on(core: type[Core]) -> None:
@@ -159,6 +201,25 @@ def test_messages_of_the_next_height_wait_for_it(core: type[Core]) -> None:
     bench.feed(NewHeight(2, keys(4), True))
     bench.feed(BlockChecked(early.block_hash, True))
     assert bench.votes(PRECOMMIT) == [name(A)]
+
+
+def test_a_second_vote_of_the_next_height_does_not_take_the_place_of_the_first(core: type[Core]) -> None:
+    """Else a validator could take its vote back, once others have counted on it."""
+    bench = Bench(core)
+    bench.feed(GotProposal(proposal(0, A, height=2), True))
+    for who, block in ((1, A), (2, A), (1, B), (2, None)):
+        bench.feed(GotVote(vote(PREVOTE, who, 0, block, height=2)))
+    bench.feed(NewHeight(2, keys(4), True))
+    bench.feed(BlockChecked(proposal(0, A, height=2).block_hash, True))
+    assert bench.votes(PRECOMMIT) == [name(A)]
+
+
+def test_of_the_next_height_only_the_first_rounds_are_kept(core: type[Core]) -> None:
+    bench = Bench(core)
+    for round_ in (0, 1, 2, 9, 10**6):
+        bench.feed(GotVote(vote(PREVOTE, 1, round_, A, height=2)))
+    bench.feed(NewHeight(2, keys(4), True))
+    assert [round_ for round_ in (0, 1, 2, 9, 10**6) if bench.core.votes.of(1, PREVOTE, round_)] == [0, 1]
 
 
 def test_messages_of_later_heights_ask_for_a_sync_once_a_tick(core: type[Core]) -> None:

@@ -325,6 +325,14 @@ def test_a_proof_of_another_chain_is_refused() -> None:
         check_omission(DROPPED, keyed_genesis(MEMBERS, name="another street"))
 
 
+def test_a_batch_of_another_chain_convicts_nobody_on_this_one() -> None:
+    """A collector may serve two chains with one key."""
+    elsewhere = batch_of(include(ROSTER, [], SECRET), keyed_genesis(MEMBERS, name="another street"))
+    found = decode(Omission, DROPPED, max_bytes=MAX_OMISSION_BYTES)
+    with pytest.raises(WrongChain, match="the batch is of chain"):
+        check_omission(encode(msgspec.structs.replace(found, tx=elsewhere)), GENESIS)
+
+
 def test_another_version_is_refused() -> None:
     with pytest.raises(BadProof, match="version 1"):
         check_omission(changed(version=1), GENESIS)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_chain_module_governance import approve, new_chain, propose
 
+from market.settlement.accounts import BOUGHT, LOSS, SOLD
 from p2p.batches.batch import Batch
 from p2p.blocks.block import MAX_BLOCK_BYTES, Block, decode_block, sign_tx, tx_root, validators_hash
 from p2p.blocks.possession import prove_possession
@@ -119,6 +120,21 @@ def test_a_broken_invariant_stops_the_node_and_names_the_module(module: str) -> 
         view.put(module, key, None if module == "guarantees" else b"")
     view.accept()
     with pytest.raises(BrokenInvariant, match=f"block 9, module {module}: .* must stop"):
+        check_invariants(view, chain.genesis, 9)
+
+
+@pytest.mark.parametrize(("column", "by"), [(BOUGHT, 1), (SOLD, 1), (LOSS, -1)])
+def test_energy_from_nowhere_in_the_sums_stops_the_node(column: int, by: int) -> None:
+    """The money in them adds up."""
+    chain = busy_chain()
+    view = chain.tip.state.view()
+    known = settlement.settled(view)
+    numbers = [number for row in known.totals for number in row]
+    numbers[column] += by
+    sums = b"".join(number.to_bytes(16, "big", signed=True) for number in numbers)
+    view.write(settlement.NAME, b"sums", msgspec.structs.replace(known, sums=sums))
+    view.accept()
+    with pytest.raises(BrokenInvariant, match=r"module settlement: .* Wh bought, .* Wh sold"):
         check_invariants(view, chain.genesis, 9)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from p2p.blocks.members import Members
+from p2p.blocks.members import NO_KEY, Members
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidBlock
 from p2p.ledger.module import AUTHORITY, HOUSEHOLD, OPERATOR
@@ -143,6 +143,22 @@ def test_a_key_of_a_home_that_signs_nothing_yet_cannot_be_replaced(chain: Chain)
     assert chain.tip.state.home_of(other.public_key) == 2
 
 
+def test_a_home_has_a_number_of_keys_in_the_life_of_a_chain(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them stay in the state."""
+    monkeypatch.setattr(accounts, "KEYS_MAX", 2)
+    held = [HOMES[2], *(Identity.from_seed(bytes([number]) * 32) for number in range(3))]
+    for index, (old, new) in enumerate(pairwise(held)):
+        settle(chain, index)
+        if index < 2:
+            rotate(chain, old, new)
+        else:
+            with refused("rotate_often"):
+                rotate(chain, old, new)
+    assert chain.tip.state.home_of(held[2].public_key) == 2
+
+
 def test_an_operator_moves_to_a_new_key_and_goes_on_settling(chain: Chain) -> None:
     rotate(chain, OPERATORS[0], STRANGER)
     with refused("tx_role"):
@@ -159,9 +175,10 @@ def test_a_key_that_has_a_role_cannot_take_another_over(chain: Chain) -> None:
 
 
 def test_the_proof_of_possession_is_for_one_old_key_only(chain: Chain) -> None:
-    proof = prove_possession(STRANGER, chain.genesis.chain_id, HOMES[1].public_key)
-    with refused("key_proof"):
-        chain.call(HOMES[0], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof))
+    for place in (HOMES[1].public_key, NO_KEY):
+        proof = prove_possession(STRANGER, chain.genesis.chain_id, place)
+        with refused("key_proof"):
+            chain.call(HOMES[0], "accounts.rotate_key", RotateArgs(STRANGER.public_key, proof))
 
 
 def test_an_authority_settles_when_no_operator_does(chain: Chain) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.batches.closings import Promised
+from p2p.blocks.block import sign_tx
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.possession import prove_possession
 from p2p.errors import BadProof, BrokenInvariant, RemoteError
@@ -214,6 +215,14 @@ def test_batches_that_do_not_belong_together_prove_nothing() -> None:
         for pair in ((first, other), (other, first)):
             with pytest.raises(RemoteError):
                 check_two_batches(*pair, FIVE.chain_id)
+
+
+@pytest.mark.parametrize("what", [{"method": "other"}, {"module": "meters"}])
+def test_two_transactions_that_settle_nothing_convict_nobody(what: dict[str, str]) -> None:
+    """They are signed, and their arguments are those of two batches."""
+    pair = [sign_tx(OPERATOR, msgspec.structs.replace(tx, **what)) for tx in two_batches(FIVE, OPERATOR)]
+    with pytest.raises(BadProof, match="not a settlement"):
+        check_two_batches(*pair, FIVE.chain_id)
 
 
 # --- what always holds --------------------------------------------------------------------------------------

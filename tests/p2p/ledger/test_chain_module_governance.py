@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from p2p.blocks.block import validators_hash
@@ -9,6 +10,7 @@ from p2p.blocks.possession import NO_KEY, prove_possession
 from p2p.consensus.evidence import make_evidence
 from p2p.errors import InvalidBlock
 from p2p.ledger import offices
+from p2p.ledger.execution import choose
 from p2p.ledger.modules.governance import (
     ADD,
     MAX_OPEN,
@@ -141,6 +143,28 @@ def test_a_key_joins_only_with_proof_that_somebody_holds_it() -> None:
     with refused("key_proof"):
         chain.call(KEYS[0], "governance.propose_authority", other_use)
     assert KEYS[1].public_key != NO_KEY
+
+
+def test_a_key_takes_the_place_of_a_validator_only_with_proof_that_somebody_holds_it() -> None:
+    chain = new_chain(4)
+    right = authority_args(chain, ROTATE, KEYS[1], KEYS[4])
+    for proof in (
+        bytes(64),
+        prove_possession(KEYS[4], chain.genesis.chain_id),
+        prove_possession(KEYS[4], chain.genesis.chain_id, KEYS[2].public_key),
+        prove_possession(KEYS[1], chain.genesis.chain_id, KEYS[1].public_key),
+    ):
+        with refused("key_proof"):
+            forged = msgspec.structs.replace(right, proof=proof)
+            chain.call(KEYS[0], "governance.propose_authority", forged)
+    chain.call(KEYS[0], "governance.propose_authority", right)
+
+
+def test_a_validator_does_not_take_over_the_key_of_another() -> None:
+    """It would have two votes."""
+    chain = new_chain(4)
+    with refused("gov_member"):
+        propose(chain, KEYS[0], ROTATE, KEYS[1], KEYS[2])
 
 
 @pytest.mark.parametrize(("action", "key"), [(ADD, 0), (REMOVE, 9), (RETURN, 0), (RETURN, 9)])
@@ -318,6 +342,18 @@ def test_the_same_evidence_counts_once() -> None:
         chain.add(evidence=(two_votes(chain, 3, 2),))
 
 
+def test_evidence_against_one_that_has_left_jails_nobody() -> None:
+    chain = new_chain(5)
+    chain.add()
+    propose(chain, KEYS[0], REMOVE, KEYS[4])
+    approve(chain, *KEYS[1:4])
+    chain.add()
+    chain.add()
+    assert KEYS[4].public_key not in chain.tip.state.validators
+    with pytest.raises(InvalidBlock, match="has left"):
+        chain.add(evidence=(two_votes(chain, 4, 1),))
+
+
 def test_evidence_is_judged_by_the_set_of_its_height() -> None:
     """Authority 4 moves to index 3 when 3 leaves; what it signed before counts under its old index."""
     chain = new_chain(6)
@@ -344,6 +380,15 @@ def test_a_block_holds_at_most_four_pieces_of_evidence() -> None:
     chain.add()
     with pytest.raises(InvalidBlock, match="5 pieces; at most 4"):
         chain.add(evidence=tuple(two_votes(chain, i, 1) for i in range(5)))
+
+
+def test_a_proposer_takes_no_more_evidence_than_a_block_holds() -> None:
+    chain = new_chain(10)
+    chain.add()
+    pieces = [two_votes(chain, i, 1) for i in range(5)]
+    _, chosen = choose(chain.tip, chain.genesis, (), pieces)
+    assert chosen == tuple(pieces[:4])
+    chain.add(evidence=chosen)
 
 
 def test_keys_of_the_kit_are_apart() -> None:

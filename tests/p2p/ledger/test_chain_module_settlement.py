@@ -52,9 +52,9 @@ def test_entries_in_other_bytes_than_ours_are_refused(packed: bytes) -> None:
         unpack_entries(packed, 1)
 
 
-def full_args(index: int = 0) -> BatchArgs:
+def full_args(index: int = 0, start: int | None = None) -> BatchArgs:
     postings = make_postings(MEMBERS, index)
-    start = START + 900 * index
+    start = START + 900 * index if start is None else start
     return batch_args(
         make_batch(postings, start, MASTER),
         postings,
@@ -92,6 +92,14 @@ def test_entries_that_are_missing_changed_or_of_other_numbers_are_refused(chain:
     ):
         with refused("settle_entries"):
             chain.call(OPERATORS[0], "settlement.batch", msgspec.structs.replace(args, **changes))
+
+
+def test_entries_that_lead_to_the_root_and_to_other_totals_are_refused(chain: Chain) -> None:
+    args, other = full_args(), full_args(1, START)
+    assert args.totals != other.totals
+    mixed = msgspec.structs.replace(args, entries=other.entries, postings_root=other.postings_root)
+    with refused("settle_entries"):
+        chain.call(OPERATORS[0], "settlement.batch", mixed)
 
 
 def test_a_chain_without_full_entries_does_not_take_them() -> None:

@@ -224,14 +224,24 @@ def test_an_external_account_moves_what_it_trades_nets_or_settles_with_the_retai
         apply(initial_state(chain), trade, 1, chain)
 
 
-def test_losses_are_posted_with_the_grid_operator() -> None:
+def with_losses(lost_wh: int) -> BatchArgs:
+    """The first batch, of which homes have sold so much more than was bought. [Wh]"""
     rows = [list(row) for row in FIRST.totals]
-    rows[0][COLUMN_INDEX["sold_wh"]] += 4
-    rows[0][COLUMN_INDEX["retail_import_wh"]] += 4
-    rows[2][COLUMN_INDEX["loss_wh"]] = 4
-    args = msgspec.structs.replace(FIRST, totals=tuple(map(tuple, rows)))
-    state = apply(initial_state(GENESIS), tx(1, args), 1, GENESIS)
+    rows[0][COLUMN_INDEX["sold_wh"]] += lost_wh
+    rows[0][COLUMN_INDEX["retail_import_wh"]] += lost_wh
+    rows[2][COLUMN_INDEX["loss_wh"]] = lost_wh
+    return msgspec.structs.replace(FIRST, totals=tuple(map(tuple, rows)))
+
+
+def test_losses_are_posted_with_the_grid_operator() -> None:
+    state = apply(initial_state(GENESIS), tx(1, with_losses(4)), 1, GENESIS)
     assert state.totals[2][COLUMN_INDEX["loss_wh"]] == 4
+
+
+def test_lines_of_the_grid_produce_no_energy() -> None:
+    with pytest.raises(InvalidTx, match="-4 Wh lost") as caught:
+        apply(initial_state(GENESIS), tx(1, with_losses(-4)), 1, GENESIS)
+    assert caught.value.code == "settle_sums"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from test_chain_operators import KEYS, NEW, decide
 from p2p.batches.batch import Batch
 from p2p.blocks.block import Block, Header, Tx, tx_root, validators_hash
 from p2p.errors import BadProof, RemoteError
+from p2p.ledger import offices
 from p2p.ledger.execution import advance, check_block, genesis_tip, next_header
 from p2p.ledger.light import (
     TRUSTING_S,
@@ -273,6 +274,18 @@ def test_a_change_below_the_trusted_header_that_it_does_not_know_is_refused() ->
 # --- operators ----------------------------------------------------------------------------------------------
 
 
+def test_later_validators_do_not_sign_blocks_of_the_time_before_them() -> None:
+    """Else a quorum of new keys could rewrite all that was settled before, for whoever begins with the genesis."""
+    street = exchanged()
+    later = [street.validators[key] for key in street.tip.state.validators]
+    changes = decode(BatchProof, street.proofs[1]).changes
+    found = decode(BatchProof, street.proofs[0])
+    assert all(change.header.height > found.header.height for change in changes)
+    forged = signed_by(encode(msgspec.structs.replace(found, changes=changes)), later)
+    with pytest.raises(BadProof, match="not in ascending height below the block"):
+        street.check(forged)
+
+
 def test_the_operators_of_then_are_proven_after_a_change() -> None:
     street = Street()
     street.settle()
@@ -308,6 +321,17 @@ def test_a_false_or_missing_list_of_operators_is_refused() -> None:
         with pytest.raises(RemoteError):
             street.check(with_operators(proof, shown))
     assert street.check(with_operators(proof, right)).operators[-1] == NEW[0].public_key
+
+
+def test_a_proof_that_there_is_no_list_of_operators_is_refused_though_a_quorum_has_signed_it() -> None:
+    street = Street()
+    view = street.tip.state.view()
+    view.put(offices.NAME, offices.OPERATORS, None)
+    view.accept()
+    none = State(view.trees())
+    proof = with_operators(street.settle(), prove_operators(none))
+    with pytest.raises(BadProof, match="no list of operators"):
+        street.check(signed_by(proof, KEYS[:4], state_root=none.root))
 
 
 def test_a_proof_from_which_the_operators_were_left_out_says_so() -> None:

@@ -19,6 +19,7 @@ from p2p.ledger.modules.governance import ApproveArgs
 from p2p.ledger.store import ChainStore
 from p2p.roles.exchange.wire import EVIDENCE_PROTOCOL, Accusation
 from p2p.roles.replica.ledger import Ledger
+from p2p.roles.validator import accuser
 from p2p.roles.validator.accuser import SEEN_MAX, WRONG_MAX, Accuser
 from p2p.roles.validator.mempool import Mempool, PoolFull, TxReply
 from p2p.transports.base import RequestRefused, peer_id_of
@@ -138,6 +139,17 @@ def test_the_same_proof_again_makes_no_second_transaction(tmp_path: Path) -> Non
     with_place(tmp_path, body)
 
 
+def test_another_proof_against_the_same_key_makes_no_second_transaction(tmp_path: Path) -> None:
+    """The chain would refuse it once the first one is in a block."""
+
+    async def body(here: Place, network: MemoryNetwork) -> None:
+        proofs = [omission(GENESIS, OPERATOR, START + number * STEP) for number in range(3)]
+        assert await send(network, *[(evidence.OMISSION, proof) for proof in proofs]) == [""] * 3
+        assert len(here.accusations) == 1
+
+    with_place(tmp_path, body)
+
+
 def test_proofs_against_several_collectors_wait_beside_each_other(tmp_path: Path) -> None:
     """Also where the node has another transaction under way."""
 
@@ -221,6 +233,23 @@ def test_a_peer_with_too_many_proofs_of_nothing_is_not_checked_any_more(tmp_path
         assert here.accusations == []
         assert await send(network, right, by=key_of("house-1")) == [""], "others are checked"
         assert len(here.accusations) == 1
+
+    with_place(tmp_path, body)
+
+
+def test_the_peers_with_proofs_of_nothing_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys cost nothing: each new one would be another few proofs to check."""
+    monkeypatch.setattr(accuser, "PEERS_MAX", 2)
+
+    async def body(here: Place, network: MemoryNetwork) -> None:
+        wrong = evidence.OMISSION, b"noise"
+        peers = [key_of(f"house-{number}") for number in range(4)]
+        codes = [await send(network, wrong, by=peer) for peer in peers]
+        assert codes == [["malformed"]] * 2 + [["rate_limited"]] * 2
+        assert await send(network, wrong, by=peers[0]) == ["malformed"]
+        assert len(here.accuser._wrong) == 2
 
     with_place(tmp_path, body)
 

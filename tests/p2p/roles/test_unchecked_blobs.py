@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import pytest
 import trio
 import trio.testing
 
@@ -20,6 +21,7 @@ from p2p.blocks.block import PREVOTE, vote_bytes
 from p2p.consensus.types import Vote
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobPiece, BlobQuery, FolderBlobs, serve_blobs
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, pack
+from p2p.roles.validator import batch_check
 from p2p.roles.validator.batch_check import (
     BLOBS_PER_INTERVAL,
     PATIENCE_S,
@@ -139,6 +141,21 @@ def test_a_batch_is_checked_once_for_its_sender_and_not_at_all_once_it_was_right
             assert await code_of(checker.of_sender(right)) == ""
             assert await code_of(checker.checks.of_block(args_of(right), b"a", "proposer")) == ""
         assert checker.checked == [blob_hash(wrong), blob_hash(right)]
+
+    with_checker(tmp_path, body)
+
+
+def test_the_checks_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_check, "MAX_PENDING", 3)
+
+    async def body(checker: Checker) -> None:
+        for index in range(5):
+            assert await code_of(checker.of_sender(blob_of(index), index=index)) == ""
+            wrong = blob_of(index, good=False)
+            assert await code_of(checker.of_sender(wrong, sender=b"b", index=index)) == "malformed"
+            assert max(len(checker.checks._pending), len(checker.checks._right)) <= 3
+        assert await code_of(checker.of_sender(blob_of(4), sender=b"c", index=4)) == ""
+        assert len(checker.checked) == 10
 
     with_checker(tmp_path, body)
 

@@ -26,7 +26,16 @@ from p2p.consensus.evidence import check_evidence
 from p2p.consensus.types import Proposal, Status, Vote, proposal_bytes
 from p2p.ledger.execution import next_header
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
-from p2p.roles.replica.peers import COMMIT, CONSENSUS_PROTOCOL, MAX_FRAME_MESSAGES, TX, Commit, pack
+from p2p.roles.replica.peers import (
+    COMMIT,
+    CONSENSUS_PROTOCOL,
+    EVIDENCE,
+    MAX_FRAME_MESSAGES,
+    TX,
+    Commit,
+    pack,
+)
+from p2p.roles.validator.batch_check import PATIENCE_S, Closed
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.intake import Rates
 from p2p.transports.base import RequestRefused, peer_id_of
@@ -36,7 +45,7 @@ from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
 from tests.kits.chain_kit import OPERATOR, START, authorities
 from tests.kits.time_kit import time_passes
-from tests.kits.validator_kit import CONFIG, STRANGER, Town, in_town, make_tx, now_ms
+from tests.kits.validator_kit import CONFIG, STRANGER, Town, check_batch, in_town, make_tx, now_ms
 
 BYZANTINE = 3
 
@@ -377,6 +386,69 @@ def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, goo
             if good:
                 await goes_on(town, 2)
                 await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
+
+    in_town(tmp_path, body)
+
+
+def test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blob is right, and nobody has closed the slot in which a message is missing."""
+
+    def lacking(args: BatchArgs, blob: bytes) -> Closed:
+        return (frozenset(),) if args.interval_start == START + 2 * 900 else check_batch(args, blob)
+
+    monkeypatch.setattr("tests.kits.validator_kit.check_batch", lacking)
+
+    async def body(town: Town) -> None:
+        for index in range(2):
+            await town.settle(index)
+            await town.reach(index + 1)
+        async with byzantine(town) as endpoint:
+            tx, data = make_tx(town.genesis, 2)
+            town.operator_blobs.put(data, START + 2 * 900)
+            bad = proposal(town, height=3, txs=(tx,))
+            for index in (0, 1, 2):
+                await town.send(endpoint, index, pack(bad))
+            await time_passes(1)
+            voted = {said[0] for (_, height, _, _), said in town.wire.signed.items() if height == 3}
+            assert not any(bad.block_hash in said for said in voted)
+            await town.hand_in(tx.raw, 0)
+            await time_passes(1)
+            assert len(town.validators[0].mempool) == 0
+            assert town.refused(0, "not_closed") >= 2
+            assert town.validators[0].ledger.tip.state.settled.batches == 2
+
+    in_town(tmp_path, body)
+
+
+@pytest.mark.parametrize("piece", [b"", b"junk", bytes(2_000)])
+def test_evidence_that_proves_nothing_is_counted_and_not_kept(tmp_path: Path, piece: bytes) -> None:
+    async def body(town: Town) -> None:
+        async with byzantine(town) as endpoint:
+            await town.send(endpoint, 0, bytes((EVIDENCE,)) + piece)
+            assert town.refused(0, "evidence") == 1
+            assert len(town.validators[0].evidence) == 0
+            await goes_on(town)
+
+    in_town(tmp_path, body)
+
+
+def test_a_block_is_not_right_because_its_blob_is_nowhere(tmp_path: Path) -> None:
+    """Whoever proposes it waits until nobody asks any longer; two of four are not there, so the height lasts."""
+
+    async def body(town: Town) -> None:
+        for index in range(2):
+            await town.settle(index)
+            await town.reach(index + 1)
+        async with byzantine(town) as endpoint:
+            await town.stop(1, 2)
+            bad = proposal(town, height=3, txs=(make_tx(town.genesis, 2)[0],))
+            await town.send(endpoint, 0, pack(bad))
+            for _ in range(3):
+                await time_passes(PATIENCE_S)
+                core = town.validators[0]._core
+                assert (core.height, core.validity[bad.block_hash]) == (3, None)
 
     in_town(tmp_path, body)
 

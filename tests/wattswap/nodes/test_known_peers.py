@@ -16,6 +16,7 @@ import wattswap as ws
 from p2p.blocks.possession import prove_possession
 from p2p.disk import Disk
 from p2p.errors import BadProof, Malformed, WrongSignature
+from p2p.ledger.light import MAX_PROOF_BYTES, BatchProof
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
 from p2p.ledger.modules.governance import ADD_OPERATOR, REMOVE_OPERATOR, ROTATE
 from p2p.ledger.store import ChainStore
@@ -31,7 +32,15 @@ from tests.kits.known_kit import FolderChain, identity_of
 from wattswap.errors import InvalidData, WattswapError
 from wattswap.nodes.config import CONFIG, NodeConfig, load_config
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.known import KEPT_EVERY, STALE_HEIGHTS, TRUSTED_FILE, Known, TrustedSets, places_of
+from wattswap.nodes.known import (
+    CHECKED_MAX,
+    KEPT_EVERY,
+    STALE_HEIGHTS,
+    TRUSTED_FILE,
+    Known,
+    TrustedSets,
+    places_of,
+)
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
 from wattswap.nodes.roles import prepared, run_node
 from wattswap.nodes.world import World
@@ -216,6 +225,27 @@ def test_a_home_takes_the_sets_of_the_newest_proof_for_those_of_now(nodes: dict[
         assert who.sets() == (ours, validators)
     assert {STRANGER.public_key, NEW.public_key} <= who.collectors()
     assert first[0] not in who.collectors()
+
+
+def test_a_proof_without_operators_brings_back_none_that_was_removed(nodes: dict[str, NodeConfig]) -> None:
+    """Whoever gives a proof can leave the list out; the batch of a validator holds without it."""
+    chain, who = FolderChain(nodes), known(nodes["gateway-0"])
+    chain.change_operators(ADD_OPERATOR, STRANGER)
+    chain.change_operators(REMOVE_OPERATOR, own_key(nodes["operator-0"]))
+    who.read_result(chain.settle(chain.keys["validator-0"]))
+    assert who.sets().operators == (STRANGER.public_key,)
+    whole = decode(BatchProof, chain.settle(chain.keys["validator-1"]), max_bytes=MAX_PROOF_BYTES)
+    stripped = who.read_result(encode(msgspec.structs.replace(whole, operators=None)))
+    assert (stripped.operators, stripped.shows_operators) == (chain.genesis.operators, False)
+    assert who.trusted == stripped.trusted
+    assert who.sets().operators == (STRANGER.public_key,)
+
+
+def test_the_proofs_that_are_remembered_are_bounded(nodes: dict[str, NodeConfig]) -> None:
+    chain, who = FolderChain(nodes), known(nodes["gateway-0"])
+    for _ in range(CHECKED_MAX + 2):
+        who.read_result(chain.settle(chain.keys["validator-0"]))
+    assert len(who._checked) == CHECKED_MAX
 
 
 # --- what a home keeps of it (A11) -----------------------------------------------------------------------------
