@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from tests.mutants import batches, chain, light, nodes, votes
+from tests.mutants import batches, chain, light, modules, nodes, promises, rights, settlement, standing, votes
 from tests.mutants.mutant import Equivalent, Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     *batches.MUTANTS,
+    *promises.MUTANTS,
+    *standing.MUTANTS,
     *light.MUTANTS,
     *chain.MUTANTS,
+    *modules.MUTANTS,
+    *settlement.MUTANTS,
     *nodes.MUTANTS,
+    *rights.MUTANTS,
     *votes.MUTANTS,
 )
 
