@@ -144,7 +144,7 @@ MUTANTS: tuple[Mutant, ...] = (
     BLOB.without(
         "blob_secret_of_any_length",
         "if blob.version != BLOB_VERSION or len(blob.interval_secret) != SECRET_BYTES:",
-        "if blob.version != VERSION:",
+        "if blob.version != BLOB_VERSION:",
         "A collector takes a secret that can be guessed, and entries with it.",
         "test_a_secret_of_another_length_is_refused",
     ),

@@ -395,8 +395,8 @@ def test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_
 ) -> None:
     """Its blob is right, and nobody has closed the slot in which a message is missing."""
 
-    def lacking(args: BatchArgs, blob: bytes) -> Closed:
-        return (frozenset(),) if args.interval_start == START + 2 * 900 else check_batch(args, blob)
+    def lacking(args: BatchArgs, blob: bytes, before: bytes | None) -> Closed:
+        return (frozenset(),) if args.interval_start == START + 2 * 900 else check_batch(args, blob, before)
 
     monkeypatch.setattr("tests.kits.validator_kit.check_batch", lacking)
 
