@@ -340,6 +340,11 @@ MORE: dict[str, Case] = {
         rows("network", lambda table: table.drop_columns(["interval_start"])),
         ("network.parquet: has other columns",),
     ),
+    "endless statistics": Case(
+        "live",
+        rows("network", lambda table: table.take([0] * 2_000)),
+        ("network.parquet: has 2000 rows, this run has at most 1536",),
+    ),
     "no statistics": Case("live", put("network.parquet", b"x"), ("network.parquet: cannot be read",)),
     "statistics by another": Case(
         "live",
