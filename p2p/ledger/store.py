@@ -321,7 +321,16 @@ def _connect(disk: Disk, path: Path, mode: str) -> sqlite3.Connection:
     return disk.connect(path, mode, *(() if mode == "ro" else (f"page_size={_PAGE_BYTES}", *DURABLE)))
 
 
+def _refuse_queries(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a file with more than tables and indexes: a view in the place of a table can give rows without an end."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    for name, text in rows:
+        if not str(text).startswith(("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")):
+            raise StoreDamaged(path, f"{name} in it is no table")
+
+
 def _read_genesis(path: Path, connection: sqlite3.Connection) -> Genesis:
+    _refuse_queries(path, connection)
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     schema = meta.get("schema")
     if schema != str(SCHEMA_VERSION).encode():

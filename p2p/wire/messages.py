@@ -352,12 +352,20 @@ def household_of(data: bytes) -> str:
     Raises:
         RemoteError: It is malformed, or of a kind that names none.
     """
+    return _unchecked(data).household
+
+
+def interval_of(data: bytes) -> int:
+    """Return the start of the interval that a signed message names, unchecked; raises as `household_of`. [s]"""
+    return _unchecked(data).interval_start
+
+
+def _unchecked(data: bytes) -> Message:
     signed = decode(Signed, data, max_bytes=MAX_MESSAGE_BYTES)
     message_type = _TYPES.get(signed.kind)
     if message_type is None:
         raise WrongKind(f"kind {signed.kind}, which names no home")
-    household: str = getattr(decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES), "household", "")
-    return household
+    return decode(message_type, signed.body, max_bytes=MAX_MESSAGE_BYTES)
 
 
 def _signers(message: Message, key_of: KeyOf, collector_keys: Collection[bytes]) -> Collection[bytes]:

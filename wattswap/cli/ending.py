@@ -8,7 +8,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
+from typing import Any, TextIO, cast
 
 from market.errors import one_line
 from wattswap.errors import (
@@ -22,6 +23,32 @@ from wattswap.errors import (
 )
 
 
+class _Notes:
+    """Standard error, which nobody needs to read: what it does not take changes neither the work nor the exit code.
+
+    A verification whose progress nobody reads must still find what it finds.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except OSError:
+            _discard(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            _discard(self._stream)
+
+
 def ended(command: Callable[[], int], *, debug: bool = False, as_json_object: bool = False) -> int:
     """Call a command and return its exit code; whatever it raises is reported, and has one of the table.
 
@@ -30,12 +57,17 @@ def ended(command: Callable[[], int], *, debug: bool = False, as_json_object: bo
         as_json_object: Print an error as one JSON object on standard output.
     """
     _open_closed()
+    with redirect_stderr(cast("TextIO", _Notes(sys.stderr))):
+        return _ended(command, debug, as_json_object)
+
+
+def _ended(command: Callable[[], int], debug: bool, as_json_object: bool) -> int:
     try:
         code = command()
         try:
             sys.stdout.flush()
         except BrokenPipeError:  # nobody reads the rest, but the code counts
-            _discard_output()
+            _discard(sys.stdout)
         return code
     except KeyboardInterrupt:
         return _interrupted(as_json_object)
@@ -46,7 +78,7 @@ def ended(command: Callable[[], int], *, debug: bool = False, as_json_object: bo
         if fault is not None:  # a plug-in must not end a command as if it had succeeded
             return _report(fault, debug, as_json_object)
         # The reader of a pipe (head, less) has closed it, which is no error; click then exits by itself.
-        _discard_output()
+        _discard(sys.stdout)
         return 0
     except Exception as error:
         if was_interrupted(error):
@@ -69,9 +101,9 @@ def _interrupted(as_json_object: bool) -> int:
     return int(ExitCode.INTERRUPTED)
 
 
-def _discard_output() -> None:
-    """Let what is left of standard output go nowhere: the interpreter would complain of it as it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard(stream: TextIO) -> None:
+    """Let what is left of an output go nowhere: the interpreter would complain of it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
@@ -82,7 +114,7 @@ def _report(error: Exception, debug: bool, as_json_object: bool) -> int:
     if isinstance(error, OSError) and error.filename is None and not is_expected(error):  # of standard output
         as_json_object = False
         with suppress(OSError):
-            _discard_output()
+            _discard(sys.stdout)
     error = of_the_system(error) or error
     if not is_expected(error):
         from wattswap.plugins import at_fault
@@ -114,8 +146,8 @@ def _kept_details() -> str:
 
 
 def print_error(value: object) -> None:
-    """Print the object of an error; its exit code counts, also where nobody reads the object."""
+    """Print the object of an error; its exit code counts, also where nobody reads the object, or a disk is full."""
     try:
         print(json.dumps(value, ensure_ascii=False), flush=True)
-    except BrokenPipeError:
-        _discard_output()
+    except OSError:
+        _discard(sys.stdout)

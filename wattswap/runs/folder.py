@@ -35,6 +35,10 @@ NOT_BILLED = {
 """Columns of homes beside their bills: the stored column, and how many of its units are one."""
 
 
+DEPTH_MAX = 64
+"""Levels of a JSON file of a run folder; a scenario has about ten."""
+
+
 class RunFolder:
     """A run folder, read lazily.
 
@@ -165,6 +169,9 @@ def read_object(path: Path) -> dict[str, Any]:
         loaded = json.loads(
             path.read_text(encoding="utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_once_each
         )
+        _check_depth(loaded)
+        # Half a character, as "\ud800", has no bytes that could be hashed.
+        json.dumps(loaded, ensure_ascii=False).encode()
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -181,6 +188,18 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r} twice")
     return found
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse what is nested more deeply than anything that a run writes: copying it would use up the stack."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        inner = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = [found for values in inner for found in values]
+    if level:
+        raise ValueError(f"it is nested more than {DEPTH_MAX} deep")
 
 
 def _refuse_constant(name: str) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from p2p.batches.blob import blob_hash
+from market.files import read_at_most
+from p2p.batches.blob import MAX_BLOB_BYTES, blob_hash
 from wattswap.errors import Problem, VerificationFailed
 from wattswap.runs.chain_reader import open_chain, settled, stamp
 from wattswap.runs.layout import (
@@ -98,7 +99,7 @@ def check_blobs(folder: Path) -> str:
         named = {blobs / blob_file(args): (height, args) for height, args in settled(store)}
     problems = []
     for path, (height, args) in named.items():
-        if not path.is_file() or blob_hash(path.read_bytes()) != args.blob_hash:
+        if not path.is_file() or blob_hash(read_at_most(path, MAX_BLOB_BYTES)) != args.blob_hash:
             what = f"is missing or damaged: block {height} settles {stamp(args.interval_start)} by it"
             problems.append(Problem(str(path), what, CURE))
     for path in sorted(blobs.iterdir()):

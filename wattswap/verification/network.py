@@ -25,6 +25,8 @@ WHAT: Final[Mapping[str, tuple[str, ...]]] = {
     "lived": ("receipts", "late", "by_gossip", "proofs", "receipt_s", "result_s"),
 }
 """What a line is about, and the columns that it then fills."""
+LINES_MAX: Final = 64
+"""Lines of an interval for each home and node of the genesis, at most: each has three, and more after a restart."""
 ALWAYS: Final = ("node", "what", "at")
 
 
@@ -40,9 +42,10 @@ def check_network(folder: Path, genesis: Genesis, manifest: dict[str, Any], same
     Raises:
         VerificationFailed: Names every row, column or entry that does not fit.
     """
-    lines = _read(folder / NETWORK, same_writer)
     with open_chain(folder) as store:
         heights = {args.interval_start: height for height, args in settled(store)}
+    who = genesis.members + len(genesis.authorities) + len(genesis.operators)
+    lines = _read(folder / NETWORK, same_writer, LINES_MAX * who * len(heights))
     facts = manifest["network"]
     problems = [
         *(Problem(str(folder / NETWORK), what, CURE) for what in _wrong_rows(lines, heights)),
@@ -54,8 +57,12 @@ def check_network(folder: Path, genesis: Genesis, manifest: dict[str, Any], same
     return f"{len(lines)} lines of statistics, of which the manifest has the totals"
 
 
-def _read(path: Path, same_writer: bool) -> list[Line]:
-    """The lines of the table, which must be the table that these lines make."""
+def _read(path: Path, same_writer: bool, rows_max: int) -> list[Line]:
+    """The lines of the table, which must be the table that these lines make.
+
+    Args:
+        rows_max: Most rows; some hundred million that are all the same fit into a small file, and into no memory.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -63,6 +70,10 @@ def _read(path: Path, same_writer: bool) -> list[Line]:
 
     try:
         schema = pq.read_schema(path)
+        about = pq.read_metadata(path)
+        rows = sum(about.row_group(i).num_rows for i in range(about.num_row_groups))
+        if rows > rows_max:
+            raise VerificationFailed.of(str(path), f"has {rows} rows, this run has at most {rows_max}", CURE)
         stored = pq.read_table(path)
         with tempfile.TemporaryDirectory(prefix="wattswap-verify-") as scratch:
             new = Path(scratch)

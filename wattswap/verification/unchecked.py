@@ -71,6 +71,15 @@ def _of_a_network() -> list[Unchecked]:
             "the network's own: a quorum of valid signatures was checked, and there can have been more",
         ),
         _free(
+            "end",
+            [
+                f"{CHAIN}: blocks above the last interval's",
+                f"{MANIFEST}: chain.blocks",
+                f"{MANIFEST}: chain.head",
+            ],
+            "cut off, they leave no trace, and a conviction may be among them; those that are there were checked",
+        ),
+        _free(
             "omissions",
             [OMISSIONS],
             "a proof that was removed leaves no trace; those that are there were checked",

@@ -265,7 +265,7 @@ MODULE = CHAIN_MODULES.register(
             "member_proof": "The home and its key do not lead to the root in the genesis.",
             "member_known": "The home has shown its key already.",
             "key_taken": "The new key, or that of the home, has a role already.",
-            "rotate_early": "No interval is settled yet, or the home's last new key signs no message yet.",
+            "rotate_early": "No interval is settled yet, or none since the home's last rotation.",
             "rotate_often": "The home has rotated its key too often.",
             "key_proof": "The new key did not sign that it takes over.",
         },

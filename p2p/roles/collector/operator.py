@@ -19,7 +19,7 @@ from p2p.batches.batch import BatchArgs
 from p2p.batches.closings import Closing, Promised, decode_closing, make_closing
 from p2p.batches.receipts import slots
 from p2p.blocks.block import MAX_TX_BYTES
-from p2p.errors import LocalError, NotAllowed, NotAMember, OutOfRange, RemoteError
+from p2p.errors import LocalError, NotAllowed, NotAMember, OutOfRange, RemoteError, WrongSignature
 from p2p.roles.collector.answers import Answers
 from p2p.roles.collector.hand_in import coded, read_each
 from p2p.roles.collector.home_keys import HomeKeys
@@ -32,6 +32,7 @@ from p2p.roles.exchange.wire import (
     READING_PROTOCOL,
     CloseReply,
     HandInReply,
+    TooEarly,
     read_close_query,
 )
 from p2p.transports.base import Transport
@@ -50,6 +51,7 @@ from p2p.wire.messages import (
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
+    interval_of,
     message_id,
     open_message,
     sign_message,
@@ -369,7 +371,14 @@ class Operator:
         return message
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
-        message = self._check(kinds, frame)
+        try:
+            message = self._check(kinds, frame)
+        except WrongSignature:
+            start_s = interval_of(frame)
+            if self._gates.refusal(start_s, 0) == ReceiptCode.EARLY:
+                # This copy of the chain is behind, and the home may have rotated its key meanwhile.
+                raise TooEarly(f"interval {start_s}, and no key that signs for it yet") from None
+            raise
         if len(self.speakers) < len(self._roster):
             self.speakers.add(peer)
         return message

@@ -48,6 +48,16 @@ REFUSED_MARK: Final = b"!"
 """First byte of an entry of a reply that is the code of a refusal; no receipt and no proof begins with it."""
 
 
+class TooEarly(RemoteError):
+    """A message of an interval that has not opened here, by a key that this node may learn of until then."""
+
+    code = "early"
+
+
+EARLY_ENTRY: Final = REFUSED_MARK + TooEarly.code.encode()
+"""Entry of a message that must be sent again."""
+
+
 class Forgotten(RemoteError):
     """A question for an interval that was skipped or is older than what the collector keeps."""
 

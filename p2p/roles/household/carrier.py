@@ -15,6 +15,7 @@ import trio
 from p2p.errors import Malformed, RemoteError
 from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
+    EARLY_ENTRY,
     INCLUSIONS_PROTOCOL,
     LINES_PROTOCOL,
     POSITIONS_PROTOCOL,
@@ -192,6 +193,8 @@ class Carrier:
         return whole
 
     def _take(self, item: Item, entry: bytes, one: Collector) -> bool:
+        if entry == EARLY_ENTRY:
+            return self._later(item, one)
         if not entry.startswith(REFUSED_MARK):
             try:
                 answer = item.read(entry, one)
@@ -200,13 +203,18 @@ class Carrier:
                     raise
                 self._refused.add(one.address, error.code, error.detail)
                 return self._refuse(item, one, error.code)
-            if answer is not None:
-                item.close(one.key, answer)
-            elif (now := trio.current_time()) > item.patient_until:
-                item.patient_until = now + RESULT_AGAIN_S
-                self._collectors.distrust(one)  # it may be behind, or collect nothing
-            return answer is not None
+            if answer is None:
+                return self._later(item, one)
+            item.close(one.key, answer)
+            return True
         return self._refuse(item, one, entry[1:].decode("ascii", "replace"))
+
+    def _later(self, item: Item, one: Collector) -> bool:
+        """Ask again; another collector, where this one has had its time."""
+        if (now := trio.current_time()) > item.patient_until:
+            item.patient_until = now + RESULT_AGAIN_S
+            self._collectors.distrust(one)  # it may be behind, or collect nothing
+        return False
 
     def _refuse(self, item: Item, one: Collector, code: str) -> bool:
         """Note that a collector has no answer that is right; whether that ends the item, as no other has one."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import trio
 
 from p2p.errors import Malformed, RemoteError
-from p2p.roles.exchange.wire import BATCH_PROTOCOL, REFUSED_MARK, HandIn, HandInReply
+from p2p.roles.exchange.wire import BATCH_PROTOCOL, EARLY_ENTRY, REFUSED_MARK, HandIn, HandInReply
 from p2p.roles.household.collectors import Collector, Collectors
 from p2p.roles.household.frames import AGAIN_MAX_S, AGAIN_MIN_S, MESSAGES_MAX, in_frames
 from p2p.transports.base import RequestRefused
@@ -217,7 +217,7 @@ class Witnesses:
     def _take(self, one: Collector, shown: _Shown, entry: bytes) -> bool:
         refused = entry.startswith(REFUSED_MARK)
         code = None if refused else self._read(entry, shown.name, one.key).code
-        if code == ReceiptCode.EARLY:
+        if code == ReceiptCode.EARLY or entry == EARLY_ENTRY:
             # Where another one has taken it already, it comes last; it is asked again in any case.
             return self._fail(one) if shown.promises else True
         if code in PROMISES:

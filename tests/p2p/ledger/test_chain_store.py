@@ -207,6 +207,25 @@ def test_a_damaged_file_is_named_with_what_to_do(
     assert "backup" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("meta", "key, value"), ("blocks", "height, block, cert"), ("changes", "height, change")],
+)
+def test_a_view_in_the_place_of_a_table_is_refused_before_it_is_read(
+    made: Made, table: str, columns: str
+) -> None:
+    """It can give rows without an end: who read them would not come back, or run out of memory."""
+    made.store.close()
+    execute(made.store.path, f"ALTER TABLE {table} RENAME TO other")
+    more = columns.replace(columns.split(",")[0], "1", 1)
+    endless = (
+        f"WITH RECURSIVE t AS (SELECT {columns} FROM other UNION ALL SELECT {more} FROM t) SELECT * FROM t"
+    )
+    execute(made.store.path, f"CREATE VIEW {table} AS {endless}")
+    with pytest.raises(StoreDamaged, match=f"{table} in it is no table"):
+        ChainStore.open(made.store.path)
+
+
 def test_a_missing_block_is_found_when_it_is_read(made: Made) -> None:
     execute(made.store.path, "DELETE FROM blocks WHERE height = 3")
     with pytest.raises(StoreDamaged, match="between heights 1 and 5 is missing"):

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from p2p.blocks.genesis import Genesis
+from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.exchange.wire import LINES_PROTOCOL
 from p2p.roles.household.carrier import NotTaken
 from p2p.roles.household.member import Member
@@ -107,6 +108,30 @@ def test_what_comes_early_is_repeated_until_the_gate_opens() -> None:
             assert list(collected.messages) == orders
             assert {r.code for r in receipts} == {ReceiptCode.ACCEPTED}
             assert operator.refused.counts == {}, "early is no refusal"
+
+    run(body)
+
+
+def test_a_message_by_a_key_that_the_collector_does_not_know_yet_is_repeated_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        async with street(1) as homes, homes.places[0].on() as operator:
+            homes.places[0].gates.early.add((START, 0))
+            receipts: list[ReceiptMessage] = []
+
+            async def say() -> None:
+                receipts.extend(await homes.submit([order(homes.genesis, "house-0")]))
+
+            async with trio.open_nursery() as nursery:
+                with monkeypatch.context() as patch:
+                    patch.setattr(HomeKeys, "key_of", lambda *_: STRANGER.public_key)
+                    nursery.start_soon(say)
+                    await time_passes(2)
+                    assert operator.refused.total("early") > 1
+                homes.places[0].gates.early.clear()
+                await operator.collect(START, 10.0)
+            assert [receipt.code for receipt in receipts] == [ReceiptCode.ACCEPTED]
 
     run(body)
 

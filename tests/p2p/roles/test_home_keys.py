@@ -18,11 +18,11 @@ from p2p.blocks.possession import prove_possession
 from p2p.errors import Malformed, UnknownHousehold, WrongSignature
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
 from p2p.ledger.modules.evidence import ProofArgs
-from p2p.ledger.state import State
+from p2p.ledger.state import State, initial_state
 from p2p.roles.collector.home_keys import HomeKeys
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal, SignedOtherwise
-from p2p.roles.exchange.wire import LINE_PROTOCOL, LINES_PROTOCOL, ask
+from p2p.roles.exchange.wire import EARLY_ENTRY, LINE_PROTOCOL, LINES_PROTOCOL, ask
 from p2p.transports.base import RequestRefused, peer_id_of, public_key_of
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
@@ -35,7 +35,7 @@ from p2p.wire.messages import (
     signer_of,
 )
 from tests.kits.chain_kit import OPERATOR, START, STEP, make_args
-from tests.kits.gateway_kit import send_batch
+from tests.kits.gateway_kit import receipt_in, send_batch
 from tests.kits.modules_kit import Chain, refused
 from tests.kits.settled_kit import OpenGates
 from tests.kits.signed_kit import (
@@ -113,6 +113,24 @@ def test_a_collector_takes_the_messages_of_the_key_of_their_interval(
             (entry,) = await send_batch(sender, node.peer_id, GENESIS, [signed_by(key, start_s)])
             assert (entry == b"!wrong_signature") is not may
             assert operator.present(start_s, 0) == ({(0, HOME): 4} if may else {})
+
+    trio.run(main)
+
+
+def test_a_collector_that_is_behind_asks_for_the_message_of_a_new_key_again() -> None:
+    """It does not know the rotation yet: a refusal for good would keep the home out of the interval."""
+
+    async def main() -> None:
+        network, gates, state = MemoryNetwork(), OpenGates(early={(SIGNS_S, 0)}), [initial_state(GENESIS)]
+        keys = HomeKeys(homes(MEMBERS), lambda: state[0])
+        async with network.endpoint(OPERATOR) as node, network.endpoint(STRANGER) as sender:
+            Operator(node, OPERATOR, GENESIS.chain_id, ROSTER, keys, MINUTES, gates)
+            show = partial(send_batch, sender, node.peer_id, GENESIS, [signed_by(NEW, SIGNS_S)])
+            assert await show() == (EARLY_ENTRY,)
+            gates.early.clear()
+            assert await show() == (b"!wrong_signature",)
+            state[0] = STATE
+            assert receipt_in((await show())[0], GENESIS, NAME).code == ReceiptCode.ACCEPTED
 
     trio.run(main)
 

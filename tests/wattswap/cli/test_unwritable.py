@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import wattswap as ws
+from tests.kits.edit_kit import cell, fit_hashes
 from tests.kits.network_kit import saved
 from tests.kits.network_kit import street as lines_of_a_street
 from tests.kits.run_kit import call, files_below, one_object, refused
@@ -373,6 +374,36 @@ def test_an_output_that_the_caller_has_closed_takes_nothing_and_changes_no_code(
         assert done.returncode == code
         assert "bug" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def spoiled(finished: RunResult, tmp_path: Path) -> Path:
+    """A run that `verify` refuses, after it has shown how far it is."""
+    run = shutil.copytree(finished.path, tmp_path / "spoiled")
+    cell("bills", "retail_nano", 0)(run)
+    fit_hashes(run)
+    return run
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe without a reader, as a shell of POSIX makes it")
+@pytest.mark.parametrize("more", [[], ["-q"], ["--json"]])
+@pytest.mark.parametrize("nobody", ["a pipe that nobody reads", "/dev/full"])
+def test_errors_that_nobody_can_read_let_no_spoiled_run_pass(
+    nobody: str, more: list[str], spoiled: Path
+) -> None:
+    """Progress goes to standard error: a check must not end with the first line of it that is not taken."""
+    if nobody == "/dev/full" and not Path(nobody).exists():
+        pytest.skip("there is no /dev/full here")
+    reading, writing = os.pipe()
+    os.close(reading)
+    taken = writing if nobody != "/dev/full" else os.open(nobody, os.O_WRONLY)
+    command = [sys.executable, "-m", "wattswap", "verify", str(spoiled), *more]
+    try:
+        done = subprocess.run(command, stdout=taken, stderr=taken, timeout=120, check=False)
+    finally:
+        for descriptor in {writing, taken}:
+            os.close(descriptor)
+    assert done.returncode == 5
 
 
 WRITTEN_FIRST = {

@@ -112,6 +112,30 @@ def more_in_scenario(run: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"audited": True}, indent=1) + "\n")
 
 
+def in_scenario(text: str) -> Edit:
+    """An entry of the scenario that is written in another way than a run does."""
+
+    def edit(run: Path) -> None:
+        path = run / "scenario.json"
+        path.write_text(path.read_text().replace('"resolved": {', f'"resolved": {{ "more": {text},', 1))
+
+    return edit
+
+
+def huge_blob(run: Path) -> None:
+    """A blob with so many bytes that none are left for who reads them all."""
+    blob = min((run / "blobs").iterdir())
+    with blob.open("r+b") as file:
+        file.truncate(1 << 37)
+
+
+def endless_chain(run: Path) -> None:
+    """A view without an end in the place of a table."""
+    sql("ALTER TABLE meta RENAME TO other")(run)
+    endless = "WITH RECURSIVE t(key) AS (SELECT 1 UNION ALL SELECT 1 FROM t) SELECT key, key AS value FROM t"
+    sql(f"CREATE VIEW meta AS {endless}")(run)
+
+
 def emptied(run: Path) -> None:
     """A folder for proofs without one."""
     (run / "omissions").mkdir()
@@ -166,6 +190,14 @@ OTHERS: dict[str, Case] = {
     "a blob of no batch": Case(
         "live", put(f"blobs/1780390800-{'ab' * 32}.blob", b"x"), (".blob: belongs to no batch",)
     ),
+    "a huge blob": Case("live", huge_blob, (".blob: is missing or damaged",)),
+    "half a character": Case(
+        "process", in_scenario('"\\ud800"'), ("scenario.json: is damaged", "surrogates")
+    ),
+    "a deep scenario": Case(
+        "process", in_scenario("[" * 900 + "]" * 900), ("scenario.json: is damaged: it is nested",)
+    ),
+    "an endless chain": Case("live", endless_chain, ("meta in it is no table",)),
     "a forged report": Case("live", put("report.html", "<h1>All is well</h1>"), free="report.html"),
     "an empty log": Case("live", put("log.jsonl", ""), free="log.jsonl"),
     "when it began": Case(
@@ -307,6 +339,11 @@ MORE: dict[str, Case] = {
         "live",
         rows("network", lambda table: table.drop_columns(["interval_start"])),
         ("network.parquet: has other columns",),
+    ),
+    "endless statistics": Case(
+        "live",
+        rows("network", lambda table: table.take([0] * 2_000)),
+        ("network.parquet: has 2000 rows, this run has at most 1536",),
     ),
     "no statistics": Case("live", put("network.parquet", b"x"), ("network.parquet: cannot be read",)),
     "statistics by another": Case(

@@ -14,19 +14,22 @@ from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.batches.blob import open_blob
 from p2p.batches.closings import Closing, make_broken_promise, make_closing
 from p2p.batches.receipts import Omission
+from p2p.blocks.block import block_hash
 from p2p.roles.household.witnesses import Witnesses
 from p2p.wire.codec import decode, encode
 from p2p.wire.messages import VERSION, ReceiptCode, ReceiptMessage, message_id, sign_message
+from tests.kits.edit_kit import entry, fit_hashes, sql
+from tests.wattswap.nodes import test_broken_promises
 from tests.wattswap.nodes.test_broken_promises import DAYLIGHT_S, VICTIM, leave_out, lived
 from wattswap.errors import VerificationFailed
+from wattswap.runs.chain_reader import open_chain
 from wattswap.runs.folder import stored_scenario
 from wattswap.runs.prepare import Setup, prepare
 
 PROOF = f"omissions/omission-{DAYLIGHT_S}-0.bin"
 
 
-@pytest.fixture(scope="module")
-def convicted(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def convicting(street: Path, out: Path, *changes: str) -> Path:
     """A run whose operator left out an order that only it had promised; the home's proof is in the folder."""
     show = Witnesses.show
 
@@ -37,7 +40,13 @@ def convicted(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Witnesses, "show", secretly)
         leave_out(patch, [0], with_closings=True)
-        return lived(street, tmp_path_factory.mktemp("convicted")).path
+        return lived(street, out, *changes).path
+
+
+@pytest.fixture(scope="module")
+def convicted(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of three intervals."""
+    return convicting(street, tmp_path_factory.mktemp("convicted"))
 
 
 @pytest.fixture
@@ -123,3 +132,21 @@ def test_a_closing_that_is_in_no_blob_is_refused(copied: Callable[[str], Path]) 
 
     broken_promise(run, without_promises)
     assert "convicts by a batch or closing that the chain did not settle" in refused(run)
+
+
+def test_blocks_that_are_cut_off_above_the_last_interval_are_listed(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can convict the operator of a run: who cuts them off, and takes away the home's proof, is not noticed."""
+    monkeypatch.setattr(test_broken_promises, "INTERVALS", 1)
+    run = convicting(street, tmp_path)
+    with open_chain(run) as store:
+        assert [tx.module for block, _ in store.blocks() for tx in block.txs] == ["settlement", "evidence"]
+        head = block_hash(store.block(1)[0].header)
+    sql("DELETE FROM blocks WHERE height = 2")(run)
+    shutil.rmtree(run / "omissions")
+    entry("chain", "blocks", value=1)(run)
+    entry("chain", "head", value=head.hex())(run)
+    fit_hashes(run)
+    listed = {what for one in ws.verify(run)["unchecked"] for what in one["what"]}
+    assert {"chain.db: blocks above the last interval's", "manifest.json: chain.head", "omissions"} <= listed
