@@ -75,7 +75,7 @@ class Blob(Record, frozen=True):
             roster order.
         closings: Of the slots that lack a message, by slot and then by validator.
         standing_start: The interval that the standing orders were signed for; 0 where there are none. [s]
-        standing: Orders of an earlier interval that apply in this one, in roster order; none but where it is missed.
+        standing: Orders of an earlier interval that apply in this one, in roster order; see `p2p.batches.standing`.
     """
 
     version: int
@@ -88,9 +88,9 @@ class Blob(Record, frozen=True):
     standing: tuple[Line, ...]
 
     @property
-    def is_missed(self) -> bool:
-        """Whether no home has said in any round what it orders, nor that it orders nothing."""
-        return all(line.kind == Kind.READING for line in self.lines)
+    def spoken(self) -> frozenset[int]:
+        """The homes that have said in some round what they order, or that they order nothing."""
+        return frozenset(line.participant for line in self.lines if line.kind != Kind.READING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class IntervalContent:
 
     @property
     def booked(self) -> tuple[OrderMessage, ...]:
-        """The orders of its book: its own, or where it was missed those that apply in it."""
-        return self.orders or self.standing
+        """The orders of its book: its own, and where it was missed those that apply in it."""
+        return (*self.orders, *self.standing)
 
 
 _READING_HEAD = ReadingMessage.__struct_fields__.index("nonce") + 1
@@ -254,8 +254,8 @@ def _open_standing(blob: Blob, genesis: Genesis, members: Members, key_of: KeyOf
         raise Malformed(
             f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}"
         )
-    if lines and not blob.is_missed:
-        raise Malformed("standing orders in an interval that homes have sent orders for")
+    if any(line.participant in blob.spoken for line in lines):
+        raise Malformed("a standing order of a home that has sent an order, or that it has none")
     if any(line.kind != Kind.ORDER for line in lines):
         raise Malformed("a standing line that is no order")
     if any(a >= b for a, b in pairwise(_place(line) for line in lines)):

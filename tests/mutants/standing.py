@@ -19,10 +19,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     BLOB.without(
         "standing_beside_orders",
-        "if lines and not blob.is_missed:",
+        "if any(line.participant in blob.spoken for line in lines):",
         "if False:",
         "A home that has sent an order is settled with an older one beside it.",
-        "test_any_order_or_nothing_of_an_interval_leaves_no_place_for_standing_ones",
+        "test_a_home_that_has_spoken_has_no_standing_order",
     ),
     BLOB.without(
         "standing_reading",
@@ -65,6 +65,34 @@ MUTANTS: tuple[Mutant, ...] = (
         ")",
         "A home that has left keeps an order, and no blob with it can be read.",
         "test_a_home_that_has_left_has_none_from_then_on",
+    ),
+    STANDING.without(
+        "standing_ends_with_one_message",
+        "2 * len(spoken) > len(could.lines)",
+        "spoken",
+        "One validator and one home end the limits of all homes for the whole outage.",
+        "test_limits_apply_while_at_most_half_as_many_homes_have_spoken",
+    ),
+    STANDING.without(
+        "standing_never_ends",
+        "if not left or 2 * len(spoken) > len(could.lines):",
+        "if not left:",
+        "A home that stays away keeps its limits although the market goes on.",
+        "test_limits_apply_while_at_most_half_as_many_homes_have_spoken",
+    ),
+    STANDING.without(
+        "standing_of_who_has_spoken",
+        "tuple(line for line in could.lines if line.participant not in spoken)",
+        "could.lines",
+        "No blob of a missed interval in which a home has spoken can be read.",
+        "test_limits_apply_while_at_most_half_as_many_homes_have_spoken",
+    ),
+    CHECKER.without(
+        "missed_with_a_message_needs_no_blob",
+        "return bool(stands.lines) or 2 * len(spoken_in(blob)) <= len(setup.roster)",
+        "return not spoken_in(blob)",
+        "A collector leaves out all limits where one home has spoken.",
+        "test_homes_that_speak_in_a_missed_interval_end_no_limits_but_their_own",
     ),
     CHECKER.without(
         "standing_is_unchecked",

@@ -22,7 +22,7 @@ from p2p.batches.blob import (
     with_solution,
 )
 from p2p.batches.closings import closers, members_in, nonces_of
-from p2p.batches.standing import is_missed, none_in, standing_after, standing_in
+from p2p.batches.standing import none_in, spoken_in, standing_for, standing_in
 from p2p.blocks.members import Rotated, none_rotated
 from p2p.errors import RemoteError
 from p2p.roles.validator.batch_check import Closed, NoBlob
@@ -107,13 +107,15 @@ class BatchChecker:
         return recomputed
 
     def needs_before(self, blob: bytes) -> bool:
-        """Whether limits apply in the interval of a blob, which follow from the blob of the interval before.
+        """Whether limits may apply in the interval of a blob, which follow from the blob of the interval before.
 
         Raises:
             RemoteError: The blob is malformed.
         """
-        first_s = self._setup.start_s
-        return self._setup.limits_stand and is_missed(blob) and standing_in(blob).interval_start > first_s
+        setup, stands = self._setup, standing_in(blob)
+        if not setup.limits_stand or stands.interval_start <= setup.start_s:
+            return False
+        return bool(stands.lines) or 2 * len(spoken_in(blob)) <= len(setup.roster)
 
     def recompute(self, blob: bytes) -> Recomputed:
         """Recompute an interval from its blob, every signature in it checked; the same blob is recomputed once.
@@ -151,7 +153,7 @@ class BatchChecker:
         if self.needs_before(blob):
             if before is None:
                 raise NoBlob("the limits that stand are those of the interval before, whose blob is not here")
-            expected = standing_after(before, setup.genesis, setup.member_list)
+            expected = standing_for(blob, before, setup.genesis, setup.member_list)
         if stands != expected:
             raise BadBatch("the limits that stand are not those that the homes have stated last")
 

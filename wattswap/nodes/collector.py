@@ -19,7 +19,7 @@ from p2p.batches.batch import BatchArgs, batch_tx, interval_secret
 from p2p.batches.blob import make_blob
 from p2p.batches.closings import Closing, incomplete_slots, members_in, wanted_in
 from p2p.batches.receipts import slots
-from p2p.batches.standing import standing_after, with_standing
+from p2p.batches.standing import standing_for, with_standing
 from p2p.errors import RemoteError
 from p2p.ledger.execution import Tip
 from p2p.ledger.modules.settlement import TAKEOVER_BATCHES, next_problem
@@ -334,7 +334,7 @@ class CollectorLoop:
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, RECOMPUTE_MAX_S)
         setup = self._setup
-        return with_standing(blob, standing_after(before, setup.genesis, setup.member_list))
+        return with_standing(blob, standing_for(blob, before, setup.genesis, setup.member_list))
 
     async def _complete(self, blob: bytes, start_s: int) -> tuple[bytes, Recomputed]:
         """Compute an interval; where that fails, again and again until another collector has settled it."""

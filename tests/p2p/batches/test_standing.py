@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from p2p.batches.blob import Blob, IntervalContent, Line, make_blob, open_blob
 from p2p.batches.standing import (
     Standing,
-    is_missed,
     none_in,
+    spoken_in,
     standing_after,
+    standing_for,
     standing_in,
     with_standing,
 )
 from p2p.blocks.members import ALWAYS, Members
 from p2p.errors import RemoteError
 from p2p.wire.codec import decode, encode
-from p2p.wire.messages import HandedIn, Kind
+from p2p.wire.messages import HandedIn, Kind, OrderMessage
 from tests.kits.chain_kit import START, STEP
 from tests.kits.signed_kit import homes, keyed_genesis, names, nothing, order, reading, signed
 
@@ -30,6 +31,8 @@ MEMBERS = 5
 GENESIS, ROSTER, STREET = keyed_genesis(MEMBERS), names(MEMBERS), homes(MEMBERS)
 SECRET = b"s" * 32
 NEXT, THIRD = START + STEP, START + 2 * STEP
+SPOKEN = [0, 1, 2, 4]
+"""Who orders in the first interval, or says that it orders nothing."""
 
 
 def blob(start: int, *said: HandedIn) -> bytes:
@@ -68,7 +71,7 @@ def test_orders_stand_in_the_interval_after_and_read_back_as_signed() -> None:
     assert (content.orders, content.nothings) == ((), ())
     assert len(content.readings) == len(content.messages) == MEMBERS, "they are no messages of the interval"
     assert standing_in(STANDS) == after(STATED)
-    assert [is_missed(data) for data in (STATED, MISSED, STANDS)] == [False, True, True]
+    assert [sorted(spoken_in(data)) for data in (STATED, MISSED, STANDS)] == [SPOKEN, [], []]
     assert opened(STATED).booked == ORDERS
 
 
@@ -86,7 +89,7 @@ def test_an_interval_in_which_homes_speak_again_ends_it() -> None:
 
 def test_who_has_said_that_it_has_nothing_has_nothing() -> None:
     silent = blob(START, *(nothing(GENESIS, household) for household in ROSTER))
-    assert not is_missed(silent)
+    assert spoken_in(silent) == frozenset(range(MEMBERS))
     assert after(silent) == none_in(NEXT)
     assert after(FIRST) == none_in(THIRD), "nothing applies after a missed interval in which nothing applied"
 
@@ -175,10 +178,35 @@ def test_homes_without_keys_have_no_standing_orders() -> None:
     assert caught.value.code == "unknown_household"
 
 
-def test_any_order_or_nothing_of_an_interval_leaves_no_place_for_standing_ones() -> None:
-    for said in (order(GENESIS, ROSTER[3], start=NEXT), nothing(GENESIS, ROSTER[3], start=NEXT)):
-        with pytest.raises(RemoteError, match="sent orders"):
+def test_a_home_that_has_spoken_has_no_standing_order() -> None:
+    """It has one order, or none, and not an older one beside it."""
+    for said in (order(GENESIS, ROSTER[2], start=NEXT), nothing(GENESIS, ROSTER[2], start=NEXT)):
+        with pytest.raises(RemoteError, match="a standing order of a home that has sent"):
             opened(with_standing(blob(NEXT, said), after(STATED)))
+        rest = standing_for(blob(NEXT, said), STATED, GENESIS, STREET)
+        assert [line.participant for line in rest.lines] == [0, 4]
+        assert len(opened(with_standing(blob(NEXT, said), rest)).booked) == 2 + isinstance(said, OrderMessage)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "left"),
+    [([], [0, 2, 4]), ([1], [0, 2, 4]), ([0], [2, 4]), ([1, 3], []), ([0, 2], []), ([0, 2, 4], [])],
+)
+def test_limits_apply_while_at_most_half_as_many_homes_have_spoken(
+    spoken: list[int], left: list[int]
+) -> None:
+    """Limits of three homes could apply: one home that speaks ends none but its own, two end all."""
+    said = [nothing(GENESIS, ROSTER[home], start=NEXT) for home in spoken]
+    found = standing_for(blob(NEXT, *said), STATED, GENESIS, STREET)
+    assert [line.participant for line in found.lines] == left
+    assert found.signed_start == (START if left else 0)
+
+
+def test_who_has_spoken_in_a_missed_interval_has_no_limits_in_the_next_one() -> None:
+    said = blob(NEXT, order(GENESIS, ROSTER[2], start=NEXT))
+    said = with_standing(said, standing_for(said, STATED, GENESIS, STREET))
+    assert [line.participant for line in after(said).lines] == [0, 4]
+    assert after(said).signed_start == START
 
 
 def test_a_blob_without_the_fields_is_none() -> None:

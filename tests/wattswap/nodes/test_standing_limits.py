@@ -178,11 +178,28 @@ def test_other_limits_that_a_home_has_signed_get_no_vote(street: Street) -> None
     refused(street, street.blob(2, street.readings[2], standing=stands), before)
 
 
-def test_limits_stand_in_no_interval_that_homes_have_sent_orders_for(street: Street) -> None:
-    before = street.whole(1)
-    one = street.blob(2, street.orders[2][:1], street.readings[2], standing=street.after(before))
-    with pytest.raises(RemoteError, match="sent orders"):
-        street.vote(one, before)
+@pytest.mark.parametrize("speakers", [1, 3])
+def test_homes_that_speak_in_a_missed_interval_end_no_limits_but_their_own(
+    speakers: int, street: Street
+) -> None:
+    """One home and one validator could otherwise end those of all, by a message that is taken after the gate."""
+    before, said = street.whole(1), street.orders[2][:speakers]
+    could = street.after(before)
+    rest = could._replace(lines=tuple(line for line in could.lines if line.participant >= speakers))
+    blob = street.blob(2, said, street.readings[2], standing=rest)
+    street.vote(blob, before)
+    assert set(street.record(blob).book.participant.tolist()) == EVERYBODY
+    refused(street, street.blob(2, said, street.readings[2]), before)
+    with pytest.raises(RemoteError, match="a standing order of a home that has sent"):
+        street.vote(street.blob(2, said, street.readings[2], standing=could), before)
+
+
+def test_limits_end_where_more_than_half_of_the_homes_speak(street: Street) -> None:
+    before, said = street.whole(1), street.orders[2][:4]
+    could = street.after(before)
+    rest = could._replace(lines=tuple(line for line in could.lines if line.participant >= 4))
+    street.vote(street.blob(2, said, street.readings[2]), before)
+    refused(street, street.blob(2, said, street.readings[2], standing=rest), before)
 
 
 def test_in_a_market_of_ordered_energy_nothing_stands(ordering: Street) -> None:
