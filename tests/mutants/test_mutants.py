@@ -111,6 +111,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 def test_a_mutant_is_killed_by_a_test_that_fails_and_by_nothing_else() -> None:
     killed = index_check("killed", "if index < 0:")
     right, *wrong = outcomes([killed, *SPOILT.values()])

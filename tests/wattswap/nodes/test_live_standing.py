@@ -97,7 +97,7 @@ def contents(result: RunFolder) -> list[IntervalContent]:
     return [open_blob(blobs.get(name) or b"", setup.genesis, setup.member_list) for name in names]
 
 
-@pytest.mark.parametrize("lost", [(), ("operator-0", "validator-1")])
+@pytest.mark.parametrize("lost", [pytest.param((), marks=pytest.mark.slow), ("operator-0", "validator-1")])
 def test_missed_intervals_are_traded_with_the_limits_from_before_the_outage(
     lost: Sequence[str], street: Path, tmp_path: Path
 ) -> None:
