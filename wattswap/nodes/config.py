@@ -268,6 +268,10 @@ class NodeConfig(Table):
         faults = [*household_faults(self.role, self.households), *_peer_faults(self.name, self.peers)]
         if self.consensus.min_safe_height and self.role != "validator":
             faults.append(("consensus.min_safe_height", f"means nothing for role {self.role}", "remove it"))
+        store, homes = self.keystore, self.role in ("household", "gateway")
+        if homes and store.former is not None and store.signs_from_unix_s is None:
+            cure = "give signs_from_unix_s = TIME, the from_s of `wattswap chain state VALIDATOR accounts`"
+            faults.append(("keystore", "names former keys of homes, and not when the new ones sign", cure))
         if faults:
             raise Wrong.all_of(faults)
         return self

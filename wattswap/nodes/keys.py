@@ -197,6 +197,11 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
         lock = Lock.key_file(config.folder / (store.key_file or KEY_FILE))
     keys = open_keystore(config.keystore_path, lock)
     former = {} if store.former is None else _open_former(config.folder / store.former, config, environment)
+    if store.former is not None and not any(
+        name in former and former[name].public_key != keys[name].public_key for name in keys
+    ):
+        what = "holds no key that was replaced; give the folder with the keystore of before the rotation as former"
+        raise KeyFileError(config.folder / store.former / KEYSTORE, what)
     missing = [name for name in config.key_names if name not in keys]
     if missing:
         what = f"holds no key {', '.join(missing)} for {with_article(config.role)}"

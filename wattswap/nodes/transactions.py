@@ -155,7 +155,7 @@ def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> di
         instead_of: Public key whose place it takes, in hex; None for a new place.
 
     Raises:
-        UsageError: It is not a public key.
+        UsageError: It is not a public key, or that of the holder.
         KeyFileError: The key cannot be used.
     """
     trusted = read_genesis(genesis)
@@ -164,6 +164,8 @@ def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> di
         raise UsageError.of("--instead-of", "is not a public key", cure)
     old = NO_KEY if instead_of is None else bytes.fromhex(instead_of)
     holder = _signer(key, trusted)
+    if holder.public_key == old:
+        raise UsageError.of("--instead-of", f"is the key of {key} itself", "give the key that it replaces")
     proof = prove_possession(holder, trusted.chain_id, old)
     return {"public_key": holder.public_key.hex(), "proof": proof.hex()}
 

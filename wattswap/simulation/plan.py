@@ -250,6 +250,7 @@ def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
         for name in act.who:
             if name not in nodes:
                 raise UsageError.of("acts", f"{act.kind} names no node: {name!r}", suggest(name, nodes))
+    _check_rotations(plan, nodes)
     for lie in plan.lies:
         _refuse_negative(f"lies: {lie.name}", lie, "first", "after_s")
         for name in (lie.who, *([lie.victim] if lie.victim else [])):
@@ -257,6 +258,21 @@ def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
                 raise UsageError.of("lies", f"{lie.name} names no node: {name!r}", suggest(name, nodes))
         if lie.name not in lies:
             raise UsageError.of("lies", f"no lie {lie.name!r}", suggest(lie.name, lies))
+
+
+def _check_rotations(plan: Plan, nodes: Sequence[str]) -> None:
+    """Refuse rotations of a node without homes, and a second one of a node, for which there is one new key."""
+    rotating = [act.who[0] for act in plan.acts if act.kind == "rotate"]
+    for i, name in enumerate(rotating):
+        if name not in _home_nodes(nodes):
+            cure = suggest(name, _home_nodes(nodes))
+            raise UsageError.of("acts", f"rotate names a node without homes: {name!r}", cure)
+        if name in rotating[:i]:
+            raise UsageError.of("acts", f"rotate names {name} twice", "keep one of the two")
+
+
+def _home_nodes(nodes: Sequence[str]) -> list[str]:
+    return [name for name in nodes if name.startswith(("home-", "gateway-"))]
 
 
 def _refuse_negative(where: str, struct: msgspec.Struct, *names: str) -> None:
@@ -383,7 +399,7 @@ def _rotation(seed: int, nodes: Sequence[str]) -> tuple[Act, ...]:
     if seed % 8 != 3:
         return ()
     random = Random(f"rotation|{seed}")
-    who = random.choice([name for name in nodes if name.startswith(("home-", "gateway-"))])
+    who = random.choice(_home_nodes(nodes))
     return (Act("rotate", (who,), on="settled", after_s=round(random.uniform(0, 1), 3)),)
 
 

@@ -11,6 +11,7 @@ import wattswap as ws
 from p2p.blocks.block import Tx
 from p2p.blocks.genesis import read_genesis
 from p2p.blocks.possession import check_possession
+from p2p.errors import KeyFileError
 from p2p.ledger.state import apply, initial_state
 from p2p.wire.codec import decode
 from p2p.wire.keystore import public_keys
@@ -61,6 +62,30 @@ def test_both_keys_are_opened(place: Path) -> None:
 def test_a_time_without_former_keys_is_refused(place: Path) -> None:
     with pytest.raises(InvalidConfig, match='give former = "FOLDER"'):
         configured(place, "signs_from_unix_s = 1474278300")
+
+
+def test_former_keys_of_a_home_without_a_time_are_refused(place: Path) -> None:
+    with pytest.raises(InvalidConfig, match="not when the new ones sign; give signs_from_unix_s"):
+        configured(place, 'former = "former"')
+
+
+@pytest.mark.parametrize("other", ["the same keys", "the keys of another home"])
+def test_a_former_keystore_without_a_key_that_was_replaced_is_refused(place: Path, other: str) -> None:
+    same = other == "the same keys"
+    source = place if same else next(path for path in place.parent.glob("home-*") if path != place)
+    for name in ("keystore.json", "keystore.key"):
+        shutil.copy2(source / name, place / "former" / name)
+    config = configured(place, 'former = "former"\nsigns_from_unix_s = 1474278300')
+    with pytest.raises(KeyFileError, match="holds no key that was replaced"):
+        open_keys(config, {}, read_genesis(config.genesis_path))
+
+
+def test_a_key_does_not_take_its_own_place(place: Path, capsys: Capture) -> None:
+    config = load_config(place)
+    new = public_keys(place / "keystore.json")[KEY]
+    words = ("--key", str(place.parent.parent / "new"), "--genesis", str(config.genesis_path))
+    done = call(capsys, "chain", "possession", *words, "--instead-of", new.hex())
+    refused(done, 2, "itself; give the key that it replaces")
 
 
 def test_the_keys_that_node_keys_makes_sign_that_they_take_the_place_of_others(
