@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, Rules
 
 WRONG = "tests/p2p/roles/test_validator_hostile.py::test_a_wrong_message_is_refused_with_its_code_and_stops_nothing"
+BATCHES = "tests/p2p/roles/test_hostile_batches.py"
 VALIDATOR = Rules("p2p/roles/validator/validator.py", "tests/p2p/roles/test_validator_hostile.py")
 INTAKE = Rules("p2p/roles/validator/intake.py", "tests/p2p/roles/test_consensus_intake.py")
 CHECKS = Rules("p2p/roles/validator/batch_check.py", "tests/p2p/roles/test_unchecked_blobs.py")
@@ -19,28 +20,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "                continue  # somebody may have it by the next round\n",
         "                ok = True\n",
         "A batch is voted for whose messages nobody has.",
-        "test_a_block_is_not_right_because_its_blob_is_nowhere",
+        f"{BATCHES}::test_a_block_is_not_right_because_its_blob_is_nowhere",
     ),
     VALIDATOR.without(
         "prevote_before_the_gate",
         "            self._schedule.check_batch(args, sender)\n            closed",
         "            closed",
         "A batch is voted for before its interval has opened, or by a stranger.",
-        "test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for",
+        f"{BATCHES}::test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for",
     ),
     VALIDATOR.without(
         "prevote_without_closings",
         "            self._schedule.check_lacking(args, sender, closed)\n",
         "",
         "A batch that lacks messages is voted for without closings.",
-        "test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
+        f"{BATCHES}::test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
     ),
     VALIDATOR.without(
         "batch_without_closings_waits",
         "                self._schedule.check_lacking(args, tx.sender, closed)\n",
         "",
         "An honest validator proposes a batch that lacks messages, and its round is lost.",
-        "test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
+        f"{BATCHES}::test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for",
     ),
     VALIDATOR.without(
         "blobs_for_everybody",
@@ -82,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            self.mempool.drop(tx)\n",
         "",
         "A batch that was refused holds the place of a right one of its sender.",
-        "test_a_batch_that_names_no_blob_is_refused",
+        f"{BATCHES}::test_a_batch_that_names_no_blob_is_refused",
     ),
     # --- what comes from other validators
     INTAKE.without(
@@ -189,12 +190,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "if not any(args.blob_hash):",
         "if False:",
         "A batch that names no blob holds a place for a minute.",
-        f"{VALIDATOR.tests}::test_a_batch_that_names_no_blob_is_refused",
+        f"{BATCHES}::test_a_batch_that_names_no_blob_is_refused",
     ),
     CHECKS.without(
         "blob_is_stored_unchecked",
         "                closed = None if blob is None else await self._check_blob(args, blob, until)\n",
-        "                if blob is not None and kept is None:\n"
+        "                if blob is not None:\n"
         "                    self._blobs.put(blob, args.interval_start)\n"
         "                closed = None if blob is None else await self._check_blob(args, blob, until)\n",
         "A sender fills the disks of validators with junk.",
@@ -334,7 +335,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if blob_hash(data) != name:\n                raise WrongBlob",
         "            if False:\n                raise WrongBlob",
         "A peer gives another blob, for which an honest batch is refused.",
-        "test_a_peer_that_serves_another_blob_is_passed_over",
+        f"{BATCHES}::test_a_peer_that_serves_another_blob_is_passed_over",
     ),
     BLOBS.without(
         "blobs_are_served_to_everybody",

@@ -19,7 +19,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     BLOB.without(
         "standing_beside_orders",
-        "if any(line.participant in blob.spoken for line in lines):",
+        "if any(line.participant in spoken for line in lines):",
         "if False:",
         "A home that has sent an order is settled with an older one beside it.",
         "test_a_home_that_has_spoken_has_no_standing_order",

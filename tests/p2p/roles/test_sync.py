@@ -10,7 +10,6 @@ import msgspec
 import pytest
 import trio
 from test_validator import settle
-from test_validator_hostile import vote
 
 from p2p.blocks.block import Block, block_hash, decode_block, validators_hash
 from p2p.consensus.sign_state import FILE_NAME
@@ -29,6 +28,7 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from p2p.wire.messages import VERSION
 from tests.kits.chain_kit import certify, make_genesis
+from tests.kits.hostile_kit import vote
 from tests.kits.time_kit import time_passes
 from tests.kits.validator_kit import STRANGER, Town, address, in_town
 

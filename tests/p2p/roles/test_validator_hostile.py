@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 
-from p2p.batches.batch import BatchArgs, batch_tx
 from p2p.blocks import domains
 from p2p.blocks.block import (
     PRECOMMIT,
     PREVOTE,
-    Block,
-    block_hash,
     make_cert,
-    proposer_index,
     sign_tx,
     vote_bytes,
 )
 from p2p.consensus.evidence import check_evidence
-from p2p.consensus.types import Proposal, Status, Vote, proposal_bytes
-from p2p.ledger.execution import next_header
+from p2p.consensus.types import Status
 from p2p.roles.replica.blobs import BLOB_PROTOCOL, BlobQuery
 from p2p.roles.replica.peers import (
     COMMIT,
@@ -35,63 +28,15 @@ from p2p.roles.replica.peers import (
     Commit,
     pack,
 )
-from p2p.roles.validator.batch_check import PATIENCE_S, Closed
 from p2p.roles.validator.config import ValidatorConfig
 from p2p.roles.validator.intake import Rates
-from p2p.transports.base import RequestRefused, peer_id_of
-from p2p.transports.memory import MemoryEndpoint
-from p2p.wire.codec import decode, encode
-from p2p.wire.identity import Identity
+from p2p.transports.base import RequestRefused
+from p2p.wire.codec import encode
 from p2p.wire.messages import VERSION
-from tests.kits.chain_kit import OPERATOR, START, authorities
+from tests.kits.chain_kit import START, authorities
+from tests.kits.hostile_kit import BYZANTINE, byzantine, goes_on, proposal, vote
 from tests.kits.time_kit import time_passes
-from tests.kits.validator_kit import CONFIG, STRANGER, Town, check_batch, in_town, make_tx, now_ms
-
-BYZANTINE = 3
-
-
-@asynccontextmanager
-async def byzantine(town: Town) -> AsyncIterator[MemoryEndpoint]:
-    """Authority 3 runs a program of its own."""
-    await town.stop(BYZANTINE)
-    async with town.network.endpoint(town.keys[BYZANTINE]) as endpoint:
-
-        async def swallow(_peer: str, _data: bytes) -> bytes:
-            return b""
-
-        endpoint.serve(CONSENSUS_PROTOCOL, swallow)
-        yield endpoint
-
-
-async def goes_on(town: Town, index: int = 0) -> None:
-    await town.settle(index, to=(0, 1, 2))
-    await town.reach(index + 1, 0, 1, 2)
-    town.agree(0, 1, 2)
-
-
-def vote(
-    town: Town, who: int = BYZANTINE, *, height: int = 1, key: Identity | None = None, **changes: object
-) -> Vote:
-    fields = {"kind": PREVOTE, "round": 0, "block_hash": b"h" * 32} | changes
-    data = vote_bytes(fields["kind"], town.genesis.chain_id, height, fields["round"], fields["block_hash"])  # type: ignore[arg-type]
-    signature = (key or authorities(4)[who]).sign(domains.SIGN_CONSENSUS, data)
-    return Vote(height=height, validator=who, signature=signature, **fields)  # type: ignore[arg-type]
-
-
-def proposal(town: Town, *, height: int, **changes: object) -> Proposal:
-    """A fresh proposal of whoever has its turn in round 0, on the tip of validator 0."""
-    ledger = town.validators[0].ledger
-    who = proposer_index(height, 0, 4)
-    txs = changes.pop("txs", ())
-    time_ms = changes.pop("time_ms", max(now_ms(), ledger.tip.time_ms + 1))
-    header = next_header(ledger.tip, town.genesis, time_ms, who, txs)  # type: ignore[arg-type]
-    header = msgspec.structs.replace(header, **changes.pop("header", {}))  # type: ignore[arg-type]
-    block = Block(header, changes.pop("body", txs), ())  # type: ignore[arg-type]
-    name = block_hash(header)
-    data = proposal_bytes(town.genesis.chain_id, height, 0, name, -1)
-    signature = authorities(4)[who].sign(domains.SIGN_CONSENSUS, data)
-    made = Proposal(height, 0, name, -1, who, signature, encode(block), ())
-    return msgspec.structs.replace(made, **changes)
+from tests.kits.validator_kit import CONFIG, STRANGER, Town, in_town, make_tx, now_ms
 
 
 def corrupt(data: bytes) -> bytes:
@@ -365,63 +310,6 @@ def test_a_bad_proposal_gets_no_prevote_and_the_next_round_decides(tmp_path: Pat
     in_town(tmp_path, body)
 
 
-@pytest.mark.parametrize(("good", "blob"), [(False, True), (True, False)])
-def test_a_batch_with_a_bad_or_missing_blob_is_not_voted_for(tmp_path: Path, good: bool, blob: bool) -> None:
-    """The byzantine validator proposes a batch whose transaction is right and whose blob is not, or is nowhere."""
-
-    async def body(town: Town) -> None:
-        for index in range(2):
-            await town.settle(index)
-            await town.reach(index + 1)
-        async with byzantine(town) as endpoint:
-            tx, data = make_tx(town.genesis, 2, good=good)
-            if blob:
-                town.operator_blobs.put(data, START)
-            bad = proposal(town, height=3, txs=(tx,))
-            for index in (0, 1, 2):
-                await town.send(endpoint, index, pack(bad))
-            await time_passes(1)
-            voted = {said[0] for (_, height, _, _), said in town.wire.signed.items() if height == 3}
-            assert not any(bad.block_hash in said for said in voted)
-            if good:
-                await goes_on(town, 2)
-                await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
-
-    in_town(tmp_path, body)
-
-
-def test_a_batch_that_lacks_messages_without_closings_is_neither_kept_nor_voted_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its blob is right, and nobody has closed the slot in which a message is missing."""
-
-    def lacking(args: BatchArgs, blob: bytes, before: bytes | None) -> Closed:
-        return (frozenset(),) if args.interval_start == START + 2 * 900 else check_batch(args, blob, before)
-
-    monkeypatch.setattr("tests.kits.validator_kit.check_batch", lacking)
-
-    async def body(town: Town) -> None:
-        for index in range(2):
-            await town.settle(index)
-            await town.reach(index + 1)
-        async with byzantine(town) as endpoint:
-            tx, data = make_tx(town.genesis, 2)
-            town.operator_blobs.put(data, START + 2 * 900)
-            bad = proposal(town, height=3, txs=(tx,))
-            for index in (0, 1, 2):
-                await town.send(endpoint, index, pack(bad))
-            await time_passes(1)
-            voted = {said[0] for (_, height, _, _), said in town.wire.signed.items() if height == 3}
-            assert not any(bad.block_hash in said for said in voted)
-            await town.hand_in(tx.raw, 0)
-            await time_passes(1)
-            assert len(town.validators[0].mempool) == 0
-            assert town.refused(0, "not_closed") >= 2
-            assert town.validators[0].ledger.tip.state.settled.batches == 2
-
-    in_town(tmp_path, body)
-
-
 @pytest.mark.parametrize("piece", [b"", b"junk", bytes(2_000)])
 def test_evidence_that_proves_nothing_is_counted_and_not_kept(tmp_path: Path, piece: bytes) -> None:
     async def body(town: Town) -> None:
@@ -430,95 +318,6 @@ def test_evidence_that_proves_nothing_is_counted_and_not_kept(tmp_path: Path, pi
             assert town.refused(0, "evidence") == 1
             assert len(town.validators[0].evidence) == 0
             await goes_on(town)
-
-    in_town(tmp_path, body)
-
-
-def test_a_block_is_not_right_because_its_blob_is_nowhere(tmp_path: Path) -> None:
-    """Whoever proposes it waits until nobody asks any longer; two of four are not there, so the height lasts."""
-
-    async def body(town: Town) -> None:
-        for index in range(2):
-            await town.settle(index)
-            await town.reach(index + 1)
-        async with byzantine(town) as endpoint:
-            await town.stop(1, 2)
-            bad = proposal(town, height=3, txs=(make_tx(town.genesis, 2)[0],))
-            await town.send(endpoint, 0, pack(bad))
-            for _ in range(3):
-                await time_passes(PATIENCE_S)
-                core = town.validators[0]._core
-                assert (core.height, core.validity[bad.block_hash]) == (3, None)
-
-    in_town(tmp_path, body)
-
-
-@pytest.mark.parametrize("later", [3, 96, 20_000])
-def test_a_batch_that_passes_over_intervals_is_neither_kept_nor_voted_for(tmp_path: Path, later: int) -> None:
-    """Its blob is right. Once settled, it would keep everybody from all intervals before it, for ever."""
-
-    async def body(town: Town) -> None:
-        for index in range(2):
-            await town.settle(index)
-            await town.reach(index + 1)
-        tx, data = make_tx(town.genesis, later)
-        skipping = batch_tx(town.keys[BYZANTINE], town.genesis.chain_id, 1, 1_000, decode(BatchArgs, tx.args))
-        town.operator_blobs.put(data, START + later * 900)
-        await town.hand_in(skipping.raw, 0)
-        async with byzantine(town) as endpoint:
-            bad = proposal(town, height=3, txs=(skipping,))
-            for index in (0, 1, 2):
-                await town.send(endpoint, index, pack(bad))
-            await time_passes(1)
-            assert len(town.validators[0].mempool) == 0
-            assert town.refused(0, "not_in_turn") >= 1
-            await goes_on(town, 2)
-            tip = await town.validators[0].ledger.wait_for(lambda tip: tip.state.settled.batches == 3)
-            assert tip.state.settled.last_interval_start == START + 2 * 900
-
-    in_town(tmp_path, body)
-
-
-def test_a_batch_that_names_no_blob_is_refused(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
-        await town.settle(0, blob_hash=bytes(32))
-        await time_passes(5)
-        assert town.height(0) == 0
-        assert town.refused(0, "blob_unnamed") >= 1
-        assert len(town.validators[0].mempool) == 0
-
-    in_town(tmp_path, body)
-
-
-def test_a_blob_that_comes_later_lets_the_batch_in(tmp_path: Path) -> None:
-    async def body(town: Town) -> None:
-        tx, blob = make_tx(town.genesis, 0)
-        await town.hand_in(tx.raw, 0)
-        await time_passes(20)
-        assert town.height(0) == 0
-        town.operator_blobs.put(blob, START)
-        await town.reach(1)
-
-    in_town(tmp_path, body)
-
-
-def test_a_peer_that_serves_another_blob_is_passed_over(tmp_path: Path) -> None:
-    """Validators ask each other too: one that lies about a blob costs a question."""
-
-    async def body(town: Town) -> None:
-        async with byzantine(town) as endpoint:
-
-            async def wrong(_peer: str, _data: bytes) -> bytes:
-                return encode((5, b"wrong"))
-
-            endpoint.serve(BLOB_PROTOCOL, wrong)
-            tx, blob = make_tx(town.genesis, 0)
-            peer = peer_id_of(OPERATOR.public_key)
-            town.operator_blobs.put(blob, START)
-            await town.send(endpoint, 0, bytes((TX,)) + tx.raw)
-            await town.reach(1, 0)
-            assert town.endpoints[0].stats.refused.counts[endpoint.peer_id, "wrong_blob"] >= 1
-            assert town.endpoints[0].stats.refused.by_peer(peer) == 0
 
     in_town(tmp_path, body)
 
