@@ -3,7 +3,7 @@
 A message is stored as its numbers and its signature. The bytes that were signed follow from the roster, the chain and
 the interval, so a reader checks every signature again and need not trust the sender. The order is canonical (by round,
 then roster order, within each kind), so that the same messages always give the same blob. Where messages are missing,
-closings of validators follow them, see `closings`; where all orders are missing, orders of an earlier interval may
+closings of validators follow them, see `closings`; where most orders are missing, orders of an earlier interval may
 take their place, see `standing`.
 """
 
@@ -211,8 +211,8 @@ def open_blob(
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
-            home did not sign; or a closing that no key has signed for this interval; or standing orders in an
-            interval that was not missed, or of a home that has left.
+            home did not sign; or a closing that no key has signed for this interval; or standing orders that
+            are not in their order, of no earlier interval, or of a home that has spoken or left.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
     if (blob.lines or blob.standing) and not members.keys:
@@ -249,12 +249,12 @@ def open_blob(
 
 def _open_standing(blob: Blob, genesis: Genesis, members: Members, key_of: KeyOf) -> tuple[OrderMessage, ...]:
     """The orders that apply in a missed interval, as their homes signed them for an earlier one."""
-    start_s, lines = blob.standing_start, blob.standing
+    start_s, lines, spoken = blob.standing_start, blob.standing, blob.spoken
     if not (0 <= start_s < blob.interval_start if lines else start_s == 0):
         raise Malformed(
             f"{len(lines)} standing orders of interval {start_s} in a blob of {blob.interval_start}"
         )
-    if any(line.participant in blob.spoken for line in lines):
+    if any(line.participant in spoken for line in lines):
         raise Malformed("a standing order of a home that has sent an order, or that it has none")
     if any(line.kind != Kind.ORDER for line in lines):
         raise Malformed("a standing line that is no order")

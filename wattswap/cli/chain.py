@@ -207,10 +207,10 @@ def tx(
     json: JsonOption = False,
 ) -> None:
     """Build a transaction to a chain module and sign it; `chain send` submits it."""
-    from wattswap.nodes.transactions import build
+    from wattswap.nodes.transactions import ChainPlace, build
 
     import_modules(module)
-    made = build(name, method, args, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    made = build(ChainPlace.of("chain tx", run, genesis, nonce, valid_until), name, method, args, key)
     _write_tx(out, made, {}, json)
 
 
@@ -227,10 +227,11 @@ def accuse(
     json: JsonOption = False,
 ) -> None:
     """Build the transaction by which a chain convicts who broke its promise; `chain send` submits it."""
-    from wattswap.nodes.transactions import build_accusation
+    from wattswap.nodes.transactions import ChainPlace, build_accusation
 
     files = (proof, *([second] if second else ()))
-    made, facts = build_accusation(files, key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    place = ChainPlace.of("chain accuse", run, genesis, nonce, valid_until)
+    made, facts = build_accusation(place, files, key)
     if not json:
         facts["role"] = facts["role"] or "none in the genesis"
     _write_tx(out, made, {name: facts[name] for name in ("role", "public_key", "broken")}, json)
@@ -247,9 +248,9 @@ def enter(
     json: JsonOption = False,
 ) -> None:
     """Build the transaction by which a home shows its key, before its first other one; `chain send` submits it."""
-    from wattswap.nodes.transactions import build_enter
+    from wattswap.nodes.transactions import ChainPlace, build_enter
 
-    made = build_enter(key, run=run, genesis=genesis, nonce=nonce, valid_until=valid_until)
+    made = build_enter(ChainPlace.of("chain enter", run, genesis, nonce, valid_until), key)
     _write_tx(out, made, {}, json)
 
 

@@ -19,7 +19,7 @@ from p2p.blocks.block import block_hash
 from p2p.errors import RemoteError
 from p2p.ledger.checkpoint import load_tip
 from p2p.ledger.store import ChainStore
-from p2p.roles.replica.blobs import FolderBlobs
+from p2p.roles.replica.blobs import FolderBlobs, blob_file
 from p2p.wire.messages import HandedIn
 from wattswap.errors import VerificationFailed
 from wattswap.nodes.ahead import as_lived
@@ -27,6 +27,7 @@ from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, check_messages
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
+from wattswap.runs.chain_reader import settled
 from wattswap.runs.chain_writer import Committed
 from wattswap.runs.interval import IntervalRecord, own_results, position_wh, read_meters, sent_orders
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
@@ -139,16 +140,11 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     shutil.copyfile(max(heights, key=heights.__getitem__) / CHAIN, partial / CHAIN)
     (partial / BLOBS).mkdir(exist_ok=True)
     with ChainStore.open(partial / CHAIN, setup.genesis, read_only=True) as store:
-        named = [blob_file(args) for block, _ in store.blocks() for _, args in batches(block.txs)]
+        named = [blob_file(args.interval_start, args.blob_hash) for _, args in settled(store)]
     for folder in nodes:
         for name in named:
             if (folder / BLOBS / name).is_file():
                 shutil.copyfile(folder / BLOBS / name, partial / BLOBS / name)
-
-
-def blob_file(args: BatchArgs) -> str:
-    """Name of the file of the blob from which a batch was computed; see `p2p.roles.replica.blobs`."""
-    return f"{args.interval_start}-{args.blob_hash.hex()}.blob"
 
 
 def keep_omissions(partial: Path, nodes: Sequence[Path]) -> None:

@@ -206,7 +206,6 @@ class CollectorLoop:
         blob = make_blob(self._setup.roster, start_s, secret, signed, self._needed(start_s, closings))
         blob, recomputed = await self._complete(await self._with_standing(blob, start_s), start_s)
         self._blobs.put(blob, start_s)
-        absent = sorted({*(home for part in orders for home in part.absent), *readings.absent})
         self._stats.add(
             start_s,
             what="collected",
@@ -214,7 +213,6 @@ class CollectorLoop:
             work_s=trio.current_time() - collected,
             orders=sum(len(message.orders) for part in orders for message in part.messages),
             readings=len(readings.messages),
-            silent=absent,
         )
         return self._operator.give_batch(
             replace(recomputed.args, next_collector=await self._next_collector(place))

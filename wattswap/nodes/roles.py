@@ -114,11 +114,7 @@ async def run_validator(node: Node) -> None:
             min_safe_height=config.consensus.min_safe_height,
             disk=node.world.disk,
         )
-        checker, blobs, schedule = (
-            node.checker(),
-            node.blobs(),
-            node.schedule(ledger),
-        )
+        checker, blobs, schedule = node.checker(), node.blobs(), node.schedule(ledger)
         validator = Validator(
             node.transport,
             node.identity,
@@ -148,11 +144,7 @@ async def run_operator(node: Node) -> None:
     validators = node.addresses("validator")
     await node.begin_at_snapshot()
     with node.ledger() as ledger:
-        checker, blobs, schedule = (
-            node.checker(),
-            node.blobs(),
-            node.schedule(ledger),
-        )
+        checker, blobs, schedule = node.checker(), node.blobs(), node.schedule(ledger)
         serve_blobs(node.transport, setup.genesis.chain_id, blobs, node.known.is_collector)
         chain = RemoteChain(node.transport, ledger, validators)
         _serve_chain(node, ledger)

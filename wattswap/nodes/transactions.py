@@ -55,44 +55,23 @@ ROOM_BYTES = 256
 """What a transaction holds beside its arguments, at most. [B]"""
 
 
-def build(
-    module: str,
-    method: str,
-    args: str,
-    key: Path,
-    *,
-    run: Path | None = None,
-    genesis: Path | None = None,
-    nonce: int | None = None,
-    valid_until: int | None = None,
-) -> Tx:
+def build(place: ChainPlace, module: str, method: str, args: str, key: Path) -> Tx:
     """Build and sign a transaction; where the chain is available, what it would refuse is refused here.
 
     Args:
         args: JSON, or @ and the name of a file of JSON.
         key: A key file, or the folder of a node that signs with one key.
-        run: Folder with the chain; gives nonce and height.
-        genesis: The genesis alone; nonce and valid_until must then be given.
 
     Raises:
         UsageError: Lists what does not fit the command or the method.
         KeyFileError: The key cannot be used.
         VerificationFailed: The chain would refuse the transaction.
     """
-    place = ChainPlace.of("chain tx", run, genesis, nonce, valid_until)
     record = _arguments(_method(place.genesis, module, method), args)
     return place.build(module, method, record, key)
 
 
-def build_accusation(
-    files: Sequence[Path],
-    key: Path,
-    *,
-    run: Path | None = None,
-    genesis: Path | None = None,
-    nonce: int | None = None,
-    valid_until: int | None = None,
-) -> tuple[Tx, dict[str, Any]]:
+def build_accusation(place: ChainPlace, files: Sequence[Path], key: Path) -> tuple[Tx, dict[str, Any]]:
     """Build the transaction that shows a proof to the chain module `evidence`; other arguments as for `build`.
 
     Args:
@@ -107,8 +86,7 @@ def build_accusation(
         KeyFileError: The key cannot be used.
         VerificationFailed: It convicts nobody, or the chain would refuse it.
     """
-    place = ChainPlace.of("chain accuse", run, genesis, nonce, valid_until)
-    rotated = none_rotated if run is None else tip_of(run).state.home_key
+    rotated = none_rotated if place.run is None else tip_of(place.run).state.home_key
     found = read_accusation(files, place.genesis, rotated)
     size = len(encode(found.args))
     if size > MAX_TX_BYTES - ROOM_BYTES:
@@ -120,14 +98,7 @@ def build_accusation(
     return place.build(evidence.NAME, found.method, found.args, key), found.facts(place.genesis)
 
 
-def build_enter(
-    key: Path,
-    *,
-    run: Path | None = None,
-    genesis: Path | None = None,
-    nonce: int | None = None,
-    valid_until: int | None = None,
-) -> Tx:
+def build_enter(place: ChainPlace, key: Path) -> Tx:
     """Build the transaction by which a home shows its key to the chain; arguments as for `build`.
 
     Raises:
@@ -136,15 +107,13 @@ def build_enter(
         KeyFileError: The key cannot be used.
         VerificationFailed: The chain would refuse the transaction.
     """
-    place = ChainPlace.of("chain enter", run, genesis, nonce, valid_until)
-    folder = run if run is not None else Path(genesis or "").parent
-    found = read_member_file(folder / MEMBERS, place.genesis.members_root)
-    own = _signer(key, place.genesis).public_key
-    index = next((i for i, member in enumerate(found) if member.key == own), None)
+    found = read_member_file(place.folder / MEMBERS, place.genesis.members_root)
+    signer = _signer(key, place.genesis)
+    index = next((i for i, member in enumerate(found) if member.key == signer.public_key), None)
     if index is None:
         raise UsageError.of("--key", f"{key} is the key of no home of this chain", "give that of a home")
     args = accounts.EnterArgs(proof_among(found, index))
-    return place.build(accounts.NAME, accounts.ENTER, args, key)
+    return _build(place, accounts.NAME, accounts.ENTER, args, signer)
 
 
 def possession_of(key: Path, genesis: Path, instead_of: str | None = None) -> dict[str, str]:
@@ -176,12 +145,14 @@ class ChainPlace:
 
     Args:
         command: The command that makes it, for its errors.
+        folder: Where its genesis is.
         run: Folder with the chain; gives nonce and height.
         nonce: Needed where there is no run, as is valid_until.
     """
 
     command: str
     genesis: Genesis
+    folder: Path
     run: Path | None
     nonce: int | None
     valid_until: int | None
@@ -190,12 +161,19 @@ class ChainPlace:
     def of(
         cls, command: str, run: Path | None, genesis: Path | None, nonce: int | None, valid_until: int | None
     ) -> Self:
-        """Raises UsageError unless a chain is given, or its genesis with nonce and height."""
+        """The chain that a command line names.
+
+        Args:
+            genesis: The genesis alone; nonce and valid_until must then be given.
+
+        Raises:
+            UsageError: Neither a chain is given, nor its genesis with nonce and height.
+        """
         _check_place(command, run, genesis, nonce, valid_until)
-        trusted = (
-            genesis_of(run) if genesis is None and run is not None else read_genesis(Path(genesis or ""))
-        )
-        return cls(command, trusted, run, nonce, valid_until)
+        if run is not None:
+            return cls(command, genesis_of(run), run, run, nonce, valid_until)
+        file = Path(genesis or "")
+        return cls(command, read_genesis(file), file.parent, None, nonce, valid_until)
 
     def build(self, module: str, method: str, record: Record, key: Path) -> Tx:
         """Return the signed transaction; raises as the function `build`."""

@@ -53,7 +53,6 @@ class Watch:
         self._validators = [peer for peer in config.peers if peer.role == "validator"]
         self._names = {peer_id_of(peer.key): peer.name for peer in config.peers}
         self._offsets_ms: dict[str, int] = {}
-        self._silent: set[str] = set()
         self._misses: Counter[str] = Counter()
         self._away: set[str] = set()
         self._said_ms: int | None = None
@@ -71,22 +70,20 @@ class Watch:
             self._say_clock()
             self._say_cut_off()
             self._say_away()
-            if not few and not self._silent and self._said_ms is None:
+            if not few and not self._misses and self._said_ms is None:
                 await trio.sleep((WELL_PACES - 1) * pause_s)
 
     def _in_turn(self, turn: int) -> list[Peer]:
         return self._validators[turn % max(len(self._validators), 1) :][:1]
 
     async def _ask(self, peer: Peer) -> None:
-        self._silent.add(peer.name)
         self._misses[peer.name] += 1
         with trio.move_on_after(ASK_S), suppress(P2PError):
             name = await self._transport.connect(peer.address)
             asked_ms = self._now_ms()
             status = await ask_status(self._transport, name, self._chain_id)
             self._offsets_ms[peer.name] = offset_ms(status, asked_ms, self._now_ms())
-            self._silent.discard(peer.name)
-            self._misses[peer.name] = 0
+            del self._misses[peer.name]
 
     def _say_clock(self) -> None:
         """Say that the clock is apart, or is no more; a single wrong validator does not matter to the median."""
@@ -111,7 +108,7 @@ class Watch:
             )
 
     def _say_cut_off(self) -> None:
-        cut_off = bool(self._validators) and len(self._silent) == len(self._validators)
+        cut_off = bool(self._validators) and len(self._misses) == len(self._validators)
         if cut_off != self._is_cut_off:
             self._is_cut_off = cut_off
             count = len(self._validators)
@@ -125,10 +122,11 @@ class Watch:
         """Say which validators do not answer, and which do again; while none answers, one line says it of all."""
         if self._is_cut_off:
             return
-        for name in sorted(name for name in self._silent - self._away if self._misses[name] >= MISSES):
+        long = {name for name, misses in self._misses.items() if misses >= MISSES}
+        for name in sorted(long - self._away):
             self._away.add(name)
             _log.warning("%s: %s does not answer", self._config.name, name)
-        for name in sorted(self._away - self._silent):
+        for name in sorted(self._away - self._misses.keys()):
             self._away.remove(name)
             _log.warning("%s: %s answers again", self._config.name, name)
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
+from market.errors import with_article
 from p2p.blocks.block import Block, CommitCertificate, validators_hash
 from p2p.blocks.genesis import Genesis
 from p2p.databases import UNREADABLE
@@ -84,9 +85,8 @@ def _check_objects(path: Path, connection: sqlite3.Connection, genesis: Genesis)
             expected = _objects(fresh)
     found = _objects(connection)
     for kind, name, text in sorted(found ^ expected):
-        article = "an" if kind[:1] in "aeiou" else "a"
         if (kind, name, text) in found:
-            raise _wrong(path, f"holds {article} {kind} {name} that is not one of a chain file")
+            raise _wrong(path, f"holds {with_article(kind)} {name} that is not one of a chain file")
         raise _wrong(path, f"lacks the {kind} {name} of a chain file, or has another one of this name")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from market.files import read_at_most
 from p2p.batches.blob import MAX_BLOB_BYTES, blob_hash
+from p2p.roles.replica.blobs import blob_file
 from wattswap.errors import Problem, VerificationFailed
 from wattswap.runs.chain_reader import open_chain, settled, stamp
 from wattswap.runs.layout import (
@@ -90,13 +91,14 @@ def check_blobs(folder: Path) -> str:
     Raises:
         VerificationFailed: Names every blob that is missing, damaged, or belongs to no batch.
     """
-    from wattswap.nodes.assemble import blob_file
-
     blobs = folder / BLOBS
     if not blobs.is_dir():
         raise VerificationFailed.of(str(blobs), "is missing", CURE)
     with open_chain(folder) as store:
-        named = {blobs / blob_file(args): (height, args) for height, args in settled(store)}
+        named = {
+            blobs / blob_file(args.interval_start, args.blob_hash): (height, args)
+            for height, args in settled(store)
+        }
     problems = []
     for path, (height, args) in named.items():
         if not path.is_file() or blob_hash(read_at_most(path, MAX_BLOB_BYTES)) != args.blob_hash:

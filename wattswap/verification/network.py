@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -137,6 +136,6 @@ def _wrong_roles(lines: list[Line], facts: dict[str, Any], genesis: Genesis) -> 
         yield f"says network.roles.{name}, which is no role of a node"
     if facts["nodes"] != sum(roles.values()):
         yield f"says network.nodes = {facts['nodes']}, its roles add up to {sum(roles.values())}"
-    seen = len(Counter(line["node"] for line in lines))
+    seen = len({line["node"] for line in lines})
     if seen > facts["nodes"]:
         yield f"says network.nodes = {facts['nodes']}, {seen} have lines in {NETWORK}"

@@ -11,6 +11,7 @@ from p2p.batches.receipts import Omission, check_promise, slot_of
 from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members, Rotated
 from p2p.ledger.modules import evidence
+from p2p.roles.replica.blobs import blob_file
 from p2p.wire.codec import decode
 from wattswap.errors import Problem, VerificationFailed, WattswapError
 from wattswap.runs.accusations import Accusation, read_accusation
@@ -78,14 +79,13 @@ def _broken_promise(
     file: Path, folder: Path, genesis: Genesis, members: Members, accusation: Accusation, rotated: Rotated
 ) -> tuple[bool, int]:
     """Whether the closing of a proof is in the blob of its interval, and the slot of the message."""
-    from wattswap.nodes.assemble import blob_file
-
     proof = decode(BrokenPromise, file.read_bytes())
     with open_chain(folder) as store:
         found = find_batch(store, accusation.interval_start)
     if found is None:
         return False, proof.closing.slot
-    content = open_blob((folder / BLOBS / blob_file(found.args)).read_bytes(), genesis, members, rotated)
+    blob = folder / BLOBS / blob_file(found.args.interval_start, found.args.blob_hash)
+    content = open_blob(blob.read_bytes(), genesis, members, rotated)
     return proof.closing in content.closings, proof.closing.slot
 
 

@@ -75,8 +75,18 @@ class Blobs(Protocol):
         """Drop the blobs of intervals that began earlier. [s]"""
 
 
+def blob_file(interval_start: int, name: bytes) -> str:
+    """Name of the file of a blob.
+
+    Args:
+        interval_start: Of its interval. [s since 1970, UTC]
+        name: Its hash.
+    """
+    return f"{interval_start}-{name.hex()}{_SUFFIX}"
+
+
 class FolderBlobs:
-    """Blobs as files `<interval start>-<hash>.blob` in a folder; a file is written atomically.
+    """Blobs as files of these names in a folder; a file is written atomically.
 
     Args:
         folder: Made when it is missing.
@@ -121,7 +131,7 @@ class FolderBlobs:
         name = blob_hash(data)
         if name in self._files:
             return name
-        path = self._folder / f"{interval_start}-{name.hex()}{_SUFFIX}"
+        path = self._folder / blob_file(interval_start, name)
         try:
             self._disk.write_whole(path, data)
         except OSError as error:

@@ -228,14 +228,15 @@ class BatchChecks:
         if not any(args.blob_hash):
             raise UnnamedBlob("the batch names no blob, so there is nothing to check")
         pause, until = _RETRY_S, trio.current_time() + PATIENCE_S
+        blob: bytes | None = None
         while trio.current_time() < until:
             async with lane.lock:
-                kept = self._blobs.get(args.blob_hash)
-                blob = kept if kept is not None else await self._fetch(args.blob_hash, first, until)
+                blob = blob or self._blobs.get(args.blob_hash)
+                if blob is None:
+                    blob = await self._fetch(args.blob_hash, first, until)
                 closed = None if blob is None else await self._check_blob(args, blob, until)
                 if blob is not None and closed is not None:
-                    if kept is None:
-                        self._blobs.put(blob, args.interval_start)
+                    self._blobs.put(blob, args.interval_start)
                     return closed
             await trio.sleep(pause)
             pause = min(2 * pause, _RETRY_MAX_S)
@@ -245,14 +246,13 @@ class BatchChecks:
 
     async def _check_blob(self, args: BatchArgs, blob: bytes, until: float) -> Closed | None:
         """Check a blob; None where that takes the blob of the interval before, and nobody has it now."""
-        closed: Closed
+        closed: Closed | None = None
         try:
             closed = await self._offload(self._check, args, blob, None)
         except NoBlob:
             before = await self._before(args, until)
-            if before is None:
-                return None
-            closed = await self._offload(self._check, args, blob, before)
+            if before is not None:
+                closed = await self._offload(self._check, args, blob, before)
         return closed
 
     async def _before(self, args: BatchArgs, until: float) -> bytes | None:
