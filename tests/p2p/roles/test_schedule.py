@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from p2p.batches.batch import BatchArgs
 from p2p.batches.closings import NotClosed
+from p2p.ledger.modules.accounts import SIGNS_AFTER
 from p2p.roles.exchange.turns import GateOpen, NotDue, NotInTurn, Timing, line_of
 from p2p.roles.replica.schedule import AHEAD, TOLERANCE_MS, Schedule
 from p2p.wire.identity import Identity
@@ -103,6 +104,14 @@ def test_a_node_that_was_down_gives_readings_a_gate_after_its_start_and_orders_n
     assert schedule.closes_ms(START, 0) == OPENS_MS + 2_000
     assert [schedule.turn_ms(place) for place in (0, 1)] == [OPENS_MS, began_ms + 2_000 + 3_000]
     assert schedule.takes_over_ms(1) == OPENS_MS + 3_000, "with all messages nobody is waited for"
+
+
+def test_no_message_is_taken_of_an_interval_that_a_new_key_of_a_home_signs() -> None:
+    """The chain lets a key sign from the first interval on of which nobody honest can have taken a message."""
+    schedule = Clock().at(10**9)
+    last = START - STEP
+    taken = [n for n in range(1, 9) if schedule.refusal(last + n * STEP, ROUNDS) is None]
+    assert taken == [*range(1, SIGNS_AFTER)]
 
 
 # --- the line ---------------------------------------------------------------------------------------------
