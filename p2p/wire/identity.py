@@ -101,7 +101,9 @@ def load_key_file(path: Path) -> Identity:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(4 * SEED_BYTES)
     except OSError as error:
-        raise KeyFileError(path, f"cannot be read ({error.strerror})") from error
+        raise KeyFileError(
+            path, f"cannot be read ({error.strerror}); name the file that holds the key"
+        ) from error
     seed = _seed_of(path, text)
     # After its content: of a file that is no key, chmod would change nothing for the better.
     if os.name == "posix" and mode & 0o077:

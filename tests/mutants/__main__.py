@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=WORKERS, help="how many run at a time")
     parser.add_argument("--list", action="store_true", help="say what each one allows, and run none")
     given = parser.parse_args()
+    if given.workers < 1:
+        parser.error("--workers: at least 1")
     wanted = [one for one in MUTANTS if not given.names or one.name.startswith(tuple(given.names))]
     if not wanted:
         parser.error(f"no mutant begins with {' or '.join(given.names)}")

@@ -141,7 +141,7 @@ class Keystore(Table):
     )
     signs_from_unix_s: int | None = Field(
         default=None,
-        ge=0,
+        ge=1,
         le=MAX_TIME_S,
         description="Start of the first interval whose messages the new keys of homes sign; before it the former do.",
     )
@@ -270,7 +270,7 @@ class NodeConfig(Table):
             faults.append(("consensus.min_safe_height", f"means nothing for role {self.role}", "remove it"))
         store, homes = self.keystore, self.role in ("household", "gateway")
         if homes and store.former is not None and store.signs_from_unix_s is None:
-            cure = "give signs_from_unix_s = TIME, the from_s of `wattswap chain state VALIDATOR accounts`"
+            cure = "give signs_from_unix_s = TIME, the `from s` of `wattswap chain state VALIDATOR accounts`"
             faults.append(("keystore", "names former keys of homes, and not when the new ones sign", cure))
         if faults:
             raise Wrong.all_of(faults)

@@ -30,7 +30,7 @@ from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
-from wattswap.nodes.config import NodeConfig, former_key, household_key
+from wattswap.nodes.config import CONFIG, InvalidConfig, NodeConfig, former_key, household_key
 from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.known import TRUSTED_FILE, Known, places_of
 from wattswap.nodes.learned import LEARNED, Learned
@@ -225,10 +225,19 @@ async def run_homes(node: Node) -> None:
 
 
 def _former(node: Node) -> Former:
-    """The keys of this node's homes before they were rotated."""
+    """The keys of this node's homes before they were rotated.
+
+    Raises:
+        InvalidConfig: The new keys do not begin with an interval.
+    """
     names = {home: former_key(household_key(home)) for home in node.config.households}
     found = {home: node.keys[name] for home, name in names.items() if name in node.keys}
-    return Former(found, node.config.keystore.signs_from_unix_s or 0)
+    signs_from_s = node.config.keystore.signs_from_unix_s or 0
+    if found and (signs_from_s - node.setup.start_s) % (node.setup.minutes * 60):
+        what = f"keystore.signs_from_unix_s = {signs_from_s} is no start of an interval"
+        cure = "give the `from s` of `wattswap chain state VALIDATOR accounts`"
+        raise InvalidConfig.of(str(node.config.folder / CONFIG), what, cure)
+    return Former(found, signs_from_s)
 
 
 def _home(node: Node, name: str, client: Member, listener: Listener) -> Home:

@@ -21,7 +21,7 @@ from p2p.errors import InvalidArguments, InvalidTx, KeyFileError, RemoteError, U
 from p2p.ledger.edge import args_from
 from p2p.ledger.module import Method, modules_of
 from p2p.ledger.modules import accounts, evidence
-from p2p.ledger.state import check_call, check_tx
+from p2p.ledger.state import apply, check_call, check_tx
 from p2p.roles.validator.mempool import TxReply
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, Identity, load_key_file
@@ -195,7 +195,9 @@ def _build(place: ChainPlace, module: str, method: str, record: Record, sender: 
     try:
         if tip is None:
             check_call(modules_of(trusted)[module], method, record, tx.sender, trusted)
-        else:
+        elif tx.nonce == last + 1:
+            apply(tip.state, tx, height + 1, trusted)
+        else:  # it follows others that are not in the state yet
             check_tx(tip.state, tx, height + 1, trusted, pending=max(tx.nonce - last - 1, 0))
     except InvalidTx as error:
         cure = CURES.get(error.code, "change the transaction")

@@ -262,7 +262,10 @@ def check_plan(plan: Plan, nodes: Sequence[str], lies: Sequence[str]) -> None:
 
 def _check_rotations(plan: Plan, nodes: Sequence[str]) -> None:
     """Refuse rotations of a node without homes, and a second one of a node, for which there is one new key."""
-    rotating = [act.who[0] for act in plan.acts if act.kind == "rotate"]
+    rotations = [act for act in plan.acts if act.kind == "rotate"]
+    if any(len(act.who) > 1 for act in rotations):
+        raise UsageError.of("acts", "rotate names several nodes", "give each an act of its own")
+    rotating = [act.who[0] for act in rotations]
     for i, name in enumerate(rotating):
         if name not in _home_nodes(nodes):
             cure = suggest(name, _home_nodes(nodes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,13 +13,17 @@ from p2p.blocks.block import Tx
 from p2p.blocks.genesis import read_genesis
 from p2p.blocks.possession import check_possession
 from p2p.errors import KeyFileError
+from p2p.ledger.modules.accounts import EnterArgs
 from p2p.ledger.state import apply, initial_state
+from p2p.ledger.store import ChainStore
 from p2p.wire.codec import decode
 from p2p.wire.keystore import public_keys
+from tests.kits.known_kit import FolderChain, identity_of
 from tests.kits.run_kit import call, refused
 from wattswap.nodes.config import InvalidConfig, NodeConfig, former_key, household_key, load_config
 from wattswap.nodes.keys import make_keys, open_keys
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes
+from wattswap.nodes.roles import _former, prepared
 
 Capture = pytest.CaptureFixture[str]
 BEGIN_MS = 1_800_000_000_000
@@ -120,3 +125,29 @@ def test_a_key_of_no_home_cannot_enter(street: Path, tmp_path: Path, capsys: Cap
     place = ("--key", str(operator.folder), "--genesis", str(operator.genesis_path))
     refused(call(capsys, "chain", "enter", *place, *words), 2, "is the key of no home of this chain")
     assert not (tmp_path / "enter.tx").exists()
+
+
+def test_a_home_that_has_entered_builds_no_second_transaction_of_it(
+    street: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """With the chain at hand a transaction is executed on its newest state before it is written."""
+    made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS), KeyPlan(derived=True))
+    nodes = {config.name: config for config in made}
+    chain, run = FolderChain(nodes), nodes["validator-0"].folder
+    chain.call(
+        identity_of(nodes[HOME], chain.setup), "accounts.enter", EnterArgs(chain.setup.member_list.proof(1))
+    )
+    with ChainStore.create(run / "chain.db", chain.genesis) as store:
+        for block, cert in chain.made:
+            store.append(block, cert)
+    words = ("--key", str(nodes[HOME].folder), "--run", str(run), "--out", str(tmp_path / "enter.tx"))
+    refused(call(capsys, "chain", "enter", *words), 5, "member_known")
+    assert not (tmp_path / "enter.tx").exists()
+
+
+def test_new_keys_begin_with_an_interval(place: Path) -> None:
+    config = configured(place, 'former = "former"\nsigns_from_unix_s = 1474278301')
+    setup = prepared(config)
+    node = SimpleNamespace(config=config, keys=open_keys(config, {}, setup.genesis), setup=setup)
+    with pytest.raises(InvalidConfig, match="signs_from_unix_s = 1474278301 is no start of an interval"):
+        _former(node)  # type: ignore[arg-type]

@@ -113,6 +113,7 @@ def test_a_plan_that_cannot_be_read_is_refused(
         (Plan(acts=(Act("crash", ()),)), "names no node"),
         (Plan(acts=(Act("rotate", ("operator-0",)),)), "rotate names a node without homes: 'operator-0'"),
         (Plan(acts=(Act("rotate", ("home-01",)),) * 2), "rotate names home-01 twice"),
+        (Plan(acts=(Act("rotate", ("home-01", "home-02")),)), "rotate names several nodes"),
         (Plan(lies=(Lie("laet", "operator-0"),)), "no lie 'laet'; did you mean 'late'"),
         (Plan(lies=(Lie("late", "operator-9"),)), "names no node: 'operator-9'"),
         (Plan(seed=-1), "seed: -1 is out of range; use 0 to 4294967295"),
