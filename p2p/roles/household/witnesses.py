@@ -166,7 +166,8 @@ class Witnesses:
     async def _note_slow(self, one: Collector, scope: trio.CancelScope) -> None:
         """Let another one have the messages too, where this one takes long; its answer may still come."""
         with scope:
-            await trio.sleep(self._collectors.failover_s)
+            # No longer than it waited itself: else the gate ends before another one has the message.
+            await trio.sleep(min(self._collectors.failover_s, self._after_s or inf))
             self._fail(one)
 
     async def _wait(self, news: trio.Event) -> None:

@@ -249,6 +249,24 @@ def test_one_that_is_silent_delays_its_share_for_the_time_of_a_takeover() -> Non
     with_validators(body)
 
 
+def test_one_that_is_silent_delays_its_share_no_longer_than_a_message_waited() -> None:
+    """A message is shown when half of its gate has passed: after that, another wait as long is too late."""
+
+    async def body(here: Watched) -> None:
+        async def silent(_peer: str, _frame: bytes) -> bytes:
+            await trio.sleep_forever()
+            return b""
+
+        here.answer(0, silent)
+        here.gateway._witnesses._after_s = FAILOVER_S / 6
+        await here.submit(passes_s=FAILOVER_S / 6 + 0.5)
+        assert here.promised_by() == {1}
+        await time_passes(FAILOVER_S / 6)
+        assert here.promised_by() == {1, 2}
+
+    with_validators(body)
+
+
 def forged(homes: Street, signer: int, here: Watched, code: int = ReceiptCode.ACCEPTED) -> bytes:
     """A receipt for the order of the first home by another validator."""
     name = message_id(order(homes.genesis, "house-0"))

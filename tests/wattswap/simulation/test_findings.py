@@ -26,9 +26,10 @@ def violated(plan: Plan) -> set[str]:
 # --- stored plans of what was found ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["two_collectors", "operator_named_again"])
+@pytest.mark.parametrize("name", ["two_collectors", "operator_named_again", "silent_witness"])
 def test_what_was_found_is_not_found_again(name: str) -> None:
-    """Order and reading at two collectors ended a home; an old result led one back to a dead operator."""
+    """Order and reading at two collectors ended a home; an old result led one back to a dead operator; a witness
+    that was silent until the gate had closed left four homes with one promise."""
     assert violated(read_plan(PLANS / f"{name}.json")) == set()
 
 
