@@ -108,6 +108,12 @@ class NotAMember(RemoteError):
     code = "not_a_member"
 
 
+class AboveCapacity(RemoteError):
+    """A reading of more energy than the connection of its home can carry in the interval."""
+
+    code = "above_capacity"
+
+
 class InvalidArguments(LocalError, ValueError):
     """Values from which no arguments of a method can be made; `problems` lists every one found."""
 
@@ -216,7 +222,7 @@ class OtherFormat(GenesisError):
         self.version = version
         super().__init__(
             [
-                f"a chain of format {version}; this program reads format 6. To verify it, run"
+                f"a chain of format {version}; this program reads format 7. To verify it, run"
                 " `wattswap verify RUN_FOLDER` with the program that wrote it, whose version and commit are in the"
                 " folder's manifest.json"
             ],

@@ -211,8 +211,9 @@ def open_blob(
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
-            home did not sign; or a closing that no key has signed for this interval; or standing orders that
-            are not in their order, of no earlier interval, or of a home that has spoken or left.
+            home did not sign; a reading above the capacity of its home; a closing that no key has signed for this
+            interval; or standing orders that are not in their order, of no earlier interval, or of a home that has
+            spoken or left.
     """
     blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
     if (blob.lines or blob.standing) and not members.keys:
@@ -323,4 +324,6 @@ def _open_line(
     )
     if not isinstance(opened, kind):
         raise RemoteError(f"a line of kind {line.kind} opened as {type(opened).__name__}")
+    if isinstance(opened, ReadingMessage):
+        members.check_reading(opened)
     return opened

@@ -20,7 +20,7 @@ from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
 
-VERSION = 6
+VERSION = 7
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
 MAX_OPERATORS = 8
 MIN_VALIDATORS = 4
@@ -121,7 +121,8 @@ class Genesis(Record, frozen=True, dict=True):
         authorities: Public keys, 1 or 4..25; their order decides whose turn it is.
         operators: Public keys of the market operators, 1..8, which collect and settle; the first one goes
             first.
-        members_root: Root over the homes with their keys and terms, see `members`; the list is a file beside this.
+        members_root: Root over the homes with their keys, terms and capacities, see `members`; the list is a
+            file beside this.
         members: Number of homes.
         accounts: Names of the external accounts that trade and settle beside the homes, such as the grid; an order's
             participant counts them after the homes.

@@ -1,6 +1,7 @@
 """The homes of a chain: a salt-free leaf each under one root in the genesis, the list of them in a file beside it.
 
     leaf data = 01 || household hash (32) || public key (32, zeros for none) || from_s i64 || to_s i64
+                || import_capacity_w i64 || export_capacity_w i64
 
 The genesis keeps its size however many homes there are. Whoever checks signatures has the list; a home that shows its
 key to the chain, or accuses a collector, brings its member record and the path to the root.
@@ -17,16 +18,20 @@ from pathlib import Path
 from market.files import read_at_most
 from p2p.blocks import domains, merkle
 from p2p.disk import DISK
-from p2p.errors import BadProof, GenesisError, NotAMember, RemoteError
+from p2p.errors import AboveCapacity, BadProof, GenesisError, NotAMember, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
-from p2p.wire.messages import MAX_TIME_S, KeyOf
+from p2p.wire.messages import MAX_TIME_S, KeyOf, ReadingMessage
 
-VERSION = 1
+VERSION = 2
 MAX_MEMBERS_BYTES = 128 * 1024 * 1024
 NO_KEY = bytes(PUBLIC_KEY_BYTES)
 ALWAYS = (0, MAX_TIME_S)
 """The term of a home that is a member from the first interval to the last. [s since 1970, UTC]"""
+
+DEFAULT_CAPACITY_W = (43_000, 43_000)
+"""Import and export of a connection of 3 x 63 A at 230 V, which is 43.5 kW, rounded down. [W]"""
+MAX_CAPACITY_W = 10**9
 
 Rotated = Callable[[int, int], bytes | None]
 """The key to which a home has rotated, from its index and the start of an interval [s]; None: that of the genesis."""
@@ -44,12 +49,16 @@ class Member(Record, frozen=True):
         key: Public key that signs its messages; zeros where orders are not signed.
         from_s: Its first interval starts then or later. [s since 1970, UTC]
         to_s: Its last interval starts before. [s since 1970, UTC]
+        import_capacity_w: The most that its connection takes from the grid. [W]
+        export_capacity_w: The most that its connection gives to the grid. [W]
     """
 
     household: bytes
     key: bytes
     from_s: int
     to_s: int
+    import_capacity_w: int
+    export_capacity_w: int
 
 
 class MemberFile(Record, frozen=True):
@@ -75,11 +84,14 @@ class Members:
         ids: In roster order.
         keys: Public keys in the same order; empty where orders are not signed.
         terms: (from_s, to_s) in the same order; empty where all are always members. [s since 1970, UTC]
+        capacities: (import, export) of the connections in the same order; empty where all have `DEFAULT_CAPACITY_W`.
+            [W]
     """
 
     ids: tuple[str, ...]
     keys: tuple[bytes, ...] = ()
     terms: tuple[tuple[int, int], ...] = ()
+    capacities: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,8 +101,9 @@ class Members:
         """All homes as the root covers them."""
         keys = self.keys or (NO_KEY,) * len(self)
         terms = self.terms or (ALWAYS,) * len(self)
-        rows = zip(self.ids, keys, terms, strict=True)
-        return tuple(Member(household_hash(name), key, *term) for name, key, term in rows)
+        capacities = self.capacities or (DEFAULT_CAPACITY_W,) * len(self)
+        rows = zip(self.ids, keys, terms, capacities, strict=True)
+        return tuple(Member(household_hash(name), key, *term, *most_w) for name, key, term, most_w in rows)
 
     @cached_property
     def by_id(self) -> dict[str, bytes]:
@@ -133,9 +146,36 @@ class Members:
         if not start <= interval_start < end:
             raise NotAMember(f"home {household!r} is a member from {start} to {end}, not at {interval_start}")
 
+    def check_reading(self, reading: ReadingMessage) -> None:
+        """Raise unless a reading is one that the connection of its home allows.
+
+        Raises:
+            AboveCapacity: It is above.
+        """
+        import_w, export_w = self._capacity_of.get(reading.household, DEFAULT_CAPACITY_W)
+        for what, energy_wh, most_w in (
+            ("import_wh", reading.import_wh, import_w),
+            ("export_wh", reading.export_wh, export_w),
+        ):
+            most_wh = energy_at(most_w, reading.minutes)
+            if energy_wh > most_wh:
+                raise AboveCapacity(
+                    f"{what} of home {reading.household!r} is {energy_wh}; its connection of {most_w} W carries"
+                    f" {most_wh} Wh in {reading.minutes} minutes"
+                )
+
+    @cached_property
+    def _capacity_of(self) -> dict[str, tuple[int, int]]:
+        return dict(zip(self.ids, self.capacities, strict=True)) if self.capacities else {}
+
     @cached_property
     def _term_of(self) -> dict[str, tuple[int, int]]:
         return dict(zip(self.ids, self.terms, strict=True))
+
+
+def energy_at(power_w: int, minutes: int) -> int:
+    """What a power gives in an interval, rounded up as devices round it. [Wh]"""
+    return -(-power_w * minutes // 60)
 
 
 def household_hash(household: str) -> bytes:
@@ -145,8 +185,9 @@ def household_hash(household: str) -> bytes:
 
 def member_leaf(member: Member) -> bytes:
     """Return the leaf hash of a home."""
-    term = member.from_s.to_bytes(8, "big", signed=True) + member.to_s.to_bytes(8, "big", signed=True)
-    return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + member.household + member.key + term)
+    numbers = (member.from_s, member.to_s, member.import_capacity_w, member.export_capacity_w)
+    packed = b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)
+    return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + member.household + member.key + packed)
 
 
 def proof_among(found: Sequence[Member], index: int) -> MemberProof:
@@ -187,6 +228,14 @@ def member_problems(members: Members) -> list[str]:
     for name, (start, end) in zip(members.ids, members.terms, strict=False):
         if not 0 <= start < end <= MAX_TIME_S:
             problems.append(f"home {name!r} is a member from {start} to {end}; it must end after it begins")
+    if members.capacities and len(members.capacities) != len(members):
+        problems.append(f"{len(members.capacities)} capacities for {len(members)} members")
+    for name, (import_w, export_w) in zip(members.ids, members.capacities, strict=False):
+        if not (0 < import_w <= MAX_CAPACITY_W and 0 < export_w <= MAX_CAPACITY_W):
+            problems.append(
+                f"home {name!r} has a connection of {import_w} W import and {export_w} W export;"
+                f" each must be 1..{MAX_CAPACITY_W}"
+            )
     return problems
 
 
@@ -235,10 +284,12 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
 def _as_members(ids: Sequence[str], found: Sequence[Member]) -> Members:
     keys = tuple(member.key for member in found)
     terms = tuple((member.from_s, member.to_s) for member in found)
+    capacities = tuple((member.import_capacity_w, member.export_capacity_w) for member in found)
     return Members(
         tuple(ids),
         () if all(key == NO_KEY for key in keys) else keys,
         () if all(term == ALWAYS for term in terms) else terms,
+        () if all(most_w == DEFAULT_CAPACITY_W for most_w in capacities) else capacities,
     )
 
 

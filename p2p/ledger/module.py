@@ -130,7 +130,7 @@ def refusal_codes() -> dict[str, str]:
     return codes
 
 
-FORMAT_MODULES = {6: ("accounts", "evidence", "governance", "guarantees", "meters", "settlement")}
+FORMAT_MODULES = {7: ("accounts", "evidence", "governance", "guarantees", "meters", "settlement")}
 """The modules of every chain, by the format version of its genesis; sorted, as their roots enter the state root."""
 
 

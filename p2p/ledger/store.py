@@ -24,7 +24,7 @@ from p2p.errors import GenesisError, OtherFormat, RemoteError, StoreDamaged, Sto
 from p2p.ledger.light import SetChange
 from p2p.wire.codec import decode, encode
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 KEPT_CHECKPOINTS = 2
 """Newest checkpoints that are kept; the one before the newest is there for a peer that is reading it."""
 

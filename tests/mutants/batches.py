@@ -9,6 +9,8 @@ from tests.mutants.mutant import Mutant, Rules
 CHECKER = Rules("wattswap/nodes/batch_checker.py", "tests/wattswap/nodes/test_batch_checker.py")
 INTERVAL = Rules("wattswap/nodes/interval.py", "tests/wattswap/nodes/test_hostile_live.py")
 BLOB = Rules("p2p/batches/blob.py", "tests/p2p/batches/test_blob.py")
+CAPACITY = Rules("p2p/blocks/members.py", "tests/p2p/batches/test_blob.py")
+COLLECTOR = Rules("p2p/roles/collector/operator.py", "tests/p2p/roles/test_operator_batches.py")
 CLOSINGS = Rules("p2p/batches/closings.py", "tests/p2p/batches/test_closings.py")
 MESSAGES = Rules("p2p/wire/messages.py", "tests/p2p/batches/test_blob.py")
 
@@ -189,6 +191,37 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         "A home trades before it is a member, or after it was one.",
         "test_a_home_outside_its_term_has_no_place_in_a_blob",
+    ),
+    BLOB.without(
+        "blob_reading_above_the_connection",
+        "        members.check_reading(opened)\n",
+        "        pass\n",
+        "A home is paid for more than its connection can carry.",
+        "test_a_reading_above_the_connection_of_its_home_has_no_place_in_a_blob",
+    ),
+    *(
+        CAPACITY.without(
+            f"capacity_of_{what}",
+            f'("{what}_wh", reading.{what}_wh, {what}_w)',
+            f'("{what}_wh", 0, {what}_w)',
+            f"A home reports any {what}.",
+            "test_a_reading_above_the_connection_of_its_home_has_no_place_in_a_blob",
+        )
+        for what in ("import", "export")
+    ),
+    CAPACITY.without(
+        "capacity_that_is_reached",
+        "if energy_wh > most_wh:",
+        "if energy_wh >= most_wh:",
+        "An honest home whose connection is fully used is refused.",
+        "test_a_reading_above_the_connection_of_its_home_has_no_place_in_a_blob",
+    ),
+    COLLECTOR.without(
+        "collector_reading_above_the_connection",
+        "            self._check_reading(message)\n",
+        "            pass\n",
+        "A collector promises a reading that no batch can hold.",
+        "test_a_reading_above_the_connection_of_its_home_is_as_if_it_had_not_been_sent",
     ),
     BLOB.without(
         "blob_of_homes_without_keys",

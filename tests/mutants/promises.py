@@ -16,6 +16,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "A key that the genesis does not know becomes that of a home.",
         "test_every_home_is_proven_by_its_path_and_no_other_is",
     ),
+    *(
+        MEMBERS.without(
+            f"member_with_any_{what}_capacity",
+            f" member.{what}_capacity_w{end}",
+            f" 0{end}",
+            f"A home has another {what} capacity than the genesis says.",
+            "test_every_home_is_proven_by_its_path_and_no_other_is",
+        )
+        for what, end in (("import", ", member.export_capacity_w)"), ("export", ")\n    packed"))
+    ),
+    *(
+        MEMBERS.without(
+            f"member_without_{what}_capacity",
+            f"0 < {what}_w <= MAX_CAPACITY_W",
+            f"{what}_w <= MAX_CAPACITY_W",
+            "A chain starts whose home can report nothing.",
+            "test_homes_that_no_chain_can_have_are_refused_though_the_root_is_theirs",
+        )
+        for what in ("import", "export")
+    ),
     # --- closings
     RECEIPTS.without(
         "omission_of_another_chain",

@@ -1,6 +1,6 @@
 """Write the test vectors of docs/reference/protocol/messages.md: `python -m tests.vectors.make_vectors` from the root.
 
-The layouts of all records are written into that page too.
+The layouts of all records and the worked example are written into that page too.
 
 Everything follows from fixed seeds. Numbers are decimal text in JSON, since not every language reads 64 bits out of
 a JSON number; bytes are hexadecimal text.
@@ -9,6 +9,7 @@ a JSON number; bytes are hexadecimal text.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
 from p2p.consensus.types import Proposal, Vote, signed_bytes
 from p2p.errors import RemoteError
-from p2p.wire.codec import encode
+from p2p.wire.codec import decode, encode
 from p2p.wire.frames import Frame, FrameKind
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
@@ -307,8 +308,27 @@ def with_records(page: str) -> str:
     return f"{head}\n{page_lines()}\n## 13." + rest.split("\n## 13.", 1)[1]
 
 
+def with_example(page: str) -> str:
+    """The page with the worked example, which is the first message: what names the chain follows from the genesis."""
+    first = examples()[0]
+    signed, chain_id = decode(Signed, sign_message(signer(first), first)), CHAIN.hex()
+    shown = {
+        r"(Chain id `)[0-9a-f]{64}": chain_id,
+        r"(c420 )[0-9a-f]{8}\.\.\.[0-9a-f]{6}(?= ce68e77990)": f"{chain_id[:8]}...{chain_id[-6:]}",
+        r"(\n    id          )[0-9a-f]{64}": message_id(first).hex(),
+        r"(\n    signature   )[0-9a-f]{64}\n +[0-9a-f]{64}": signed.signature.hex()[:64]
+        + "\n"
+        + " " * 16
+        + signed.signature.hex()[64:],
+    }
+    head, rest = page.split("\n## 10. Worked example\n", 1)
+    for pattern, text in shown.items():
+        rest = re.sub(pattern, rf"\g<1>{text}", rest, count=1)
+    return f"{head}\n## 10. Worked example\n{rest}"
+
+
 if __name__ == "__main__":
-    PAGE.write_text(with_records(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_example(with_records(PAGE.read_text(encoding="utf-8"))), encoding="utf-8")
     for one in VECTORS:
         (FOLDER / f"{one}.json").write_text(text_of(one), encoding="utf-8")
         sys.stdout.write(f"{one}.json\n")

@@ -77,7 +77,7 @@ def test_the_worked_example_of_the_page_is_the_first_message() -> None:
     size = len(first["bytes"]) // 2
     for shown in (first["id"], first["signature"], f"{size}bytes", f"{size + 5:08x}0000000100<envelope>"):
         assert shown in page
-    assert first["body"].startswith("9804c420669fb1aa")
+    assert first["body"].startswith(f"9804c420{GENESIS.chain_id.hex()[:8]}")
     assert first["body"].endswith("ce68e779900fa7686f7573652d310700919601ccface00038658000090")
 
 

@@ -222,6 +222,7 @@ class Node:
                 journal,
                 genesis.params.limits,
                 setup.member_list.check_term,
+                setup.member_list.check_reading,
                 check_orders(setup),
                 self.known.is_collector if closes else None,
             )

@@ -14,6 +14,7 @@ from p2p.blocks.members import ALWAYS
 from wattswap.errors import InvalidScenario, is_expected, problems_of
 from wattswap.runs.amounts import refuse_too_much_money
 from wattswap.runs.battery_refused import refuse_common_battery
+from wattswap.runs.capacity import refuse_above_connection
 from wattswap.runs.faults import Faults
 from wattswap.runs.grid import RunGrid, grid_of, refuse_off_grid
 from wattswap.runs.homes import (
@@ -155,6 +156,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     tariffs = wrong.of(partial(tariffs_of, scenario, span, retailers), None)
     if tariffs is not None:
         wrong.of(partial(refuse_too_much_money, scenario, meter, first_row, tariffs.gross), None)
+    wrong.of(partial(refuse_above_connection, scenario, meter, first_row), None)
     weather = wrong.of(partial(weather_of, scenario, meter), None)
     if weather is not None and not scenario.lacks("data", "weather"):
         devices = homes.devices or {}

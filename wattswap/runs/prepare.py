@@ -49,6 +49,7 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.battery_refused import refuse_common_battery
+from wattswap.runs.capacity import capacities_of
 from wattswap.runs.checked import Checked, checked
 from wattswap.runs.common_battery import BATTERY, common_store, owners
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
@@ -361,7 +362,8 @@ class Setup(Checked):
         if self.given_members is not None:
             return self.given_members
         keys = tuple(identity.public_key for identity in self._household_identities)
-        return Members(self.roster, keys, self.membership.terms)
+        capacities = capacities_of(self.scenario.data.fuse_w, self.meter, self.devices)
+        return Members(self.roster, keys, self.membership.terms, capacities)
 
     def genesis_bytes(self) -> bytes:
         """The canonical bytes of the genesis file."""

@@ -81,7 +81,9 @@ class Data(Table):
     zone: Zone | None = Field(default=None, description="Time zone of stamps in the file that name none.")
     households: Names | None = Field(default=None, description="Which homes take part; left out: all.")
     fuse_w: Power = Field(
-        43_000, alias="fuse_kw", description="Power at the meter above which a reading is impossible, in kW."
+        43_000,
+        alias="fuse_kw",
+        description="Power of a home's connection: a reading above it is impossible, in kW.",
     )
     kind: Literal["energy", "power", "counter"] | None = Field(
         default=None, description="What the numbers are, where they do not look like it."

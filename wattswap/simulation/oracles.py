@@ -28,6 +28,7 @@ from p2p.wire.messages import (
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.runs.layout import CHAIN
 from wattswap.simulation.history import History
+from wattswap.simulation.meter_oracles import Found, capacity, meters
 from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
 from wattswap.simulation.truth import Receipt
 
@@ -58,10 +59,6 @@ class Violation(NamedTuple):
     text: str
     start_s: int = -1
     who: str = ""
-
-
-Found = Iterator[tuple[str, int, str]]
-"""Text, start of the interval and victim of each violation."""
 
 
 def no_node_ends(history: History) -> Found:
@@ -441,28 +438,6 @@ def money(history: History) -> Found:
                 yield f"its {name} sums to {total} nano over all accounts", start_s, ""
 
 
-def meters(history: History) -> Found:
-    """Each settled reading is what the meter counted, and each order what its home has to trade."""
-    setup = history.setup
-    for start_s, settled in history.settled.items():
-        true = history.base.metered[setup.index_of(start_s)]
-        for reading in settled.content.readings if settled.content is not None else ():
-            home = setup.roster.index(reading.household)
-            counted = int(true.import_wh[home]), int(true.export_wh[home])
-            if (reading.import_wh, reading.export_wh) != counted:
-                text = f"{reading.household} is settled with {reading.import_wh} and {reading.export_wh} Wh"
-                yield (
-                    f"{text}; its meter counted {counted[0]} and {counted[1]} Wh",
-                    start_s,
-                    reading.household,
-                )
-        wanted = history.base.ordered[setup.index_of(start_s)]
-        for name in setup.roster:
-            order = settled.message_of(name, object)
-            if order is not None and order != wanted[name]:
-                yield f"{name} is settled with other orders than its own", start_s, name
-
-
 def bounded(history: History) -> Found:
     """No honest node holds more than a bound on its disk, or says more than a bound."""
     truth = history.truth
@@ -490,6 +465,7 @@ ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
         liveness,
         money,
         meters,
+        capacity,
         bounded,
     )
 }

@@ -86,6 +86,7 @@ class Operator:
         journal: Keeps the promises of this node; in memory where none is given.
         limits: Ranges of the chain: what is outside could not be checked with the batch.
         check_term: Raises `NotAMember` where a home is not a member in an interval.
+        check_reading: Raises `AboveCapacity` for a reading that the connection of its home does not allow.
         check_orders: Raises a `RemoteError` for orders that the market does not take, though the chain would.
         closes_for: Whether a peer may demand closings; None where this node is no validator.
 
@@ -106,6 +107,7 @@ class Operator:
         journal: Journal | None = None,
         limits: Limits = DEFAULT_LIMITS,
         check_term: Callable[[str, int], None] = lambda household, interval_start: None,
+        check_reading: Callable[[ReadingMessage], None] = lambda message: None,
         check_orders: Callable[[OrderMessage], None] = lambda message: None,
         closes_for: Callable[[str], bool] | None = None,
     ) -> None:
@@ -119,6 +121,7 @@ class Operator:
         self._gates = gates
         self._limits = limits
         self._check_term = check_term
+        self._check_reading = check_reading
         self._check_orders = check_orders
         self._closes_for = closes_for
         self._intake = Intake(share_of(limits, len(roster)), limits.rounds)
@@ -368,6 +371,8 @@ class Operator:
         self._check_term(message.household, message.interval_start)
         if isinstance(message, OrderMessage):
             self._check_orders(message)
+        elif isinstance(message, ReadingMessage):
+            self._check_reading(message)
         return message
 
     def _read(self, peer: str, kinds: Sequence[Kind], frame: bytes) -> HandedIn:

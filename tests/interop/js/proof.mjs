@@ -40,7 +40,7 @@ const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); 
 
 export function openGenesis(bytes) {
   const genesis = decode(GENESIS, bytes, GENESIS_MAX);
-  if (genesis.version !== 6n) fail(`genesis version ${genesis.version}`, 'wrong_version');
+  if (genesis.version !== 7n) fail(`genesis version ${genesis.version}`, 'wrong_version');
   const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds, rounds } = genesis.params;
   return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds, rounds } };
 }

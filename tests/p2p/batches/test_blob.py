@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from p2p.batches.blob import BLOB_VERSION, Blob, IntervalContent, Line, blob_hash, make_blob, open_blob
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import ALWAYS
+from p2p.blocks.members import ALWAYS, DEFAULT_CAPACITY_W, energy_at
 from p2p.errors import (
+    AboveCapacity,
     Malformed,
     NonCanonical,
     NotAMember,
@@ -37,13 +38,26 @@ from p2p.wire.messages import (
 )
 from tests.kits.chain_kit import START, STEP, flip
 from tests.kits.sample_kit import some
-from tests.kits.signed_kit import homes, key_of, keyed_genesis, names, nothing, order, reading, signed
+from tests.kits.signed_kit import (
+    MINUTES,
+    homes,
+    key_of,
+    keyed_genesis,
+    names,
+    nothing,
+    order,
+    reading,
+    signed,
+)
 
 MEMBERS = 6
 GENESIS = keyed_genesis(MEMBERS)
 ROSTER = names(MEMBERS)
 SECRET = b"s" * 32
 Said = OrderMessage | NothingMessage | ReadingMessage
+
+MOST_WH = energy_at(DEFAULT_CAPACITY_W[0], MINUTES)
+"""The most that a home may report; more than that is refused, see below. [Wh]"""
 
 energies = st.integers(0, 1_000_000)
 orders = st.builds(
@@ -68,8 +82,8 @@ readings = st.builds(
     ),
     st.integers(0, MEMBERS - 1),
     st.integers(0, 2**63 - 1),
-    energies,
-    energies,
+    st.integers(0, MOST_WH),
+    st.integers(0, MOST_WH),
     st.integers(0, 2),
 )
 books = st.tuples(
@@ -307,6 +321,29 @@ def test_a_home_outside_its_term_has_no_place_in_a_blob() -> None:
     assert len(open_blob(blob, genesis, replace(late, terms=())).orders) == 1
     with pytest.raises(NotAMember, match="house-0"):
         open_blob(blob, genesis, late)
+
+
+@pytest.mark.parametrize("register", ["import_wh", "export_wh"])
+def test_a_reading_above_the_connection_of_its_home_has_no_place_in_a_blob(register: str) -> None:
+    """The connections of import and of export differ, and each bounds its own register."""
+    most_wh = {"import_wh": 2_500, "export_wh": 1_250}
+    small = replace(homes(MEMBERS), capacities=((10_000, 5_000), *[DEFAULT_CAPACITY_W] * (MEMBERS - 1)))
+    genesis = msgspec.structs.replace(GENESIS, members_root=small.root)
+
+    def read(household: str, energy_wh: int) -> IntervalContent:
+        about = {"import_wh": 0, "export_wh": 0, register: energy_wh}
+        said = msgspec.structs.replace(reading(genesis, household), **about)
+        return open_blob(blob_of([said], genesis), genesis, small)
+
+    assert len(read("house-0", most_wh[register]).readings) == 1
+    assert len(read("house-1", MOST_WH).readings) == 1
+    for household, energy_wh in (
+        ("house-0", most_wh[register] + 1),
+        ("house-0", 1_000_000),
+        ("house-1", MOST_WH + 1),
+    ):
+        with pytest.raises(AboveCapacity, match=f"{register} of home '{household}' is {energy_wh}"):
+            read(household, energy_wh)
 
 
 def test_a_reading_outside_a_term_has_no_place_either() -> None:

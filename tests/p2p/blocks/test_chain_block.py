@@ -213,11 +213,11 @@ def test_every_problem_of_a_genesis_is_listed_at_once() -> None:
         ({"modules": ("a", "a")}, "modules must be"),
         ({"modules": tuple(f"m{i:02}" for i in range(33))}, "at most 32 names"),
         ({"modules": ("x" * 65,)}, "must have 1..64 bytes"),
-        ({"version": 0}, "version 0; this program supports 6"),
-        ({"version": -1}, "version -1; this program supports 6"),
-        ({"version": 200}, "version 200; this program supports 6"),
-        ({"version": 5}, "a chain of format 5; this program reads format 6"),
-        ({"version": 7}, "a chain of format 7; this program reads format 6"),
+        ({"version": 0}, "version 0; this program supports 7"),
+        ({"version": -1}, "version -1; this program supports 7"),
+        ({"version": 200}, "version 200; this program supports 7"),
+        ({"version": 6}, "a chain of format 6; this program reads format 7"),
+        ({"version": 8}, "a chain of format 8; this program reads format 7"),
         ({"params": with_limits(rounds=0)}, r"params.rounds is 0; it must be 1..64"),
         ({"params": with_limits(rounds=65)}, r"params.rounds is 65; it must be 1..64"),
         (
@@ -232,7 +232,7 @@ def test_a_genesis_that_no_chain_can_start_from_is_refused(changes: dict[str, ob
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x9a", b"\x9b\x07", b"\x91\x7f", b"\x9b\x07" + bytes(70_000), b"\xff" * 9]
+    "data", [b"", b"\x9a", b"\x9b\x08", b"\x91\x7f", b"\x9b\x08" + bytes(70_000), b"\xff" * 9]
 )
 def test_bytes_of_a_later_format_or_of_none_are_told_apart(data: bytes) -> None:
     sentence = "a chain of format" if len(data) > 1 and data[0] & 0xF0 == 0x90 else "not a Genesis"

@@ -19,7 +19,9 @@ from p2p.blocks import merkle
 from p2p.blocks.genesis import read_genesis, write_genesis
 from p2p.blocks.members import (
     ALWAYS,
+    MAX_CAPACITY_W,
     NO_KEY,
+    VERSION,
     Member,
     MemberFile,
     MemberProof,
@@ -54,6 +56,8 @@ def test_every_home_is_proven_by_its_path_and_no_other_is() -> None:
             msgspec.structs.replace(proof, path=proof.path[32:]),
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, to_s=5)),
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, key=NO_KEY)),
+            msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, import_capacity_w=1)),
+            msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, export_capacity_w=1)),
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, key=b"")),
         ):
             with pytest.raises(BadProof):
@@ -76,7 +80,7 @@ def test_the_file_beside_a_genesis_reads_back_for_its_roster_only(tmp_path: Path
         read_members(tmp_path / "none", IDS, STREET.root)
 
 
-def forge(path: Path, *records: Member, version: int = 1) -> bytes:
+def forge(path: Path, *records: Member, version: int = VERSION) -> bytes:
     """Write homes that no program of ours would write, and return the root that a genesis would have of them."""
     path.write_bytes(encode(MemberFile(version, records)))
     return merkle.root([member_leaf(record) for record in records])
@@ -95,6 +99,9 @@ FIRST, SECOND = STREET.records[:2]
         ({"from_s": 9, "to_s": 3}, "must end after it begins"),
         ({"from_s": -1}, "must end after it begins"),
         ({"to_s": 2**36 + 1}, "must end after it begins"),
+        ({"import_capacity_w": 0}, "has a connection of 0 W import and 43000 W export; each must be 1"),
+        ({"export_capacity_w": 0}, "has a connection of 43000 W import and 0 W export; each must be 1"),
+        ({"export_capacity_w": MAX_CAPACITY_W + 1}, "each must be 1"),
         ({"household": SECOND.household + SECOND.key[:1], "key": SECOND.key[1:]}, "not the list of homes"),
         (
             {"household": SECOND.household[:-1], "key": SECOND.household[-1:] + SECOND.key},
@@ -117,7 +124,7 @@ def test_homes_left_out_exchanged_or_added_are_not_those_of_the_genesis(tmp_path
         forge(path, *others)
         with pytest.raises(GenesisError, match="not the list of homes"):
             read_members(path, IDS, STREET.root)
-    forge(path, *records, version=2)
+    forge(path, *records, version=VERSION - 1)
     with pytest.raises(GenesisError, match="not the list of homes"):
         read_members(path, IDS, STREET.root)
 
@@ -147,7 +154,7 @@ def test_a_chain_of_a_hundred_thousand_homes_starts_settles_and_proves(tmp_path:
     write_genesis(tmp_path / "genesis.bin", genesis)
     write_members(tmp_path / "members.bin", street)
     assert (tmp_path / "genesis.bin").stat().st_size < 1_000
-    assert (tmp_path / "members.bin").stat().st_size < 80 * count
+    assert (tmp_path / "members.bin").stat().st_size < 90 * count
     assert read_genesis(tmp_path / "genesis.bin") == genesis
     assert read_members(tmp_path / "members.bin", street.ids, genesis.members_root).root == street.root
     needed = random.integers(0, 2_000, count)

@@ -235,7 +235,7 @@ def test_a_missing_block_is_found_when_it_is_read(made: Made) -> None:
 @pytest.mark.parametrize(
     ("schema", "error", "sentence"),
     [
-        ("x'39'", OtherFormat, "a chain of format 9; this program reads format 6"),
+        ("x'39'", OtherFormat, "a chain of format 9; this program reads format 7"),
         ("x'30'", StoreError, "has schema b'0'"),
         ("x'7a'", StoreError, "has schema b'z'"),
         ("x''", StoreError, "has schema b''"),

@@ -1,4 +1,4 @@
-"""Runs of wattswap 0.1 whose chains have format 2 to 5: refused with a sentence that says what reads them."""
+"""Runs of wattswap 0.1 whose chains have format 2 to 6: refused with a sentence that says what reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wattswap.verification.run import verify_run
 
 STORED = Path(__file__).parent / "stored"
 STREET = Path(__file__).parents[2] / "golden" / "two_neighbours"
-FORMATS = pytest.mark.parametrize("number", [2, 3, 4, 5])
+FORMATS = pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
 
 
 def sentence(number: int) -> str:
@@ -87,6 +87,7 @@ def test_an_unfinished_old_run_is_not_continued_but_says_what_does(
         ("verify", 3, sentence(3)),
         ("verify", 4, sentence(4)),
         ("verify", 5, sentence(5)),
+        ("verify", 6, sentence(6)),
         ("report", 2, "report with the wattswap whose version and commit"),
     ],
 )
@@ -108,7 +109,7 @@ def test_the_same_scenario_can_be_run_again(tmp_path: Path) -> None:
     assert old.items() <= RunFolder(again.path).metrics.items()
 
 
-@pytest.mark.parametrize("number", [3, 4, 5])
+@pytest.mark.parametrize("number", [3, 4, 5, 6])
 def test_an_old_run_has_the_tables_of_the_same_run_today(number: int, tmp_path: Path) -> None:
     stored = STORED / f"v{number}"
     again = ws.run(ws.load(STREET / "scenario.toml"), out=tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -320,6 +321,27 @@ def test_lines_of_several_intervals_share_a_frame() -> None:
                 LINES_PROTOCOL,
             )
             assert entries == (b"line", b"", b"!forgotten", b"!forgotten")
+
+    run(body)
+
+
+def test_a_reading_above_the_connection_of_its_home_is_as_if_it_had_not_been_sent() -> None:
+    """The true reading that follows is taken: nothing was promised of the other."""
+    members = homes(MEMBERS)
+
+    async def body() -> None:
+        network = MemoryNetwork(Faults())
+        async with network.endpoint(OPERATOR) as node, network.endpoint(SENDER) as sender:
+            head = (OPERATOR, GENESIS.chain_id, ROSTER, home_keys(KEYS), MINUTES, OpenGates())
+            operator = Operator(node, *head, check_reading=members.check_reading)
+            true = [reading(GENESIS, name) for name in ROSTER]
+            false = msgspec.structs.replace(true[0], nonce=true[0].nonce + 1, export_wh=10_751)
+            said = [signed(message) for message in (false, *true)]
+            entries = await send_batch(sender, PEER, GENESIS, said)
+            assert entries[0] == b"!above_capacity"
+            found = await operator.collect_readings(START, 1.0)
+            assert list(found.messages) == true
+            assert node.stats.refused.counts[peer_id_of(SENDER.public_key), "above_capacity"] == 1
 
     run(body)
 

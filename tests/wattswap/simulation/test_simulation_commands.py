@@ -27,7 +27,7 @@ FALSE = (
     "--seeds",
     "1",
     "--lie",
-    "false_reading:home-01",
+    "false_within:home-01",
     "--quiet-network",
     "--intervals",
     "2",
@@ -36,7 +36,7 @@ FALSE = (
 )
 
 
-LIED = Path(__file__).with_name("plans") / "false_reading.json"
+LIED = Path(__file__).with_name("plans") / "false_within.json"
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_a_violation_ends_with_6_the_story_and_the_command_that_repeats_it(
     assert "violated: meters" in out
     assert "operator-0 answers for the reading" in out
     assert "its meter counted" in out
-    assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie false_reading:home-01" in out
+    assert "again: python -m wattswap.simulation --seeds 1 --intervals 2 --lie false_within:home-01" in out
     assert main(["--plan", str(plan)]) == 6
     out = capsys.readouterr().out
     assert "violated: meters" in out

@@ -17,7 +17,7 @@ from wattswap.nodes.roles import run_role
 from wattswap.simulation import command
 from wattswap.simulation.__main__ import main
 
-LIED = Path(__file__).with_name("plans") / "false_reading.json"
+LIED = Path(__file__).with_name("plans") / "false_within.json"
 FULL = Path("/dev/full")
 SHORT = ["--quiet-network", "--intervals", "2"]
 needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
@@ -34,7 +34,7 @@ def _results_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "words",
     [
         ["--plan", str(LIED), "--trace", str(FULL)],
-        ["--seeds", "1", "--lie", "false_reading:home-01", *SHORT, "--workers", "1", "--save", str(FULL)],
+        ["--seeds", "1", "--lie", "false_within:home-01", *SHORT, "--workers", "1", "--save", str(FULL)],
     ],
     ids=["trace", "save"],
 )

@@ -8,9 +8,10 @@ from typing import Final
 import trio
 from msgspec.structs import replace
 
-from p2p.errors import RemoteError
+from p2p.blocks.members import energy_at
+from p2p.errors import AboveCapacity, RemoteError
 from p2p.roles.exchange.wire import BATCH_PROTOCOL, BID_PROTOCOL, READING_PROTOCOL, HandIn, HandInReply
-from p2p.transports.base import PEER_FAILED, Transport
+from p2p.transports.base import PEER_FAILED, RequestRefused, Transport
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, StreamLost
 from p2p.wire.messages import PROMISES, ReadingMessage, ReceiptCode, ReceiptMessage, sign_message
@@ -50,23 +51,30 @@ class WakesAuthorities(Behaviour):
 
 
 class FalseReading(Behaviour):
-    """Reports that its meter gave the most that the chain takes, 1 MWh in an interval.
+    """Reports that its meter gave more than its connection can: first just above it, then the most that a chain takes.
 
     It then submits its true reading: the answer "duplicate" lets its own program expect no line for that.
     """
 
     async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
-        lies = self._lies(protocol, frame) if self.has_begun else []
-        false = (
-            encode(HandIn(*self._head(frame), tuple(lies))) if protocol == BATCH_PROTOCOL else b"".join(lies)
-        )
-        while lies:
-            codes = _codes(protocol, await transport.request(peer, protocol, false))
-            self.told(sum(code in PROMISES for code in codes))
-            if ReceiptCode.EARLY not in codes:
-                break
-            await trio.sleep(AGAIN_S)
+        for claim in self._lies(protocol, frame) if self.has_begun else ():
+            false = encode(HandIn(*self._head(frame), (claim,))) if protocol == BATCH_PROTOCOL else claim
+            await self._submit(transport, peer, protocol, false)
         return await transport.request(peer, protocol, frame)
+
+    async def _submit(self, transport: Transport, peer: str, protocol: str, false: bytes) -> None:
+        """Send a false reading until it is no longer too early; a refusal is an answer to it, too."""
+        while True:
+            try:
+                reply = await transport.request(peer, protocol, false)
+            except RequestRefused as error:
+                self.told(error.code == AboveCapacity.code)
+                return
+            codes = _codes(protocol, reply)
+            self.told(sum(code in PROMISES for code in codes) or AboveCapacity.code.encode() in reply)
+            if ReceiptCode.EARLY not in codes:
+                return
+            await trio.sleep(AGAIN_S)
 
     def _lies(self, protocol: str, frame: bytes) -> list[bytes]:
         if protocol == READING_PROTOCOL:
@@ -76,16 +84,35 @@ class FalseReading(Behaviour):
         else:
             return []
         readings = [message for data in messages if isinstance(message := opened(data), ReadingMessage)]
-        keys, most_wh = self.base.keys[self.lie.who], self.setup.genesis.params.max_energy_wh
+        keys = self.base.keys[self.lie.who]
         return [
-            sign_message(keys[household_key(true.household)], replace(true, import_wh=0, export_wh=most_wh))
+            sign_message(keys[household_key(true.household)], replace(true, import_wh=0, export_wh=false_wh))
             for true in readings
+            for false_wh in self.claims(true)
         ]
+
+    def claims(self, true: ReadingMessage) -> tuple[int, ...]:
+        """Just above the connection of the home, and far above it. [Wh]"""
+        return self.capacity_wh(true) + 1, self.setup.genesis.params.max_energy_wh
+
+    def capacity_wh(self, true: ReadingMessage) -> int:
+        """The most that the connection of the home can give in the interval. [Wh]"""
+        members = self.setup.member_list
+        export_w = members.records[members.ids.index(true.household)].export_capacity_w
+        return energy_at(export_w, true.minutes)
 
     @staticmethod
     def _head(frame: bytes) -> tuple[int, bytes]:
         batch = decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES)
         return batch.version, batch.chain_id
+
+
+class FalseWithinCapacity(FalseReading):
+    """Reports that its meter gave all that its connection can, which nobody can know to be false."""
+
+    def claims(self, true: ReadingMessage) -> tuple[int, ...]:
+        """See `FalseReading`."""
+        return (self.capacity_wh(true),)
 
 
 def _codes(protocol: str, reply: bytes) -> list[int]:
@@ -99,4 +126,5 @@ def _codes(protocol: str, reply: bytes) -> list[int]:
 OF_HOMES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "wake_authorities": WakesAuthorities,
     "false_reading": FalseReading,
+    "false_within": FalseWithinCapacity,
 }
