@@ -1,4 +1,4 @@
-"""A scenario and the files it names in one folder, so that a node can be moved."""
+"""A scenario and what a node needs of the files it names in one folder, so that the node can be moved."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import Members, read_members
 from wattswap.errors import InvalidData
 from wattswap.nodes.config import NodeConfig
+from wattswap.nodes.held import HOMES, holds_part, read_held, write_private
 from wattswap.runs.layout import MEMBERS, SCENARIO
 from wattswap.runs.prepare import Setup, prepare
 from wattswap.scenario.load import Scenario, from_resolved, load
 
-_FILES = (("data", "path"), ("data", "weather"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
+_METER = ("data", "path")
+_FILES = (_METER, ("data", "weather"), ("tariff", "import_series"), ("tariff", "feed_in_series"))
 
 
 def write_bundle(scenario: Scenario, folder: Path, *, with_secret: bool) -> Scenario:
-    """Write a scenario and copy the files it names, and return it as `load_bundle` reads it there.
+    """Write a scenario and copy the files it names but for meter data, and return it as `load_bundle` reads it there.
 
     Args:
         with_secret: Keep naming the secret file where it is, for keys that are derived from it. It is never
@@ -34,13 +36,15 @@ def write_bundle(scenario: Scenario, folder: Path, *, with_secret: bool) -> Scen
     for table, key in _FILES:
         named = content.get(table, {}).get(key)
         if named is not None:
-            content[table][key] = _copied(base / named, folder, _place(named, key))
+            content[table][key] = place = _place(named, key)
+            if (table, key) != _METER:
+                _copy(base / named, folder / place)
     secret_file = content["chain"].pop("secret_file", None)
     digest = content["chain"].pop("secret_file_sha256", None)
     if with_secret and secret_file is not None:
         content["chain"] |= {"secret_file": str((base / secret_file).resolve()), "secret_file_sha256": digest}
-    _write_private(folder / SCENARIO, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return load_bundle(folder / SCENARIO)
+    write_private(folder / SCENARIO, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return _loaded(folder / SCENARIO, without_data=True)
 
 
 def load_bundle(path: Path) -> Scenario:
@@ -48,10 +52,20 @@ def load_bundle(path: Path) -> Scenario:
 
     Raises:
         InvalidScenario: It is not valid.
-        InvalidData: A file it names has changed, or the JSON is damaged.
+        InvalidData: A file it names has changed, the JSON is damaged, or it is that of a node without the data of all.
     """
     if path.suffix != ".json":
         return load(path)
+    if holds_part(path):
+        what = "is the scenario of a node, which holds the readings of its own homes at most"
+        raise InvalidData.of(
+            str(path), what, "use the scenario from which `wattswap node init` made the node"
+        )
+    return _loaded(path)
+
+
+def _loaded(path: Path, *, without_data: bool = False) -> Scenario:
+    """Read the JSON file of a bundle; see `load_bundle`."""
     cure = "copy the scenario's folder back from another node of the neighbourhood"
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +77,7 @@ def load_bundle(path: Path) -> Scenario:
         return from_resolved(content["resolved"], content["base"])
     if not isinstance(content, dict):
         raise InvalidData.of(str(path), "is not a scenario", cure)
-    return from_resolved(content, path.parent)
+    return from_resolved(content, path.parent, without_data=without_data)
 
 
 def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
@@ -72,16 +86,21 @@ def setup_of(config: NodeConfig, genesis: Genesis) -> Setup:
     Its `keys` and `genesis` are those of a simulation: a node signs with its keystore and follows its genesis file.
 
     Raises:
-        InvalidData: Another scenario, other meter data or other homes.
+        InvalidData: Another scenario, other meter data or other homes, or none of a home of this node.
         WattswapError: The scenario cannot run.
     """
-    setup = prepare(load_bundle(config.scenario_path))
+    path = config.scenario_path
+    if holds_part(path):
+        held = read_held(path.parent, config.role, config.households)
+        setup = prepare(_loaded(path, without_data=True), held=held)
+    else:
+        setup = prepare(load_bundle(path))
     ours = setup.genesis
     # The validators may have agreed on other parameters to govern, and on other accounts and modules; nothing else.
     params = replace(ours.params, governed=genesis.params.governed)
     if (params, ours.members) != (genesis.params, genesis.members):
         what = f"is not the scenario, with its data, that {config.genesis_path} commits to"
-        cure = "copy the scenario's folder and genesis.bin from another node of the neighbourhood"
+        cure = f"copy {SCENARIO}, {HOMES} and genesis.bin from another node of the neighbourhood"
         raise InvalidData.of(str(config.scenario_path), what, cure)
     return setup
 
@@ -96,11 +115,11 @@ def members_beside(config: NodeConfig, setup: Setup) -> Members:
 
 
 def link_bundle(bundle: Path, folder: Path) -> None:
-    """Put a written bundle into another folder, without storing its data twice on the same disk."""
+    """Put a written bundle into another folder, without storing its files twice on the same disk."""
     shutil.copytree(bundle, folder, copy_function=_link)
     # The scenario may be edited: each node has its own copy.
     (folder / SCENARIO).unlink()
-    _write_private(folder / SCENARIO, (bundle / SCENARIO).read_text(encoding="utf-8"))
+    write_private(folder / SCENARIO, (bundle / SCENARIO).read_text(encoding="utf-8"))
 
 
 def _place(named: str, key: str) -> str:
@@ -109,20 +128,12 @@ def _place(named: str, key: str) -> str:
     return f"{key}-{path.name}" if path.is_absolute() or ".." in path.parts else str(path)
 
 
-def _copied(source: Path, folder: Path, place: str) -> str:
-    target = folder / place
+def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, copy_function=shutil.copyfile)
     else:
         shutil.copyfile(source, target)
-    return place
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
 
 
 def _link(source: str, target: str) -> None:

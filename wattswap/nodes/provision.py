@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,9 @@ from wattswap.nodes.config import (
     node_name,
     write_config,
 )
+from wattswap.nodes.held import HeldFiles
 from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
+from wattswap.runs.held import SALT_BYTES, WEIGHTS, SaltOf
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
 from wattswap.runs.looking_ahead import refuse_long_horizon
@@ -212,8 +215,8 @@ def init_nodes(
     """Write the folders of all nodes of a network.
 
     Args:
-        scenario_file: The scenario's file, for nodes that all stay on this machine and read it where it is; by
-            default every folder gets the scenario with its data and can be moved.
+        scenario_file: The scenario's file, for nodes that all stay on this machine and read all of its data where it
+            is; by default every folder gets the scenario with the readings of its own homes, and can be moved.
 
     Returns:
         Their configurations, in the order in which to start them.
@@ -223,10 +226,14 @@ def init_nodes(
     """
     with new_folder(folder) as partial:
         bundle = partial / f".{BUNDLE}"
-        if scenario_file is None:
-            scenario = write_bundle(scenario, bundle, with_secret=keys.derived)
         setup = prepare(scenario)
+        if scenario_file is None:
+            bundled = write_bundle(scenario, bundle, with_secret=keys.derived)
+            setup = replace(
+                setup, scenario=bundled, keys=Keys.of(bundled), salt_of=_salts(setup, keys.derived)
+            )
         _refuse_what_needs_the_others(setup)
+        held = None if setup.salt_of is None else HeldFiles(setup.committed, setup.facts)
         everybody = node_slots(setup.roster, spec)
         _check_given(everybody, keys.given)
         secret = {
@@ -244,8 +251,9 @@ def init_nodes(
             home = partial / slot.name
             home.mkdir(mode=0o700)
             (home / config.data).mkdir(mode=0o700)
-            if scenario_file is None:
+            if held is not None:
                 link_bundle(bundle, home / BUNDLE)
+                held.write(home / BUNDLE, slot.role, slot.households)
             write_genesis(home / GENESIS, genesis)
             write_members(home / MEMBERS, members)
             if slot in secret:
@@ -253,6 +261,14 @@ def init_nodes(
             write_config(home / CONFIG, config)
         shutil.rmtree(bundle, ignore_errors=True)
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
+
+
+def _salts(setup: Setup, derived: bool) -> SaltOf:
+    """Salts of the digests of readings: random, or where keys follow from the scenario those of its runs."""
+    if derived:
+        return setup.keys.reading_salt
+    salts = {name: secrets.token_bytes(SALT_BYTES) for name in (WEIGHTS, *setup.roster)}
+    return salts.__getitem__
 
 
 def _refuse_what_needs_the_others(setup: Setup) -> None:

@@ -64,8 +64,16 @@ def prepared(config: NodeConfig) -> Setup:
     Raises:
         LocalError: A file of the node cannot be used; says which and what to run.
     """
-    genesis = read_genesis(config.genesis_path)
-    setup = replace(setup_of(config, genesis), given_genesis=genesis)
+    return joined(config, setup_of(config, read_genesis(config.genesis_path)))
+
+
+def joined(config: NodeConfig, setup: Setup) -> Setup:
+    """A scenario with the genesis and the list of homes of a node's folder.
+
+    Raises:
+        GenesisError: One of these files is missing, damaged or of another roster.
+    """
+    setup = replace(setup, given_genesis=read_genesis(config.genesis_path))
     return replace(setup, given_members=members_beside(config, setup))
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from agents.bidding import Limits, refuse_without_limits
 from agents.rules import Weather
-from data.readings import MeterData
+from data.readings import MISSING, BatterySpec, MeterData, Source, of_checked
 from p2p.blocks.members import ALWAYS
 from wattswap.errors import InvalidScenario, is_expected, problems_of
 from wattswap.runs.amounts import refuse_too_much_money
@@ -17,6 +19,7 @@ from wattswap.runs.battery_refused import refuse_common_battery
 from wattswap.runs.capacity import refuse_above_connection
 from wattswap.runs.faults import Faults
 from wattswap.runs.grid import RunGrid, grid_of, refuse_off_grid
+from wattswap.runs.held import Held
 from wattswap.runs.homes import (
     Behaviours,
     behaviours_of,
@@ -65,6 +68,9 @@ class Checked:
         weather: Measured weather, one value per row of `meter`.
         grid: Lines between the homes; None where the scenario has none.
         zones: Zones between which trades cost a fee; None where the scenario has none.
+        data_homes: Ids of all homes in the data; on a node empty where nothing depends on them.
+        held: What a node has in place of the data of all homes: `meter` has readings of its own homes, and misses all
+            of others. None where all data are read.
     """
 
     meter: MeterData
@@ -85,6 +91,8 @@ class Checked:
     weather: Weather
     grid: RunGrid | None
     zones: RunZones | None
+    data_homes: tuple[str, ...]
+    held: Held | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +103,19 @@ class _OfHomes:
     behaviours: Behaviours | None
     retailers: tuple[str, ...] | None
     preferences: Limits | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """The homes that run and their readings, cut to the run; see `Checked`."""
+
+    data_homes: tuple[str, ...]
+    meter: MeterData
+    first_row: int
+    span: Span
+    membership: Membership
+    dropped: tuple[str, ...]
+    undrawn: tuple[str, ...]
 
 
 def checked(scenario: Scenario, least_history_days: int = 0) -> Checked:
@@ -151,21 +172,81 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     days = max(history_days(scenario), DAYS + 1, least_history_days)
     meter, first_row = _cut(meter, span, days, lead)
     meter, membership, dropped = _members(scenario, meter, first_row, span, undrawn, wrong)
+    parts = _Parts(read.households, meter, first_row, span, membership, dropped, undrawn)
+    return _with_the_rest(scenario, parts, wrong, None)
+
+
+def checked_as_held(scenario: Scenario, held: Held) -> Checked:
+    """What a run needs of a scenario, with what a node holds in place of the data; see `checked`.
+
+    What was checked of all readings when the node's folder was made is not checked again.
+
+    Raises:
+        WattswapError: The only error, or all errors of the scenario together.
+    """
+    facts, wrong = held.facts, Faults()
+    wrong.of(partial(refuse_without_packages, scenario), None)
+    meter = _sparse(held)
+    start_s = facts.start_s + facts.first_row * facts.minutes * 60
+    span = Span(start_s, facts.minutes, facts.rows - facts.first_row)
+    members = partial(membership_of, scenario, facts.homes, span, facts.undrawn + facts.dropped)
+    membership = wrong.of(members, Membership.of((ALWAYS,) * len(facts.homes)))
+    data_homes = facts.data_homes or facts.homes
+    parts = _Parts(data_homes, meter, facts.first_row, span, membership, facts.dropped, facts.undrawn)
+    found = _with_the_rest(scenario, parts, wrong, held)
+    if found is None:
+        raise wrong.error or InvalidScenario()
+    return found
+
+
+def _sparse(held: Held) -> MeterData:
+    """Readings of the homes that a node holds; those of others are missing."""
+    facts = held.facts
+    shape = (len(facts.homes), facts.rows)
+    names = ["import_wh", "export_wh", *(f"{name}_wh" for name in facts.sub_meters)]
+    # One home after the other: memory of homes that are not held is never written, so that it takes none.
+    wh = {name: np.zeros(shape, dtype=np.int64) for name in names}
+    quality = np.full(shape, MISSING, dtype=np.uint8)
+    for home, columns in held.own.items():
+        quality[home] = columns["quality"].astype(np.uint8)
+        for name in names:
+            wh[name][home] = columns[name]
+    by_row = {name: column.T for name, column in wh.items()}
+    for column in by_row.values():
+        column.flags.writeable = False
+    quality.flags.writeable = False
+    return of_checked(
+        facts.homes,
+        facts.start_s,
+        facts.minutes,
+        by_row["import_wh"],
+        by_row["export_wh"],
+        quality.T,
+        {name: by_row[f"{name}_wh"] for name in facts.sub_meters},
+        tuple(None if spec is None else BatterySpec(*spec) for spec in facts.batteries),
+        Source("readings of own homes", ""),
+    )
+
+
+def _with_the_rest(scenario: Scenario, parts: _Parts, wrong: Faults, held: Held | None) -> Checked | None:
+    """Check what the scenario says of homes whose readings are cut to the run; None where something is wrong."""
+    meter, span, undrawn, dropped = parts.meter, parts.span, parts.undrawn, parts.dropped
     homes = _of_homes(scenario, meter, (*dropped, *undrawn), wrong)
     retailers = homes.retailers or ("",) * len(meter.households)
     tariffs = wrong.of(partial(tariffs_of, scenario, span, retailers), None)
-    if tariffs is not None:
-        wrong.of(partial(refuse_too_much_money, scenario, meter, first_row, tariffs.gross), None)
-    wrong.of(partial(refuse_above_connection, scenario, meter, first_row), None)
+    if tariffs is not None and held is None:
+        wrong.of(partial(refuse_too_much_money, scenario, meter, parts.first_row, tariffs.gross), None)
+    if held is None:
+        wrong.of(partial(refuse_above_connection, scenario, meter, parts.first_row), None)
     weather = wrong.of(partial(weather_of, scenario, meter), None)
     if weather is not None and not scenario.lacks("data", "weather"):
         devices = homes.devices or {}
         wrong.of(partial(refuse_without_weather, scenario, meter.households, devices, weather), None)
     wrong.of(partial(refuse_with_several_tariffs, scenario, imbalance_rule(scenario).netted), None)
-    grid = wrong.of(partial(grid_of, scenario, read.households, meter.households, span.minutes), None)
+    grid = wrong.of(partial(grid_of, scenario, parts.data_homes, meter.households, span.minutes), None)
     if tariffs is not None and not (scenario.grid is not None and grid is None):
         wrong.of(partial(refuse_off_grid, scenario, grid, tariffs.gross[0]), None)
-    zones = wrong.of(partial(zones_of, scenario, read.households, meter.households), None)
+    zones = wrong.of(partial(zones_of, scenario, parts.data_homes, meter.households), None)
     strategies = () if homes.behaviours is None else homes.behaviours[0]
     wrong.of(partial(refuse_to_look_ahead, scenario, span.minutes, strategies), None)
     wrong.of(partial(refuse_common_battery, scenario, len(meter.households), homes.devices or {}), None)
@@ -182,7 +263,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
     strategies, controllers, forecasters = homes.behaviours
     return Checked(
         meter=meter,
-        first_row=first_row,
+        first_row=parts.first_row,
         intervals=span.intervals,
         start_s=span.start_s,
         minutes=span.minutes,
@@ -191,7 +272,7 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         strategies=strategies,
         controllers=controllers,
         forecasters=forecasters,
-        membership=membership,
+        membership=parts.membership,
         preferences=homes.preferences,
         keys=keys,
         dropped_homes=dropped,
@@ -199,6 +280,8 @@ def _on_data(scenario: Scenario, read: MeterData, least_history_days: int, wrong
         weather=weather,
         grid=grid,
         zones=zones,
+        data_homes=parts.data_homes,
+        held=held,
     )
 
 

@@ -33,3 +33,7 @@ class Keys:
     def salts(self) -> bytes:
         """The secret from which the salts of all settlement entries follow."""
         return derive_seed(self.master, "salts", "")
+
+    def reading_salt(self, home: str) -> bytes:
+        """The salt of the digest of a home's readings."""
+        return derive_seed(self.master, "readings", home)

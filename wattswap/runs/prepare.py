@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -50,9 +49,11 @@ from p2p.wire.messages import (
 from wattswap.errors import UsageError
 from wattswap.runs.battery_refused import refuse_common_battery
 from wattswap.runs.capacity import capacities_of
-from wattswap.runs.checked import Checked, checked
+from wattswap.runs.checked import Checked, checked, checked_as_held
+from wattswap.runs.committed import Committed
 from wattswap.runs.common_battery import BATTERY, common_store, owners
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
+from wattswap.runs.held import Facts, Held, SaltOf, rules_hash
 from wattswap.runs.homes import (
     behaviours_of,
     preferences_of,
@@ -80,6 +81,7 @@ class Setup(Checked):
     Args:
         given_genesis: The genesis of a network's chain; None where the chain follows from the scenario alone.
         given_members: The homes that it commits to; None in the same case.
+        salt_of: Salts of the digests of readings; None: they follow from the scenario as its keys do.
     """
 
     scenario: Scenario
@@ -88,6 +90,7 @@ class Setup(Checked):
     agents: AgentRules
     given_genesis: Genesis | None = None
     given_members: Members | None = None
+    salt_of: SaltOf | None = None
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -180,7 +183,7 @@ class Setup(Checked):
 
     def weight_wh(self, i: int) -> IntArray:
         """Weights of the shares of a pool in the i-th interval, fixed for its local day. [Wh]"""
-        return self._weights.of(self.first_row + i)
+        return self._weights.of(self.first_row + i) if self.held is None else self.held.weight_wh(i)
 
     @cached_property
     def _weights(self) -> Throughput:
@@ -246,8 +249,7 @@ class Setup(Checked):
     def _community(self, homes: IntArray, prices: OutsidePrices, alone: bool) -> Community:
         """Homes that have the same retailer."""
         columns = slice(None) if len(homes) == len(self.roster) else homes  # a slice copies nothing
-        rows = homes.tolist()
-        beyond = self.preferences
+        rows, beyond = homes.tolist(), self.preferences
         return Community(
             self.meter.import_wh[:, columns],
             self.meter.export_wh[:, columns],
@@ -283,17 +285,14 @@ class Setup(Checked):
         """Whether any home has a meter of its production that has shown some."""
         return "pv" in self.meter.sub_meters and bool(self.meter.sub_meters["pv"].any())
 
-    @cached_property
-    def _nothing(self) -> IntArray:
-        return np.zeros(len(self.roster), dtype=np.int64)
-
     def behind_meter(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Consumption and production of each home in the i-th interval, devices included; empty if unknown. [Wh]"""
-        if not self.has_load:
+        if not self.has_load or self.held is not None:
             return {}
         row, part = self.first_row + i, self.takes_part(i)
         used, made = used_and_made(self.devices, columns)
-        pv_wh = whole(self.meter.sub_meters["pv"][row]) if "pv" in self.meter.sub_meters else self._nothing
+        pv = self.meter.sub_meters.get("pv")
+        pv_wh = np.zeros(len(self.roster), dtype=np.int64) if pv is None else whole(pv[row])
         return {"load_wh": (self.meter.load_of(row) + used) * part, "pv_wh": (pv_wh + made) * part}
 
     def alone(self, i: int, columns: Mapping[str, IntArray]) -> dict[str, IntArray]:
@@ -315,20 +314,16 @@ class Setup(Checked):
 
     @cached_property
     def genesis(self) -> Genesis:
-        """What the run's chain starts from; it commits to the scenario and to the meter data."""
+        """What the run's chain starts from; it commits to the scenario and to the readings of each home."""
         if self.given_genesis is not None:
             return self.given_genesis
-        authorities = [
-            self.keys.identity("authority", str(i)) for i in range(self.scenario.chain.authorities)
-        ]
-        committed = self.scenario.digest() + self.meter.source.sha256
+        count, rules = self.scenario.chain.authorities, rules_hash(self.scenario.digest(), self.facts)
+        authorities = [self.keys.identity("authority", str(i)) for i in range(count)]
         return Genesis(
             version=VERSION,
             name=self.scenario.name,
             time_ms=0,  # a simulation may be in any year; the blocks of a network carry wall-clock time
-            params=make_params(
-                self.scenario.currency, self.minutes, sha256(committed.encode()).digest(), self._limits
-            ),
+            params=make_params(self.scenario.currency, self.minutes, rules, self._limits),
             authorities=tuple(a.public_key for a in authorities),
             operators=(self.keys.identity("operator").public_key,),
             members_root=self.member_list.root,
@@ -336,6 +331,18 @@ class Setup(Checked):
             accounts=self.accounts,
             modules=self.scenario.chain.modules,
         )
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the genesis commits to of the data of the homes."""
+        return self.committed.facts() if self.held is None else self.held.facts
+
+    @cached_property
+    def committed(self) -> Committed:
+        """The data of all homes, as the genesis commits to them."""
+        salt_of = self.salt_of or self.keys.reading_salt
+        weights = self.weight_wh if self.imbalance_rule.needs_weights else None
+        return Committed.of(self.scenario, self, self.agents.lead, salt_of, weights)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -452,16 +459,17 @@ def cut_to(scenario: Scenario, intervals: int | None, start_s: int | None) -> Sc
     return scenario.model_copy(update={"time": scenario.time.model_copy(update=changed)})
 
 
-def prepare(scenario: Scenario, least_history_days: int = 0) -> Setup:
+def prepare(scenario: Scenario, least_history_days: int = 0, held: Held | None = None) -> Setup:
     """Load the data and check that the scenario can run on them, before anything is written.
 
     Args:
         least_history_days: Days before the run that are read, where the homes need less.
+        held: What a node holds in place of the data of all homes; nothing else is read then.
 
     Raises:
         WattswapError, DataError: The only error, or all errors of scenario and data together.
     """
-    found = checked(scenario, least_history_days)
+    found = checked(scenario, least_history_days) if held is None else checked_as_held(scenario, held)
     columns.release(found.meter)
     return Setup(
         scenario=scenario,

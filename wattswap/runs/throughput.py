@@ -32,13 +32,18 @@ class Throughput:
         self._meter, self._zone, self._lead, self._membership = meter, ZoneInfo(zone), lead, membership
         self._day: tuple[int, int] = (0, 0)
         self._weight_wh: IntArray = np.zeros(len(meter.households), dtype=np.int64)
+        self._known: dict[
+            int, IntArray
+        ] = {}  # the genesis commits to those of all days before the first is settled
 
     def of(self, row: int) -> IntArray:
         """Weights of the interval of a row. [Wh]"""
         first, end = self._day
         if not first <= row < end:
             self._day = first, end = self._rows_of_day(row)
-            self._weight_wh = self._before(first)
+            if first not in self._known:
+                self._known[first] = self._before(first)
+            self._weight_wh = self._known[first]
         return self._weight_wh
 
     def _rows_of_day(self, row: int) -> tuple[int, int]:

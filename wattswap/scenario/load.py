@@ -164,8 +164,11 @@ def changed(scenario: Scenario, overrides: Sequence[str], typed: Mapping[str, st
     return made
 
 
-def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
+def from_resolved(resolved: Mapping[str, Any], base: Path | str, *, without_data: bool = False) -> Scenario:
     """Rebuild the scenario that gave `resolved`, with its paths counted from `base`.
+
+    Args:
+        without_data: Whether the meter data need not be there.
 
     Raises:
         InvalidScenario: Not a resolved scenario of this version.
@@ -185,6 +188,8 @@ def from_resolved(resolved: Mapping[str, Any], base: Path | str) -> Scenario:
     source = Source("resolved scenario", Path(base).resolve(), modules=modules)
     try:
         context = {"resolved": True, "base": source.base, "known": _known_names(None)}
+        if without_data:
+            context["absent"] = ("path",)
         scenario = scenario_model().model_validate(content, context=context).with_source(source)
     except ValidationError as error:
         raise InvalidScenario(*(source.problem(*fault) for fault in faults_of(error))) from None

@@ -25,8 +25,9 @@ class Table(BaseModel):
 
 
 def missing_file(key: str, path: str, info: ValidationInfo) -> Faults:
-    """Report a path that does not exist below the folder in the validation context."""
-    base = (info.context or {}).get("base")
+    """Report a path that does not exist below the folder in the validation context, which may know it as absent."""
+    context = info.context or {}
+    base = None if key in context.get("absent", ()) else context.get("base")
     if base is None or (path and (Path(base) / path).exists()):
         return []
     looked = f"looked in {Path(base).resolve()}"

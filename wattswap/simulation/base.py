@@ -17,7 +17,7 @@ from p2p.wire.messages import NothingMessage, OrderMessage
 from wattswap.nodes.config import Clock, NodeConfig
 from wattswap.nodes.keys import open_keys
 from wattswap.nodes.provision import GATES_SHARE, TAKEOVER_SHARE, KeyPlan, NetworkSpec, init_nodes
-from wattswap.nodes.roles import prepared
+from wattswap.nodes.roles import joined
 from wattswap.runs.interval import read_meters, sent_orders
 from wattswap.runs.prepare import Setup, cut_to, prepare
 from wattswap.scenario.load import demo
@@ -81,7 +81,7 @@ def base_of(shape: Shape, signatures: bool) -> Base:
         )
         genesis = read_genesis(configs[0].genesis_path)
         keys = {config.name: open_keys(config, {}, genesis) for config in configs}
-        setup = prepared(configs[0])
+        setup = joined(configs[0], setup)  # all data: it is also the truth that nodes are compared with
     clock = _clock(shape, setup.rounds)
     by_name = {config.name: in_memory(config).model_copy(update={"clock": clock}) for config in configs}
     names = {peer_id_of(own[by_name[name].key_names[0]].public_key): name for name, own in keys.items()}

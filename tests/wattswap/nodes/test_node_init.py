@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -17,9 +19,9 @@ from p2p.transports.base import peer_id_of
 from p2p.wire import keystore
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock, open_keystore, public_keys
-from tests.kits.run_kit import call, files_below, one_object, refused, write_street
+from tests.kits.run_kit import FIRST, call, files_below, one_object, refused, write_street
 from wattswap.errors import InvalidData, UsageError
-from wattswap.nodes.bundle import load_bundle, setup_of
+from wattswap.nodes.bundle import setup_of
 from wattswap.nodes.config import InvalidConfig, NodeConfig, load_config
 from wattswap.nodes.keys import load_public_keys, make_keys, open_keys
 from wattswap.nodes.provision import KeyPlan, NetworkSpec, init_nodes, node_slots
@@ -102,13 +104,13 @@ def test_a_moved_folder_works_where_the_scenario_is_gone(tmp_path: Path) -> None
     assert setup.genesis.params == genesis.params
 
 
-def test_other_meter_data_than_the_genesis_commits_to_are_named(street: Path, tmp_path: Path) -> None:
+def test_other_facts_of_the_data_than_the_genesis_commits_to_are_named(street: Path, tmp_path: Path) -> None:
     made = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())
     genesis = read_genesis(made[0].genesis_path)
-    meter = made[0].folder / "scenario" / "meter.csv"
-    text = meter.read_text()
-    meter.unlink()  # a link: the other nodes keep theirs
-    meter.write_text(text.replace("0.1", "0.2", 1))
+    facts = made[0].scenario_path.with_name("homes.json")
+    content = json.loads(facts.read_text())
+    content["readings"][1] = "00" * 32
+    facts.write_text(json.dumps(content))
     with pytest.raises(InvalidData, match="commits to"):
         setup_of(made[0], genesis)
     assert setup_of(made[1], genesis).roster == ROSTER
@@ -142,7 +144,7 @@ def test_a_damaged_scenario_is_named(street: Path, tmp_path: Path) -> None:
     config = init_nodes(ws.load(street), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())[0]
     config.scenario_path.write_text("{")
     with pytest.raises(InvalidData, match="another node"):
-        load_bundle(config.scenario_path)
+        setup_of(config, read_genesis(config.genesis_path))
 
 
 def test_what_happens_to_one_nodes_scenario_file_leaves_the_others_alone(
@@ -167,15 +169,21 @@ def test_a_passphrase_opens_every_node(street: Path, tmp_path: Path, monkeypatch
             open_keys(config, {}, read_genesis(config.genesis_path))
 
 
-def test_files_outside_the_scenarios_folder_come_along(tmp_path: Path) -> None:
+def test_meter_data_outside_the_scenarios_folder_are_read_and_prices_come_along(tmp_path: Path) -> None:
     scenario = write_street(tmp_path / "scenario")
     (scenario / "meter.csv").rename(tmp_path / "far.csv")
+    hours = (f"{FIRST + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ},0.25" for hour in range(72))
+    (tmp_path / "prices.csv").write_text("\n".join(["timestamp,price_per_kwh", *hours, ""]))
     text = (scenario / "scenario.toml").read_text().replace('"meter.csv"', '"../far.csv"')
+    retail = re.search(r"\[tariff\]\nimport_per_kwh = .*\n", text)
+    assert retail is not None
+    text = text.replace(retail[0], '[tariff]\nimport_series = "../prices.csv"\n')
     (scenario / "scenario.toml").write_text(text)
     made = init_nodes(ws.load(scenario), tmp_path / "nodes", NetworkSpec(BEGIN_MS, gateways=1), KeyPlan())
     (tmp_path / "far.csv").unlink()
-    assert files_below(made[-1].folder / "scenario") == ["path-far.csv", "scenario.json"]
-    assert prepare(load_bundle(made[-1].scenario_path)).roster == ROSTER
+    found = files_below(made[0].folder / "scenario")
+    assert found == ["homes.json", "import_series-prices.csv", "scenario.json", "weights.json"]
+    assert setup_of(made[-1], read_genesis(made[-1].genesis_path)).roster == ROSTER
 
 
 def test_derived_keys_give_the_genesis_of_a_run(street: Path, tmp_path: Path) -> None:

@@ -49,9 +49,10 @@ import json, sys
 from wattswap.nodes import service
 
 async def run_node(config, keys, world):
-    from wattswap.nodes.bundle import load_bundle
-    from wattswap.runs.prepare import prepare
-    prepare(load_bundle(config.scenario_path)).community()
+    from wattswap.nodes.roles import prepared
+    setup = prepared(config)
+    for home in config.households:
+        setup.community(setup.roster.index(home))
     print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 service.run_node = run_node
