@@ -71,6 +71,8 @@ def draw_lies(seed: int, names: Sequence[str]) -> tuple[Lie, ...]:
         drawn.append(("wake_authorities", random.choice(homes), ""))
     if random.random() < 0.2:
         drawn.append(("flood", STRANGER, ""))
+    if random.random() < 0.2:
+        drawn.append(("false_reading", random.choice(homes), ""))
     return tuple(Lie(name, who, victim, first=random.randrange(3)) for name, who, victim in drawn)
 
 
