@@ -54,11 +54,7 @@ from wattswap.runs.committed import Committed
 from wattswap.runs.common_battery import BATTERY, common_store, owners
 from wattswap.runs.grid import CONNECTION, RunGrid, refuse_off_grid
 from wattswap.runs.held import Facts, Held, SaltOf, rules_hash
-from wattswap.runs.homes import (
-    behaviours_of,
-    preferences_of,
-    used_and_made,
-)
+from wattswap.runs.homes import behaviours_of, preferences_of, used_and_made
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.looking_ahead import refuse_to_look_ahead
