@@ -13,6 +13,7 @@ from p2p.blocks.block import Tx, sign_tx
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.execution import check_block, replay
+from p2p.ledger.issuances import issuance_id
 from p2p.ledger.module import CHAIN_MODULES, refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import RotateArgs
@@ -27,14 +28,7 @@ from p2p.ledger.modules.governance import (
     OperatorArgs,
     ParameterArgs,
 )
-from p2p.ledger.modules.guarantees import (
-    ClaimArgs,
-    IssueArgs,
-    NameArgs,
-    SplitArgs,
-    TransferArgs,
-    issuance_id,
-)
+from p2p.ledger.modules.guarantees import ClaimArgs, CorrectArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
 from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
 from p2p.ledger.state import apply_to, check_signature
 from p2p.ledger.view import View
@@ -237,6 +231,7 @@ class Program:
                 ("guarantees.claim", ClaimArgs(name, start, meter, chosen)),
                 ("guarantees.expire", NameArgs(name, start)),
                 ("guarantees.withdraw", NameArgs(name, start)),
+                ("guarantees.correct", CorrectArgs(roof, self.readings[roof][at])),
             )
         )
 

@@ -21,7 +21,7 @@ from p2p.ledger.execution import Tip, advance, check_block, genesis_tip, next_he
 from p2p.ledger.module import CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.accounts import EnterArgs
-from p2p.ledger.modules.meters import AnchorArgs, Reading, RegisterArgs, reading_leaf
+from p2p.ledger.modules.meters import AnchorArgs, ConfirmArgs, Reading, RegisterArgs, reading_leaf
 from p2p.ledger.state import apply
 from p2p.ledger.view import Context
 from p2p.wire.codec import Record
@@ -124,9 +124,18 @@ class Chain:
         return meter
 
     def anchor(
-        self, meter: bytes, readings: list[tuple[int, int]], sender: Identity = OPERATORS[0]
+        self,
+        meter: bytes,
+        readings: list[tuple[int, int]],
+        sender: Identity = OPERATORS[0],
+        *,
+        confirmed: bool = True,
     ) -> list[Reading]:
-        """Anchor (production_mwh, consumption_mwh) of the first intervals of the day; return them opened."""
+        """Anchor (production_mwh, consumption_mwh) of the first intervals of the day; return them opened.
+
+        Args:
+            confirmed: Whether the home of the meter, or an operator, signs it too.
+        """
         opened = open_readings(readings)
         view = self.tip.state.view()
         version = meters.newest_version(view, meter, DAY)
@@ -135,6 +144,10 @@ class Chain:
         previous = bytes(32) if known is None else known.root
         args = AnchorArgs(meter, DAY, version + 1, root, len(opened), previous)
         self.call(sender, "meters.anchor", args)
+        if confirmed:
+            home = HOMES[meters.find(view, meter).household]
+            confirm = ConfirmArgs(meter, DAY, version + 1, root)
+            self.call(OPERATORS[0] if sender == home else home, "meters.confirm", confirm)
         return opened
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.mutants import batches, chain, light, modules, nodes, promises, rights, settlement, standing, votes
+from tests.mutants import (
+    batches,
+    certificates,
+    chain,
+    light,
+    modules,
+    nodes,
+    promises,
+    rights,
+    settlement,
+    standing,
+    votes,
+)
 from tests.mutants.mutant import Equivalent, Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,6 +22,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *promises.MUTANTS,
     *standing.MUTANTS,
     *light.MUTANTS,
+    *certificates.MUTANTS,
     *chain.MUTANTS,
     *modules.MUTANTS,
     *settlement.MUTANTS,

@@ -2,24 +2,47 @@
 
     i || issuance                            what was issued for a meter and interval, and where it is now
     c || issuance || start u64               a guarantee: Wh start .. start + wh of its issuance
-    f || meter                               energy metered and issued, so that no fraction of a Wh is lost
+    f || meter                               energy metered, issued and owed, so that no fraction of a Wh is lost
     u || meter || interval_start i64         how much of a consumption is claimed
     s || meter                               energy that a storage holds with guarantees
 
 The guarantees of an issuance tile it: splitting one cuts its range, nothing else makes or removes Wh. A
 guarantee charged into a storage comes back, less the losses, as an issuance of the discharging interval.
+
+Once a day's readings are corrected, nothing that was issued from the former ones can be split, given away or claimed
+until it is corrected too: what is too much is withdrawn from the end, and what of it was used already becomes a debt of
+the meter.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import msgspec
 
-from p2p.blocks import domains, merkle
+from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BrokenInvariant, InvalidTx
 from p2p.ledger import offices
+from p2p.ledger.issuances import (
+    ACTIVE,
+    CLAIMED,
+    EXPIRED,
+    GUARANTEES,
+    MAX_PIECES,
+    NO_INTERVAL,
+    STATUS_NAMES,
+    STORED,
+    WITHDRAWN,
+    GuaranteeOfOrigin,
+    Issuance,
+    Metered,
+    Stored,
+    Used,
+    issuance_id,
+    issuance_of,
+    piece_key,
+    pieces_of,
+    taken_back,
+)
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.meters import Reading
@@ -27,84 +50,16 @@ from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 
-NAME = "guarantees"
+NAME = GUARANTEES
 ISSUE = "issue"
 SPLIT = "split"
 TRANSFER = "transfer"
 CLAIM = "claim"
 EXPIRE = "expire"
 WITHDRAW = "withdraw"
-
-ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
-STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
+CORRECT = "correct"
 
 MAX_READINGS = 96
-MAX_PIECES = 256
-"""Guarantees that one issuance may be cut into."""
-
-NO_INTERVAL = -1
-
-
-class Issuance(Record, frozen=True):
-    """What was issued for one meter and interval.
-
-    Args:
-        version: Of the anchor it was issued from.
-        wh: Energy. [Wh]
-        released: 1 when it came out of a storage, else 0.
-        expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
-        pieces: Number of its guarantees.
-        by_status: Energy of its guarantees in each status; sums to `wh`. [Wh]
-    """
-
-    meter: bytes
-    interval_start: int
-    version: int
-    wh: int
-    released: int
-    expiry_s: int
-    pieces: int
-    by_status: tuple[int, ...]
-
-
-class GuaranteeOfOrigin(Record, frozen=True):
-    """One guarantee.
-
-    Args:
-        wh: Energy. [Wh]
-        owner: Home.
-        status: See STATUS_NAMES.
-        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
-        trade_interval: Settlement interval of the trade by which the owner got it, or -1.
-        used_by: Meter whose consumption it was claimed for; empty before.
-    """
-
-    wh: int
-    owner: int
-    status: int
-    flagged: int
-    trade_interval: int
-    used_by: bytes
-
-
-class Metered(Record, frozen=True):
-    """Readings of a meter that were issued, and the whole Wh of them. [mWh, Wh]"""
-
-    metered_mwh: int
-    issued_wh: int
-
-
-class Used(Record, frozen=True):
-    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
-
-    claimed_wh: int
-    consumed_wh: int
-
-
-class Stored(Record, frozen=True):
-    """Energy with guarantees in a storage, before the losses. [Wh]"""
-
-    wh: int
 
 
 class IssueArgs(Record, frozen=True):
@@ -140,37 +95,18 @@ class ClaimArgs(Record, frozen=True):
     reading: Reading
 
 
+class CorrectArgs(Record, frozen=True):
+    """Arguments of guarantees.correct: the reading of an issuance's interval in the newest anchor of its day."""
+
+    meter: bytes
+    reading: Reading
+
+
 class NameArgs(Record, frozen=True):
     """Arguments of guarantees.expire and guarantees.withdraw."""
 
     issuance: bytes
     start: int
-
-
-def issuance_id(meter: bytes, interval_start: int) -> bytes:
-    """Name of what is issued for a meter and interval; there is one."""
-    return sha256(domains.ISSUANCE + meter + interval_start.to_bytes(8, "big", signed=True)).digest()
-
-
-def issuance_of(view: View, issuance: bytes) -> Issuance | None:
-    """An issuance, or None."""
-    return view.read(NAME, b"i" + issuance, Issuance)
-
-
-def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]]:
-    """The guarantees of an issuance with their starts, in order; stops where one is missing."""
-    found, start = [], 0
-    while (
-        piece := view.read(NAME, piece_key(issuance, start), GuaranteeOfOrigin)
-    ) is not None and piece.wh > 0:
-        found.append((start, piece))
-        start += piece.wh
-    return found
-
-
-def piece_key(issuance: bytes, start: int) -> bytes:
-    """Key of the entry of a guarantee."""
-    return b"c" + issuance + start.to_bytes(8, "big")
 
 
 _ANYBODY = frozenset({OPERATOR, AUTHORITY, HOUSEHOLD})
@@ -204,21 +140,28 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
         raise InvalidTx(
             "guarantee_duplicate", f"interval {reading.interval_start} has been issued for this meter"
         )
-    known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0)
-    metered = known.metered_mwh + reading.production_mwh
-    wh = metered // 1000 - known.issued_wh
-    view.write(NAME, b"f" + name, Metered(metered, known.issued_wh + wh))
+    known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0, 0)
+    more = known.with_readings(reading.production_mwh)
+    wh = max(more.due_wh, 0)
+    view.write(NAME, b"f" + name, _after_issue(more, wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
     expiry_s = reading.interval_start + offices.governed(view).guarantee_days * meters.DAY_S
     version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
-    record = Issuance(name, reading.interval_start, version, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
+    at = (name, reading.interval_start, version, reading.production_mwh)
+    record = Issuance(*at, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
     view.write(NAME, b"i" + issuance, record)
     if wh:
         view.write(
             NAME, piece_key(issuance, 0), GuaranteeOfOrigin(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
         )
+
+
+def _after_issue(more: Metered, wh: int) -> Metered:
+    """The account of a meter after an issuance: what its readings do not show of it is owed."""
+    issued_wh = more.issued_wh + wh
+    return Metered(more.metered_mwh, issued_wh, max(issued_wh - more.metered_mwh // 1000, 0))
 
 
 def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
@@ -252,7 +195,14 @@ def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, Guarant
         raise InvalidTx("guarantee_status", f"the guarantee is {STATUS_NAMES[found.status]}")
     if settled_until(ctx.view, ctx.genesis) >= record.expiry_s:
         raise InvalidTx("guarantee_expired", f"the guarantee expired at {record.expiry_s}")
+    if record.version != _newest(ctx.view, record):
+        raise InvalidTx("guarantee_outdated", "the readings were corrected; guarantees.correct comes first")
     return record, found
+
+
+def _newest(view: View, record: Issuance) -> int:
+    """Version of the newest readings of the day of an issuance."""
+    return meters.newest_version(view, record.meter, record.interval_start // meters.DAY_S)
 
 
 def _check_name(args: NameArgs | SplitArgs | TransferArgs | ClaimArgs, genesis: Genesis) -> None:
@@ -357,6 +307,50 @@ def _withdraw(ctx: Context, args: NameArgs) -> None:
         ctx.view.write(NAME, key, msgspec.structs.replace(found, flagged=1))
 
 
+# --- corrections --------------------------------------------------------------------------------------------
+
+
+def _check_correct(args: CorrectArgs, genesis: Genesis) -> None:
+    _check_issue(IssueArgs(args.meter, (args.reading,)), genesis)
+
+
+def _correct(ctx: Context, args: CorrectArgs) -> None:
+    view, name, reading = ctx.view, args.meter, args.reading
+    issuance = issuance_id(name, reading.interval_start)
+    record = issuance_of(view, issuance)
+    if record is None:
+        raise InvalidTx("guarantee_unknown", f"nothing was issued for interval {reading.interval_start}")
+    if record.version == _newest(view, record):
+        raise InvalidTx(
+            "guarantee_current", "it was issued from the newest readings, or is corrected to them"
+        )
+    meter = meters.find(view, name)
+    meters.check_anchored(view, name, meter, reading)
+    known = view.read(NAME, b"f" + name, Metered)
+    assert known is not None, "an issuance without an account of its meter"
+    changed = known.with_readings(reading.production_mwh - record.produced_mwh)
+    # What was owed before stays owed: of this issuance no more is taken back than it got too much.
+    pieces, withdrawn_wh, _ = taken_back(pieces_of(view, issuance), max(-changed.due_wh - known.debt_wh, 0))
+    more_wh = max(changed.due_wh, 0)
+    if more_wh:
+        if meter.kind == meters.STORAGE:
+            _discharge(view, name, meter, more_wh)
+        pieces.append((record.wh, GuaranteeOfOrigin(more_wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")))
+    view.write(NAME, b"f" + name, _after_issue(changed, more_wh - withdrawn_wh))
+    for start, piece in pieces:
+        view.write(NAME, piece_key(issuance, start), piece)
+    by_status = tuple(sum(p.wh for _, p in pieces if p.status == status) for status in range(5))
+    corrected = msgspec.structs.replace(
+        record,
+        version=_newest(view, record),
+        produced_mwh=reading.production_mwh,
+        wh=record.wh + more_wh,
+        pieces=len(pieces),
+        by_status=by_status,
+    )
+    view.write(NAME, b"i" + issuance, corrected)
+
+
 def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes = b"") -> None:
     record, found = _find(view, issuance, start)
     sums = list(record.by_status)
@@ -385,7 +379,7 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
     for key in touched:
         if key[:1] == b"f":
             known = view.read(NAME, key, Metered)
-            if known is None or not 0 <= known.metered_mwh - 1000 * known.issued_wh < 1000:
+            if known is None or not 0 <= known.metered_mwh - 1000 * (known.issued_wh - known.debt_wh) < 1000:
                 raise BrokenInvariant(
                     height, NAME, f"meter {key[1:].hex()[:16]}: issued is not what was metered"
                 )
@@ -428,6 +422,13 @@ MODULE = CHAIN_MODULES.register(
                 _claim,
                 _check_claim,
             ),
+            CORRECT: Method(
+                "Take back, or add, what a corrected reading shows less, or more, than was issued.",
+                CorrectArgs,
+                _ANYBODY,
+                _correct,
+                _check_correct,
+            ),
             EXPIRE: Method("Note that a guarantee has expired.", NameArgs, _ANYBODY, _expire, _check_name),
             WITHDRAW: Method(
                 "Withdraw a guarantee, or flag one that was used.",
@@ -440,7 +441,7 @@ MODULE = CHAIN_MODULES.register(
         (
             Entry("What was issued for a meter and interval.", b"i", (("issuance", "bytes"),), Issuance),
             Entry("A guarantee.", b"c", (("issuance", "bytes"), ("start", "u64")), GuaranteeOfOrigin),
-            Entry("Energy metered and issued.", b"f", (("meter", "bytes"),), Metered),
+            Entry("Energy metered, issued and owed.", b"f", (("meter", "bytes"),), Metered),
             Entry("Claimed consumption.", b"u", (("meter", "bytes"), ("interval_start", "i64")), Used),
             Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
         ),
@@ -454,6 +455,8 @@ MODULE = CHAIN_MODULES.register(
             "guarantee_pieces": "The issuance would have more pieces than the limit.",
             "guarantee_status": "The guarantee's status does not allow this.",
             "guarantee_expired": "The guarantee has expired.",
+            "guarantee_outdated": "The readings that it was issued from were corrected, and it was not yet.",
+            "guarantee_current": "It was issued from the newest readings of its day, or is corrected to them.",
             "guarantee_not_expired": "The guarantee has not expired yet.",
         },
         check=_invariants,

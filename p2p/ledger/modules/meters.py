@@ -9,12 +9,16 @@ A reading is a leaf of the day's tree, salted like a settlement entry, in mWh so
     leaf data = reading domain || salt (16) || interval_start i64 || seconds u32
                 || production_mwh i64 || consumption_mwh i64
 
-The newest settled interval is the clock: a day is anchored when all of it is settled.
+The newest settled interval is the clock: a day is anchored when all of it is settled, and corrected no later than
+CORRECTION_DAYS after that. An anchor counts once the home of the meter and an operator have signed it: one of them
+anchors, the other confirms.
 """
 
 from __future__ import annotations
 
 import struct
+
+from msgspec.structs import replace
 
 from market.interval import begins_interval
 from p2p.blocks import domains, merkle
@@ -25,12 +29,13 @@ from p2p.ledger.module import CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, E
 from p2p.ledger.modules import accounts
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
-from p2p.wire.codec import Record
+from p2p.wire.codec import Record, decode
 from p2p.wire.messages import MAX_TIME_S
 
 NAME = "meters"
 REGISTER = "register"
 ANCHOR = "anchor"
+CONFIRM = "confirm"
 
 PRODUCTION = 1
 CONSUMPTION = 2
@@ -42,6 +47,11 @@ SALT_BYTES = 16
 DAY_S = 86_400
 MAX_CAPACITY_W = 10**9
 FULL_PPM = 1_000_000
+CORRECTION_DAYS = 90
+"""How long after it was settled the readings of a day may be corrected. [days]"""
+
+BY_HOME, BY_OPERATOR = 1, 2
+BY_BOTH = BY_HOME | BY_OPERATOR
 
 _LEAF = struct.Struct(">qIqq")
 
@@ -80,12 +90,14 @@ class Anchor(Record, frozen=True):
         leaves: Number of leaves.
         previous: Root of the version before; zeros for the first.
         height: Block that holds it.
+        signed: BY_HOME, BY_OPERATOR or BY_BOTH.
     """
 
     root: bytes
     leaves: int
     previous: bytes
     height: int
+    signed: int
 
 
 class AnchorArgs(Record, frozen=True):
@@ -97,6 +109,15 @@ class AnchorArgs(Record, frozen=True):
     root: bytes
     leaves: int
     previous: bytes
+
+
+class ConfirmArgs(Record, frozen=True):
+    """Arguments of meters.confirm: the newest anchor of a day, by its root."""
+
+    meter: bytes
+    day: int
+    version: int
+    root: bytes
 
 
 class Newest(Record, frozen=True):
@@ -187,6 +208,9 @@ def check_anchored(view: View, name: bytes, meter: Meter, reading: Reading) -> N
     anchor = anchor_of(view, name, day, newest_version(view, name, day))
     if anchor is None:
         raise InvalidTx("anchor_unknown", f"nothing is anchored for meter {name.hex()[:16]} and day {day}")
+    if anchor.signed != BY_BOTH:
+        lacks = "an operator" if anchor.signed == BY_HOME else f"home {meter.household}"
+        raise InvalidTx("anchor_unconfirmed", f"{lacks} has not confirmed the readings of day {day}")
     most_mwh = meter.capacity_w * reading.seconds * 1000 // 3600
     if max(reading.production_mwh, reading.consumption_mwh) > most_mwh:
         raise InvalidTx("reading_range", f"more than the {most_mwh} mWh that {meter.capacity_w} W can give")
@@ -207,6 +231,11 @@ def check_owner(ctx: Context, meter: Meter) -> None:
     """
     if accounts.household_of(ctx) != meter.household and not accounts.is_operator(ctx):
         raise InvalidTx("meter_owner", f"the meter belongs to home {meter.household}")
+
+
+def _signer(ctx: Context, meter: Meter) -> int:
+    """Whether the sender signs as the home of a meter or as an operator."""
+    return BY_HOME if accounts.household_of(ctx) == meter.household else BY_OPERATOR
 
 
 def _check_register(args: RegisterArgs, genesis: Genesis) -> None:
@@ -236,17 +265,44 @@ def _check_anchor(args: AnchorArgs, genesis: Genesis) -> None:
 
 def _anchor(ctx: Context, args: AnchorArgs) -> None:
     view = ctx.view
-    check_owner(ctx, find(view, args.meter))
-    if (args.day + 1) * DAY_S > settled_until(view, ctx.genesis):
+    meter = find(view, args.meter)
+    check_owner(ctx, meter)
+    now_s, end_s = settled_until(view, ctx.genesis), (args.day + 1) * DAY_S
+    if end_s > now_s:
         raise InvalidTx("anchor_early", f"day {args.day} is not over and settled")
     version = newest_version(view, args.meter, args.day)
     known = anchor_of(view, args.meter, args.day, version)
     previous = ZERO_HASH if known is None else known.root
     if (args.version, args.previous) != (version + 1, previous):
         raise InvalidTx("anchor_version", f"version {args.version}; the next is {version + 1}, on its root")
-    anchor = Anchor(args.root, args.leaves, args.previous, ctx.height)
+    if known is not None and now_s > end_s + CORRECTION_DAYS * DAY_S:
+        raise InvalidTx("period_closed", f"day {args.day} was settled more than {CORRECTION_DAYS} days ago")
+    anchor = Anchor(args.root, args.leaves, args.previous, ctx.height, _signer(ctx, meter))
     view.write(NAME, _day_key(args.meter, args.day), Newest(args.version))
     view.write(NAME, _version_key(args.meter, args.day, args.version), anchor)
+
+
+def _check_confirm(args: ConfirmArgs, genesis: Genesis) -> None:
+    if len(args.root) != merkle.HASH_BYTES or not 0 <= args.day <= MAX_TIME_S // DAY_S:
+        raise InvalidTx("tx_args", f"day {args.day}, or a root of {len(args.root)} bytes")
+    if not 1 <= args.version < 2**32:
+        raise InvalidTx("tx_args", f"version {args.version}")
+
+
+def _confirm(ctx: Context, args: ConfirmArgs) -> None:
+    view = ctx.view
+    meter = find(view, args.meter)
+    check_owner(ctx, meter)
+    newest = newest_version(view, args.meter, args.day)
+    known = anchor_of(view, args.meter, args.day, newest)
+    if known is None:
+        raise InvalidTx("anchor_unknown", f"nothing is anchored for this meter and day {args.day}")
+    if (args.version, args.root) != (newest, known.root):
+        raise InvalidTx("anchor_version", f"version {args.version}; the newest is {newest}, by its root")
+    signed = known.signed | _signer(ctx, meter)
+    if signed == known.signed:
+        raise InvalidTx("anchor_confirmed", "the sender has signed it already")
+    view.write(NAME, _version_key(args.meter, args.day, newest), replace(known, signed=signed))
 
 
 def _day_key(meter: bytes, day: int) -> bytes:
@@ -259,10 +315,12 @@ def _version_key(meter: bytes, day: int, version: int) -> bytes:
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
     for key in view.touched(NAME):
-        if key[:1] == b"v" and view.before(NAME, key) is not None:
-            raise BrokenInvariant(
-                height, NAME, f"anchor {key.hex()} was changed; a correction is a new version"
-            )
+        if key[:1] == b"v" and (before := view.before(NAME, key)) is not None:
+            now, then = view.read(NAME, key, Anchor), decode(Anchor, before)
+            if now is None or now != replace(then, signed=now.signed | then.signed):
+                raise BrokenInvariant(
+                    height, NAME, f"anchor {key.hex()} was changed; a correction is a new version"
+                )
         if key[:1] == b"m" and view.before(NAME, key) is not None:
             raise BrokenInvariant(height, NAME, f"meter {key[1:].hex()[:16]} was changed")
 
@@ -286,6 +344,13 @@ MODULE = CHAIN_MODULES.register(
                 _anchor,
                 _check_anchor,
             ),
+            CONFIRM: Method(
+                "Confirm what an operator, or the home of the meter, has anchored.",
+                ConfirmArgs,
+                frozenset({OPERATOR, HOUSEHOLD}),
+                _confirm,
+                _check_confirm,
+            ),
         },
         (
             Entry("A registered meter.", b"m", (("meter", "bytes"),), Meter),
@@ -300,6 +365,9 @@ MODULE = CHAIN_MODULES.register(
             "anchor_version": "The version does not follow the newest one of this meter and day.",
             "anchor_early": "The day of the readings is not over and settled.",
             "anchor_unknown": "Nothing is anchored for this meter and day.",
+            "anchor_unconfirmed": "The home of the meter or an operator has not confirmed the newest anchor.",
+            "anchor_confirmed": "The sender has signed the anchor already.",
+            "period_closed": "It is too late to correct the readings of the day.",
             "reading_proof": "The reading is not a salted leaf of the anchored root.",
             "reading_range": "The reading is negative, or more than the meter's capacity allows.",
             "guarantee_interval": "The reading or guarantee belongs to another interval, or to none of this chain.",

@@ -13,18 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p.errors import InvalidTx
+from p2p.ledger.issuances import issuance_id, issuance_of, pieces_of
 from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.guarantees import (
-    ClaimArgs,
-    IssueArgs,
-    NameArgs,
-    SplitArgs,
-    TransferArgs,
-    issuance_id,
-    issuance_of,
-    pieces_of,
-)
+from p2p.ledger.modules.guarantees import ClaimArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
 from p2p.ledger.state import check_invariants
 from p2p.wire.codec import Record
 from tests.kits.modules_kit import DAY_START, HOMES, OPERATORS, STEP, Chain, make_genesis

@@ -5,18 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from p2p.ledger.issuances import issuance_id, issuance_of, pieces_of
 from p2p.ledger.modules import guarantees as certs
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.guarantees import (
-    ClaimArgs,
-    IssueArgs,
-    NameArgs,
-    SplitArgs,
-    TransferArgs,
-    issuance_id,
-    issuance_of,
-    pieces_of,
-)
+from p2p.ledger.modules.guarantees import ClaimArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
 from p2p.wire.codec import encode
 from tests.kits.chain_kit import START
 from tests.kits.modules_kit import (

@@ -11,20 +11,14 @@ import pytest
 
 from p2p.blocks.block import Tx
 from p2p.blocks.possession import prove_possession
+from p2p.ledger.issuances import issuance_id
 from p2p.ledger.module import refusal_codes
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import KEYS_MAX, EnterArgs, RotateArgs
 from p2p.ledger.modules.evidence import ProofArgs
 from p2p.ledger.modules.governance import ADD, REMOVE, ApproveArgs, AuthorityArgs, ParameterArgs
-from p2p.ledger.modules.guarantees import (
-    ClaimArgs,
-    IssueArgs,
-    NameArgs,
-    SplitArgs,
-    TransferArgs,
-    issuance_id,
-)
-from p2p.ledger.modules.meters import AnchorArgs
+from p2p.ledger.modules.guarantees import ClaimArgs, CorrectArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
+from p2p.ledger.modules.meters import AnchorArgs, ConfirmArgs
 from p2p.ledger.state import apply_to, check_tx
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
@@ -178,6 +172,31 @@ class World:
         reading = msgspec.structs.replace(self.made[index], **changes)
         self.home("guarantees.issue", IssueArgs(meter or self.roof, (reading,)))
 
+    def correct(self) -> None:
+        args = CorrectArgs(self.roof, self.made[0])
+        self.home("guarantees.correct", args)
+
+    def corrected(self, *, confirmed: bool = True) -> None:
+        """The first reading of the roof is corrected, and what was issued from the former one is not yet."""
+        self.made = self.chain.anchor(self.roof, [(800_000, 0), (5_000, 0)], confirmed=confirmed)
+
+    def unconfirmed(self) -> None:
+        self.corrected(confirmed=False)
+        self.issue()
+
+    def outdated(self) -> None:
+        self.corrected()
+        self.home("guarantees.split", SplitArgs(self.id, 0, (400, 500)))
+
+    def confirm(self) -> None:
+        root = meters.anchor_of(self.chain.tip.state.view(), self.roof, DAY, 1)
+        assert root is not None
+        self.home("meters.confirm", ConfirmArgs(self.roof, DAY, 1, root.root))
+
+    def closed(self) -> None:
+        self.settle(interval_start=DAY_START + 92 * meters.DAY_S)
+        self.corrected()
+
     def anchor(self, meter: bytes | None = None, sender: object = OPERATORS[0], **changes: object) -> None:
         args = AnchorArgs(meter or self.roof, DAY, 2, bytes(32), 1, bytes(32))
         self.chain.call(sender, "meters.anchor", msgspec.structs.replace(args, **changes))
@@ -217,6 +236,11 @@ WAYS: dict[str, Callable[[World], None]] = {
     "anchor_version": lambda w: w.anchor(),
     "anchor_early": lambda w: w.anchor(day=DAY + 1),
     "anchor_unknown": lambda w: w.issue(interval_start=DAY_START - 900),
+    "anchor_unconfirmed": World.unconfirmed,
+    "anchor_confirmed": World.confirm,
+    "period_closed": World.closed,
+    "guarantee_outdated": World.outdated,
+    "guarantee_current": World.correct,
     "reading_proof": lambda w: w.issue(salt=bytes(16)),
     "reading_range": lambda w: w.issue(production_mwh=2_500_001),
     "guarantee_interval": lambda w: w.issue(seconds=3_600),

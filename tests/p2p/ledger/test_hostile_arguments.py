@@ -10,6 +10,7 @@ import pytest
 
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
+from p2p.ledger.issuances import issuance_id
 from p2p.ledger.module import CHAIN_MODULES
 from p2p.ledger.modules import meters
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
@@ -22,15 +23,8 @@ from p2p.ledger.modules.governance import (
     OperatorArgs,
     ParameterArgs,
 )
-from p2p.ledger.modules.guarantees import (
-    ClaimArgs,
-    IssueArgs,
-    NameArgs,
-    SplitArgs,
-    TransferArgs,
-    issuance_id,
-)
-from p2p.ledger.modules.meters import AnchorArgs, RegisterArgs
+from p2p.ledger.modules.guarantees import ClaimArgs, CorrectArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
+from p2p.ledger.modules.meters import AnchorArgs, ConfirmArgs, RegisterArgs
 from p2p.ledger.state import apply_to, check_invariants, check_tx
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
@@ -80,6 +74,14 @@ def busy() -> tuple[Chain, Calls]:
     made = chain.anchor(roof, [(900_000, 990_000), (400_000, 50_000)])
     chain.anchor(store, [(0, 700_000)])
     chain.call(HOMES[0], "guarantees.issue", IssueArgs(roof, (made[0],)))
+    shed = chain.register("shed", 0, meters.PRODUCTION)
+    false = chain.anchor(shed, [(900_000, 0)])
+    chain.call(HOMES[0], "guarantees.issue", IssueArgs(shed, (false[0],)))
+    true = chain.anchor(shed, [(800_000, 0)])
+    barn = chain.register("barn", 0, meters.PRODUCTION)
+    chain.anchor(barn, [(1, 0)], confirmed=False)
+    unconfirmed = meters.anchor_of(chain.tip.state.view(), barn, DAY, 1)
+    assert unconfirmed is not None
     chain.enter(1)
     issuance, keys, chain_id = issuance_id(roof, DAY_START), authorities(6), chain.genesis.chain_id
     for key, call in ((keys[0], "quota_window"), (keys[1], "tx_quota")):
@@ -109,12 +111,14 @@ def busy() -> tuple[Chain, Calls]:
         ),
         "governance.propose_parameter": (validator, ParameterArgs("guarantee_days", 9, 60)),
         "guarantees.claim": (home, ClaimArgs(issuance, 0, roof, made[0])),
+        "guarantees.correct": (home, CorrectArgs(shed, true[0])),
         "guarantees.expire": (home, NameArgs(issuance, 0)),
         "guarantees.issue": (home, IssueArgs(roof, (made[1],))),
         "guarantees.split": (home, SplitArgs(issuance, 0, (400, 500))),
         "guarantees.transfer": (home, TransferArgs(issuance, 0, 1, -1)),
         "guarantees.withdraw": (operator, NameArgs(issuance, 0)),
         "meters.anchor": (operator, AnchorArgs(store, DAY - 1, 1, bytes(32), 3, bytes(32))),
+        "meters.confirm": (home, ConfirmArgs(barn, DAY, 1, unconfirmed.root)),
         "meters.register": (operator, RegisterArgs(bytes(32), 3, meters.STORAGE, 5, 900_000)),
         "settlement.batch": (operator, make_args(200, 4)[1]),
     }

@@ -1,0 +1,163 @@
+"""What is issued of guarantees of origin: records, how they are read, and what a correction takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from msgspec.structs import replace
+
+from p2p.blocks import domains
+from p2p.ledger.view import View
+from p2p.wire.codec import Record
+
+GUARANTEES = "guarantees"
+ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
+STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
+
+MAX_PIECES = 256
+"""Guarantees that one issuance may be cut into."""
+
+NO_INTERVAL = -1
+"""Settlement interval of a guarantee that was not traded."""
+
+
+class Issuance(Record, frozen=True):
+    """What was issued for one meter and interval.
+
+    Args:
+        version: Of the anchor it was issued from, or corrected to.
+        produced_mwh: The reading of that anchor. [mWh]
+        wh: Energy that was ever issued. [Wh]
+        released: 1 when it came out of a storage, else 0.
+        expiry_s: From when on nothing can be done with it. [s since 1970, UTC]
+        pieces: Number of its guarantees.
+        by_status: Energy of its guarantees in each status; sums to `wh`. [Wh]
+    """
+
+    meter: bytes
+    interval_start: int
+    version: int
+    produced_mwh: int
+    wh: int
+    released: int
+    expiry_s: int
+    pieces: int
+    by_status: tuple[int, ...]
+
+
+class GuaranteeOfOrigin(Record, frozen=True):
+    """One guarantee.
+
+    Args:
+        wh: Energy. [Wh]
+        owner: Home.
+        status: See STATUS_NAMES.
+        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
+        trade_interval: Settlement interval of the trade by which the owner got it, or -1.
+        used_by: Meter whose consumption it was claimed for; empty before.
+    """
+
+    wh: int
+    owner: int
+    status: int
+    flagged: int
+    trade_interval: int
+    used_by: bytes
+
+
+class Metered(Record, frozen=True):
+    """What was issued for a meter.
+
+    Args:
+        metered_mwh: Its newest readings that were issued. [mWh]
+        issued_wh: Energy that was issued for them and not withdrawn by a correction. [Wh]
+        debt_wh: How much of that is more than they show, and was used before they were corrected; what is issued next
+            pays it first. [Wh]
+    """
+
+    metered_mwh: int
+    issued_wh: int
+    debt_wh: int
+
+    def with_readings(self, change_mwh: int) -> Metered:
+        """The same with other readings, more or less; what is due for them is for `due_wh` to say. [mWh]"""
+        return Metered(self.metered_mwh + change_mwh, self.issued_wh, self.debt_wh)
+
+    @property
+    def due_wh(self) -> int:
+        """What the readings show and is not issued; negative where more is issued than they show. [Wh]"""
+        return self.metered_mwh // 1000 - self.issued_wh
+
+
+class Used(Record, frozen=True):
+    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
+
+    claimed_wh: int
+    consumed_wh: int
+
+
+class Stored(Record, frozen=True):
+    """Energy with guarantees in a storage, before the losses. [Wh]"""
+
+    wh: int
+
+
+def issuance_id(meter: bytes, interval_start: int) -> bytes:
+    """Name of what is issued for a meter and interval; there is one."""
+    return sha256(domains.ISSUANCE + meter + interval_start.to_bytes(8, "big", signed=True)).digest()
+
+
+def issuance_of(view: View, issuance: bytes) -> Issuance | None:
+    """An issuance, or None."""
+    return view.read(GUARANTEES, b"i" + issuance, Issuance)
+
+
+def pieces_of(view: View, issuance: bytes) -> list[tuple[int, GuaranteeOfOrigin]]:
+    """The guarantees of an issuance with their starts, in order; stops where one is missing."""
+    found, start = [], 0
+    while (
+        piece := view.read(GUARANTEES, piece_key(issuance, start), GuaranteeOfOrigin)
+    ) is not None and piece.wh > 0:
+        found.append((start, piece))
+        start += piece.wh
+    return found
+
+
+def piece_key(issuance: bytes, start: int) -> bytes:
+    """Key of the entry of a guarantee."""
+    return b"c" + issuance + start.to_bytes(8, "big")
+
+
+Pieces = list[tuple[int, GuaranteeOfOrigin]]
+
+
+def taken_back(pieces: Iterable[tuple[int, GuaranteeOfOrigin]], wh: int) -> tuple[Pieces, int, int]:
+    """Take energy back from the end of an issuance: withdraw what is active, and flag what was used of the rest.
+
+    Args:
+        pieces: With their starts, in order.
+        wh: How much. [Wh]
+
+    Returns:
+        The pieces after it, one of them cut in two where only a part of it is withdrawn; how much was withdrawn, and
+        how much of the rest was used before. [Wh]
+    """
+    found, left = list(pieces), wh
+    after: Pieces = []
+    for start, piece in reversed(found):
+        taken = min(left, piece.wh) if piece.status == ACTIVE else 0
+        left -= taken
+        if taken:
+            after.append((start + piece.wh - taken, replace(piece, wh=taken, status=WITHDRAWN)))
+        if piece.wh > taken:
+            after.append((start, replace(piece, wh=piece.wh - taken)))
+    owed = left
+    for i, (start, piece) in enumerate(after):
+        if left > 0 and piece.status in _USED:
+            after[i] = start, replace(piece, flagged=1)
+            left -= piece.wh
+    return after[::-1], wh - owed, owed
+
+
+_USED = (CLAIMED, STORED, EXPIRED)
