@@ -94,8 +94,11 @@ def read_held(folder: Path, role: str, homes: Sequence[str]) -> Held:
 def write_private(path: Path, text: str) -> None:
     """Write a new file that its owner alone can read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:  # a write does not name its file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _file_of(folder: Path, place: int) -> Path:

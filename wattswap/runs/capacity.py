@@ -27,17 +27,18 @@ PEAK_FACTOR: Final = 2
 
 
 def capacities_of(
-    fuse_w: int, meter: MeterData, devices: Mapping[str, Sequence[Any]]
+    fuse_w: int, minutes: int, import_wh: IntArray, export_wh: IntArray, devices: Mapping[str, Sequence[Any]]
 ) -> tuple[tuple[int, int], ...]:
     """Import and export of each home's connection, in roster order. [W]
 
     Args:
         fuse_w: Of the connection without devices. [W]
-        meter: The readings, without devices.
+        minutes: Length of an interval. [min]
+        import_wh: Metered import without devices, shape (intervals, homes). [Wh]
+        export_wh: Metered export. [Wh]
         devices: One spec per home by device, None for a home without.
     """
-    minutes = meter.minutes
-    takes, gives = (_connection_w(fuse_w, wh, minutes) for wh in (meter.import_wh, meter.export_wh))
+    takes, gives = (_connection_w(fuse_w, wh, minutes) for wh in (import_wh, export_wh))
     whole_w = -(-60 // minutes)  # a device rounds the energy of an interval up to a whole Wh
     for specs in devices.values():
         for home, spec in enumerate(specs):

@@ -10,6 +10,7 @@ import numpy as np
 
 from data.store import columns
 from market.units import IntArray
+from wattswap.runs.capacity import capacities_of
 from wattswap.runs.checked import Checked
 from wattswap.runs.held import VERSION, WEIGHTS, Columns, Facts, SaltOf, Weights, digest_of, text_digest
 from wattswap.runs.homes import history_days
@@ -81,6 +82,13 @@ class Committed:
             rows=meter.intervals - before,
             first_row=found.first_row - before,
             sub_meters=tuple(sorted(meter.sub_meters)),
+            capacities=capacities_of(
+                self.scenario.data.fuse_w,
+                meter.minutes,
+                meter.import_wh[before:],
+                meter.export_wh[before:],
+                found.devices,
+            ),
             batteries=tuple(None if spec is None else astuple(spec) for spec in meter.batteries),
             readings=digests,
             weights="" if self.weights is None else text_digest(self.weights.text()),

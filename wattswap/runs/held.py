@@ -43,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         first_row: Row at which the run starts.
         sub_meters: Names of the sub-meters.
         batteries: What the data say of the battery of each home.
+        capacities: Registered capacity of each home: what its connection takes and gives at most. [W]
         readings: Digest of the readings of each home, in hexadecimal.
         weights: Digest of the weights of a pool, in hexadecimal; empty where nothing is shared by them.
     """
@@ -58,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_row: int
     sub_meters: tuple[str, ...]
     batteries: tuple[tuple[int, ...] | None, ...]
+    capacities: tuple[tuple[int, int], ...]
     readings: tuple[str, ...]
     weights: str
 

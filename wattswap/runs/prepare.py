@@ -48,7 +48,6 @@ from p2p.wire.messages import (
 )
 from wattswap.errors import UsageError
 from wattswap.runs.battery_refused import refuse_common_battery
-from wattswap.runs.capacity import capacities_of
 from wattswap.runs.checked import Checked, checked, checked_as_held
 from wattswap.runs.committed import Committed
 from wattswap.runs.common_battery import BATTERY, common_store, owners
@@ -365,8 +364,7 @@ class Setup(Checked):
         if self.given_members is not None:
             return self.given_members
         keys = tuple(identity.public_key for identity in self._household_identities)
-        capacities = capacities_of(self.scenario.data.fuse_w, self.meter, self.devices)
-        return Members(self.roster, keys, self.membership.terms, capacities)
+        return Members(self.roster, keys, self.membership.terms, self.facts.capacities)
 
     def genesis_bytes(self) -> bytes:
         """The canonical bytes of the genesis file."""

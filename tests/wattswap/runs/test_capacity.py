@@ -56,7 +56,9 @@ def test_devices_that_the_run_adds_make_a_connection_larger() -> None:
 def test_an_appliance_takes_all_of_its_run_at_once_where_an_interval_is_longer() -> None:
     meter = prepare(ws.load(GOLDEN / "two_neighbours" / "scenario.toml")).meter
     machine = Appliance(1_000, 30, 0, 120)
-    (one, _), (other, _) = capacities_of(43_000, meter, {"appliance": (machine, None)})
+    (one, _), (other, _) = capacities_of(
+        43_000, meter.minutes, meter.import_wh, meter.export_wh, {"appliance": (machine, None)}
+    )
     assert (meter.minutes, one - 43_000, other) == (60, 2_001, 43_000)
 
 

@@ -281,7 +281,9 @@ def test_changed_data_leave_the_lock_free(tmp_path: Path) -> None:
     partial = begun(street, tmp_path / "runs")
     file = street / "meter.csv"
     good = file.read_bytes()
-    file.write_bytes(good + b"2026-06-04T00:00:00Z,home-1,0.1,0\n")
+    *_, last = good.splitlines(keepends=True)
+    file.write_bytes(good.removesuffix(last) + last.replace(b"0.", b"7.", 1))
+    assert file.read_bytes() != good
     with pytest.raises(VerificationFailed, match="data have changed"):
         resume(partial)
     file.write_bytes(good)

@@ -218,7 +218,7 @@ def test_a_changed_byte_of_a_block_is_named_by_its_height(column: str, at: float
             "block 17",
         ),
         ("UPDATE meta SET value = x'7a' WHERE key = 'schema'", "chain.db has schema"),
-        ("UPDATE meta SET value = x'37' WHERE key = 'schema'", "chain.db: a chain of format 7"),
+        ("UPDATE meta SET value = x'38' WHERE key = 'schema'", "chain.db: a chain of format 8"),
         ("DROP TABLE blocks", "no such table"),
     ],
 )
