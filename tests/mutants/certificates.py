@@ -55,10 +55,24 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     GUARANTEES.without(
         "corrected_by_a_former_reading",
-        "    meters.check_anchored(view, name, meter, reading)\n    known = view",
-        "    known = view",
+        "anchor = meters.check_leaf(view, name, meter, reading, _newest(view, record))",
+        "anchor = meters.anchor_of(view, name, reading.interval_start // meters.DAY_S, _newest(view, record))",
         "A home corrects its certificates to what it likes.",
         "test_a_correction_is_of_something_that_was_issued_and_by_its_newest_reading",
+    ),
+    GUARANTEES.without(
+        "operator_alone_issues_more",
+        "        meters.check_signed(anchor, meter, reading.interval_start // meters.DAY_S)\n",
+        "",
+        "An operator certifies more for its friends than their homes have signed.",
+        "test_an_operator_alone_corrects_downwards_only",
+    ),
+    METERS.without(
+        "home_outdates_alone",
+        "by_operator = args.version if signer == BY_OPERATOR else operators_version(view, args.meter, args.day)",
+        "by_operator = args.version",
+        "A home makes worthless what it has sold.",
+        "test_a_home_cannot_outdate_alone_what_it_has_sold",
     ),
     GUARANTEES.without(
         "debt_is_forgiven",

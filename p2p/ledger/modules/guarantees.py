@@ -147,7 +147,7 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
     expiry_s = reading.interval_start + offices.governed(view).guarantee_days * meters.DAY_S
-    version = meters.newest_version(view, name, reading.interval_start // meters.DAY_S)
+    version = meters.operators_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     at = (name, reading.interval_start, version, reading.production_mwh)
     record = Issuance(*at, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
@@ -201,8 +201,8 @@ def _owned(ctx: Context, issuance: bytes, start: int) -> tuple[Issuance, Guarant
 
 
 def _newest(view: View, record: Issuance) -> int:
-    """Version of the newest readings of the day of an issuance."""
-    return meters.newest_version(view, record.meter, record.interval_start // meters.DAY_S)
+    """Version of the newest readings of the day of an issuance that an operator has signed."""
+    return meters.operators_version(view, record.meter, record.interval_start // meters.DAY_S)
 
 
 def _check_name(args: NameArgs | SplitArgs | TransferArgs | ClaimArgs, genesis: Genesis) -> None:
@@ -325,7 +325,7 @@ def _correct(ctx: Context, args: CorrectArgs) -> None:
             "guarantee_current", "it was issued from the newest readings, or is corrected to them"
         )
     meter = meters.find(view, name)
-    meters.check_anchored(view, name, meter, reading)
+    anchor = meters.check_leaf(view, name, meter, reading, _newest(view, record))
     known = view.read(NAME, b"f" + name, Metered)
     assert known is not None, "an issuance without an account of its meter"
     changed = known.with_readings(reading.production_mwh - record.produced_mwh)
@@ -333,6 +333,8 @@ def _correct(ctx: Context, args: CorrectArgs) -> None:
     pieces, withdrawn_wh, _ = taken_back(pieces_of(view, issuance), max(-changed.due_wh - known.debt_wh, 0))
     more_wh = max(changed.due_wh, 0)
     if more_wh:
+        # An operator can take back alone, as by `withdraw`; to issue takes both.
+        meters.check_signed(anchor, meter, reading.interval_start // meters.DAY_S)
         if meter.kind == meters.STORAGE:
             _discharge(view, name, meter, more_wh)
         pieces.append((record.wh, GuaranteeOfOrigin(more_wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")))

@@ -1,7 +1,7 @@
 """Module `meters`: registered meters, and the daily roots over their readings.
 
     m || meter                                 a meter, named by the salted commitment of its id
-    d || meter || day u32                      version of the newest anchor of a day
+    d || meter || day u32                      newest anchor of a day, and the newest that an operator has signed
     v || meter || day u32 || version u32       an anchor; old versions stay
 
 A reading is a leaf of the day's tree, salted like a settlement entry, in mWh so that fractions of a Wh count:
@@ -121,9 +121,16 @@ class ConfirmArgs(Record, frozen=True):
 
 
 class Newest(Record, frozen=True):
-    """Version of the newest anchor of a day."""
+    """Versions of the anchors of a day.
+
+    Args:
+        version: Of the newest one.
+        by_operator: Of the newest one that an operator has signed; 0 for none. A home cannot outdate alone what it has
+            sold.
+    """
 
     version: int
+    by_operator: int
 
 
 class Reading(Record, frozen=True):
@@ -170,7 +177,16 @@ def find(view: View, meter: bytes) -> Meter:
 
 def newest_version(view: View, meter: bytes, day: int) -> int:
     """Version of the newest anchor of a meter and day, 0 for none."""
-    return (view.read(NAME, _day_key(meter, day), Newest) or Newest(0)).version
+    return _newest(view, meter, day).version
+
+
+def operators_version(view: View, meter: bytes, day: int) -> int:
+    """Version of the newest anchor of a meter and day that an operator has signed, 0 for none."""
+    return _newest(view, meter, day).by_operator
+
+
+def _newest(view: View, meter: bytes, day: int) -> Newest:
+    return view.read(NAME, _day_key(meter, day), Newest) or Newest(0, 0)
 
 
 def anchor_of(view: View, meter: bytes, day: int, version: int) -> Anchor | None:
@@ -199,18 +215,36 @@ def check_reading(reading: Reading, genesis: Genesis) -> None:
 
 
 def check_anchored(view: View, name: bytes, meter: Meter, reading: Reading) -> None:
-    """Raise unless a reading is a leaf of the newest anchor of its day, and within the meter's capacity.
+    """Raise unless a reading is a leaf of the newest anchor of its day, signed twice, and within the meter's capacity.
 
     Raises:
         InvalidTx: Says which of it is not so.
     """
     day = reading.interval_start // DAY_S
-    anchor = anchor_of(view, name, day, newest_version(view, name, day))
-    if anchor is None:
-        raise InvalidTx("anchor_unknown", f"nothing is anchored for meter {name.hex()[:16]} and day {day}")
+    check_signed(check_leaf(view, name, meter, reading, newest_version(view, name, day)), meter, day)
+
+
+def check_signed(anchor: Anchor, meter: Meter, day: int) -> None:
+    """Raise unless the home of the meter and an operator have signed an anchor.
+
+    Raises:
+        InvalidTx: One of them has not.
+    """
     if anchor.signed != BY_BOTH:
         lacks = "an operator" if anchor.signed == BY_HOME else f"home {meter.household}"
         raise InvalidTx("anchor_unconfirmed", f"{lacks} has not confirmed the readings of day {day}")
+
+
+def check_leaf(view: View, name: bytes, meter: Meter, reading: Reading, version: int) -> Anchor:
+    """Return a version of the anchor of a reading's day, of which the reading is a leaf within the meter's capacity.
+
+    Raises:
+        InvalidTx: It is not, or there is no such version.
+    """
+    day = reading.interval_start // DAY_S
+    anchor = anchor_of(view, name, day, version)
+    if anchor is None:
+        raise InvalidTx("anchor_unknown", f"nothing is anchored for meter {name.hex()[:16]} and day {day}")
     most_mwh = meter.capacity_w * reading.seconds * 1000 // 3600
     if max(reading.production_mwh, reading.consumption_mwh) > most_mwh:
         raise InvalidTx("reading_range", f"more than the {most_mwh} mWh that {meter.capacity_w} W can give")
@@ -221,6 +255,7 @@ def check_anchored(view: View, name: bytes, meter: Meter, reading: Reading) -> N
         raise InvalidTx("reading_proof", error.detail) from None
     if root != anchor.root:
         raise InvalidTx("reading_proof", "the reading does not lead to the anchored root")
+    return anchor
 
 
 def check_owner(ctx: Context, meter: Meter) -> None:
@@ -277,8 +312,10 @@ def _anchor(ctx: Context, args: AnchorArgs) -> None:
         raise InvalidTx("anchor_version", f"version {args.version}; the next is {version + 1}, on its root")
     if known is not None and now_s > end_s + CORRECTION_DAYS * DAY_S:
         raise InvalidTx("period_closed", f"day {args.day} was settled more than {CORRECTION_DAYS} days ago")
-    anchor = Anchor(args.root, args.leaves, args.previous, ctx.height, _signer(ctx, meter))
-    view.write(NAME, _day_key(args.meter, args.day), Newest(args.version))
+    signer = _signer(ctx, meter)
+    anchor = Anchor(args.root, args.leaves, args.previous, ctx.height, signer)
+    by_operator = args.version if signer == BY_OPERATOR else operators_version(view, args.meter, args.day)
+    view.write(NAME, _day_key(args.meter, args.day), Newest(args.version, by_operator))
     view.write(NAME, _version_key(args.meter, args.day, args.version), anchor)
 
 
@@ -302,6 +339,7 @@ def _confirm(ctx: Context, args: ConfirmArgs) -> None:
     signed = known.signed | _signer(ctx, meter)
     if signed == known.signed:
         raise InvalidTx("anchor_confirmed", "the sender has signed it already")
+    view.write(NAME, _day_key(args.meter, args.day), Newest(newest, newest))
     view.write(NAME, _version_key(args.meter, args.day, newest), replace(known, signed=signed))
 
 
@@ -354,7 +392,7 @@ MODULE = CHAIN_MODULES.register(
         },
         (
             Entry("A registered meter.", b"m", (("meter", "bytes"),), Meter),
-            Entry("Newest anchor of a day.", b"d", (("meter", "bytes"), ("day", "u32")), Newest),
+            Entry("Newest anchors of a day.", b"d", (("meter", "bytes"), ("day", "u32")), Newest),
             Entry("An anchor.", b"v", (("meter", "bytes"), ("day", "u32"), ("version", "u32")), Anchor),
         ),
         codes={

@@ -174,6 +174,37 @@ def test_what_a_correction_has_taken_away_is_not_sold(attempt: int) -> None:
         roofs.give(max(start for start, *_ in roofs.pieces()))
 
 
+def test_a_home_cannot_outdate_alone_what_it_has_sold() -> None:
+    """Nor does it keep, by not confirming, what an operator has corrected."""
+    roofs = Roofs()
+    roofs.anchor(900_000)
+    roofs.issue(0)
+    roofs.split(400, 500)
+    roofs.give(0)
+    roofs.chain.anchor(roofs.roof, [(0, 0)], HOMES[0], confirmed=False)
+    with refused("guarantee_current"):
+        roofs.correct()
+    roofs.claim(0)
+    roofs.made = roofs.chain.anchor(roofs.roof, [(600_000, 0)], OPERATORS[0], confirmed=False)
+    with refused("guarantee_outdated"):
+        roofs.give(400)
+    roofs.correct()
+    assert roofs.pieces() == [(0, 400, CLAIMED, 0), (400, 200, ACTIVE, 0), (600, 300, WITHDRAWN, 0)]
+    roofs.give(400)
+
+
+def test_an_operator_alone_corrects_downwards_only() -> None:
+    roofs = Roofs()
+    roofs.anchor(900_000)
+    roofs.issue(0)
+    roofs.made = roofs.chain.anchor(roofs.roof, [(900_999, 0)], OPERATORS[0], confirmed=False)
+    roofs.correct()
+    assert roofs.pieces() == [(0, 900, ACTIVE, 0)]
+    roofs.made = roofs.chain.anchor(roofs.roof, [(1_900_000, 0)], OPERATORS[0], confirmed=False)
+    with refused("anchor_unconfirmed"):
+        roofs.correct()
+
+
 def test_what_was_used_before_a_correction_is_flagged_and_owed_by_the_next_issuances() -> None:
     roofs = Roofs()
     roofs.anchor(900_000, 150_000, 400_000)
