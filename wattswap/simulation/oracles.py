@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 from market.errors import MarketError
 from market.settlement.accounts import COLUMN_INDEX, MONEY_COLUMNS, check_balanced
-from p2p.batches.blob import blob_hash
+from p2p.batches.blob import IntervalContent, blob_hash
 from p2p.batches.closings import MAX_BROKEN_BYTES, BrokenPromise, check_broken_promise
 from p2p.batches.receipts import MAX_OMISSION_BYTES, Omission, check_omission
+from p2p.blocks.block import ZERO_HASH
 from p2p.consensus.evidence import check_evidence
 from p2p.errors import RemoteError
 from p2p.ledger.store import ChainStore
@@ -26,7 +27,9 @@ from p2p.wire.messages import (
     open_message,
 )
 from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.interval import recompute
 from wattswap.runs.layout import CHAIN
+from wattswap.runs.solutions import Solutions
 from wattswap.simulation.history import History
 from wattswap.simulation.meter_oracles import Found, capacity, meters
 from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
@@ -93,7 +96,9 @@ def agreement(history: History) -> Found:
 def accepted(history: History) -> Found:
     """Each message that its settler, or f + 1 validators, promised to include is settled, or somebody is convicted.
 
-    A promise of another collector alone binds nobody: a home that reaches fewer validators counts as without a message.
+    A reading that says what the line of its home has without it, as of one that neither trades nor meters anything, is
+    no loss. A promise of another collector alone binds nobody: a home that reaches fewer validators counts as without
+    a message.
     """
     convicted = {where for _, where in _convictions(history)}
     validators = set(history.base.of_role("validator"))
@@ -115,10 +120,19 @@ def accepted(history: History) -> Found:
         there = settled.message_of(home, kind, number)
         if there is not None and (message_id(there) == name or there.nonce > message.nonce):
             continue
+        if isinstance(message, ReadingMessage) and _shows(history, settled.content, message):
+            continue
         if (start_s, home) not in convicted:
             what = "reading" if isinstance(message, ReadingMessage) else "order"
             text = f"the {what} of {home}, promised by {', '.join(sorted(by))}, is not settled"
             yield f"{text}, and nobody is convicted", start_s, home
+
+
+def _shows(history: History, content: IntervalContent, reading: ReadingMessage) -> bool:
+    """Whether the line of a home has the registers of a reading that was left out: then it misses nothing."""
+    record = recompute(history.setup, content, ZERO_HASH, Solutions(None)).record
+    home = history.setup.roster.index(reading.household)
+    return (record.import_wh[home], record.export_wh[home]) == (reading.import_wh, reading.export_wh)
 
 
 def _is_signed(history: History, receipt: Receipt) -> bool:
