@@ -205,6 +205,8 @@ class Device:
         outside: Columns that count how far and how long a room was outside its comfort band. [thousandths of a
             degree-hour]
         wear: Column that counts the cost of its wear, where it has one. [nano-currency]
+        most_w: The most power that a home's device takes, and that it gives; left out: each of its keys of the kind
+            "power" in both directions. [W]
     """
 
     name: str
@@ -222,6 +224,7 @@ class Device:
     unmet: str = ""
     outside: tuple[str, ...] = ()
     wear: str = ""
+    most_w: Callable[[Any], tuple[int, int]] | None = None
 
     def __post_init__(self) -> None:
         parameters = {one.name for one in fields(self.spec)} if is_dataclass(self.spec) else set()
@@ -241,6 +244,16 @@ def column(specs: Sequence[Any], name: str, missing: int = 0) -> IntArray:
 DEVICES: Registry[Device] = Registry(
     "device", folders=("agents.devices",), group="wattswap.devices", item=Device
 )
+
+
+def most_power_w(device: Device, spec: Any) -> tuple[int, int]:
+    """The most power that a home's device takes, and that it gives; see `Device`. [W]"""
+    with DEVICES.held(device):
+        if device.most_w is not None:
+            takes_w, gives_w = device.most_w(spec)
+            return int(takes_w), int(gives_w)
+        rated_w = sum(getattr(spec, key.field) or 0 for key in device.keys if key.kind == "power")
+        return rated_w, rated_w
 
 
 def limits_of(device: Device, fleet: Fleet) -> Mapping[str, tuple[IntArray, IntArray]]:

@@ -223,5 +223,6 @@ APPLIANCE = DEVICES.register(
         summary="an appliance that runs once a day, when there is surplus or at the last moment",
         used="appliance_wh",
         unmet="appliance_unmet_wh",
+        most_w=lambda spec: (-(-spec.run_wh * 60 // spec.duration_minutes), 0),
     )
 )

@@ -217,5 +217,6 @@ BATTERY = DEVICES.register(
         removed_by="capacity_wh",
         turn=1,
         wear="battery_wear_nano",
+        most_w=lambda spec: (spec.charge_w, spec.discharge_w),
     )
 )

@@ -379,5 +379,6 @@ EV = DEVICES.register(
         summary="an electric car that is ready when it leaves, and may give energy to the home",
         used="ev_wh",
         unmet="ev_unmet_wh",
+        most_w=lambda spec: (spec.charge_w, spec.discharge_w or 0),
     )
 )

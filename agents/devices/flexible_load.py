@@ -221,5 +221,6 @@ FLEXIBLE_LOAD = DEVICES.register(
         fleet=FlexibleLoads,
         summary="load that moves within its day by price, with a constant elasticity of substitution",
         used="flexible_wh",
+        most_w=lambda spec: (spec.power_w, 0),
     )
 )

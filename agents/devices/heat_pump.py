@@ -200,5 +200,6 @@ HEAT_PUMP = DEVICES.register(
         weather=weather_of,
         used="heat_pump_wh",
         outside=("too_cold_millidegree_h", "too_warm_millidegree_h"),
+        most_w=lambda spec: (spec.power_w, 0),
     )
 )

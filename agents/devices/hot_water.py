@@ -229,5 +229,6 @@ HOT_WATER = DEVICES.register(
         summary="a tank that holds hot water within a band of temperatures",
         used="hot_water_wh",
         unmet="hot_water_unmet_wh",
+        most_w=lambda spec: (spec.power_w, 0),
     )
 )

@@ -27,6 +27,8 @@ from optimizer.solver.builder import Columns, ModelBuilder
 
 GAMMA_PER_K: Final = -0.004
 """Change of a module's power per degree. [1/K]"""
+MOST_OF_PEAK = 2
+"""In the cold and under a bright sky it gives more than its peak power, and never this many times as much."""
 ALBEDO: Final = 0.2
 MOST_PEAK_W: Final = 1_000_000
 WEATHER: Final = ("dni", "dhi", "temp_c")
@@ -192,5 +194,6 @@ PV = DEVICES.register(
         turn=-1,
         weather=weather_of,
         made="simulated_pv_wh",
+        most_w=lambda spec: (0, MOST_OF_PEAK * spec.peak_w),
     )
 )

@@ -8,10 +8,11 @@ connection, that of its highest reading in whole kW: who runs them cannot correc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.devices import DEVICES, most_power_w
 from data.readings import MeterData
 from market.units import IntArray
 from p2p.blocks.members import energy_at
@@ -19,11 +20,6 @@ from wattswap.scenario.fields import iso
 
 if TYPE_CHECKING:
     from wattswap.scenario.load import Scenario
-
-TAKES_W: Final = ("charge_w", "power_w")
-GIVES_W: Final = ("discharge_w",)
-PEAK_FACTOR: Final = 2
-"""A generator gives more than its power under standard conditions in the cold, but never twice that."""
 
 
 def capacities_of(
@@ -40,11 +36,13 @@ def capacities_of(
     """
     takes, gives = (_connection_w(fuse_w, wh, minutes) for wh in (import_wh, export_wh))
     whole_w = -(-60 // minutes)  # a device rounds the energy of an interval up to a whole Wh
-    for specs in devices.values():
+    for name, specs in devices.items():
+        device = DEVICES.get(name)
         for home, spec in enumerate(specs):
             if spec is not None:
-                takes[home] += _most_w(spec, TAKES_W) + _run_w(spec, minutes) + whole_w
-                gives[home] += _most_w(spec, GIVES_W) + PEAK_FACTOR * _most_w(spec, ("peak_w",)) + whole_w
+                takes_w, gives_w = most_power_w(device, spec)
+                takes[home] += takes_w + whole_w
+                gives[home] += gives_w + whole_w
     return tuple(zip(takes, gives, strict=True))
 
 
@@ -54,16 +52,6 @@ def _connection_w(fuse_w: int, energy_wh: IntArray, minutes: int) -> list[int]:
         fuse_w if energy <= energy_at(fuse_w, minutes) else -(-energy * 60 // (minutes * 1_000)) * 1_000
         for energy in highest
     ]
-
-
-def _most_w(spec: Any, names: Sequence[str]) -> int:
-    return sum(int(getattr(spec, name, None) or 0) for name in names)
-
-
-def _run_w(spec: Any, minutes: int) -> int:
-    """What an appliance takes while it runs. [W]"""
-    run_wh = int(getattr(spec, "run_wh", 0))
-    return -(-run_wh * 60 // min(int(spec.duration_minutes), minutes)) if run_wh else 0
 
 
 def refuse_above_connection(scenario: Scenario, meter: MeterData, first_row: int) -> None:

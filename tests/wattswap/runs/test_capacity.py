@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 import wattswap as ws
+from agents.devices import DEVICES, most_power_w
 from agents.devices.appliance import Appliance
+from agents.devices.battery import Battery
+from agents.devices.pv import Generator
 from data.readings import MeterData
+from market.errors import PluginFailed
 from p2p.blocks.members import DEFAULT_CAPACITY_W, energy_at
 from wattswap.errors import InvalidScenario
 from wattswap.runs.capacity import capacities_of, refuse_above_connection
@@ -60,6 +64,28 @@ def test_an_appliance_takes_all_of_its_run_at_once_where_an_interval_is_longer()
         43_000, meter.minutes, meter.import_wh, meter.export_wh, {"appliance": (machine, None)}
     )
     assert (meter.minutes, one - 43_000, other) == (60, 2_001, 43_000)
+
+
+def test_a_device_that_states_no_power_counts_with_its_keys_of_power_in_both_directions() -> None:
+    """As a plug-in does that knows nothing of connections; one that states it counts as it says."""
+    battery = DEVICES.get("battery")
+    spec = Battery(10_000, 3_000, 5_000, 950_000, 900_000)
+    assert most_power_w(battery, spec) == (3_000, 5_000)
+    assert most_power_w(replace(battery, most_w=None), spec) == (8_000, 8_000)
+    assert most_power_w(DEVICES.get("pv"), Generator(4_000, 0, 0, 0, 0)) == (0, 8_000)
+
+
+def test_a_plug_in_whose_power_cannot_be_computed_is_named() -> None:
+    def broken(_spec: object) -> tuple[int, int]:
+        raise ZeroDivisionError("oops")
+
+    device = replace(DEVICES.get("battery"), name="broken", in_data=None, most_w=broken)
+    DEVICES.register(device, origin="elsewhere.py")
+    try:
+        with pytest.raises(PluginFailed, match="oops"):
+            most_power_w(device, Battery(10_000, 3_000, 5_000, 950_000, 900_000))
+    finally:
+        DEVICES.forget("broken")
 
 
 def test_data_above_the_connection_are_refused_with_home_interval_and_key() -> None:
