@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
+from market.files import naming, read_at_most
 from wattswap.errors import InvalidData
 from wattswap.runs.committed import Committed
 from wattswap.runs.held import (
@@ -34,6 +35,8 @@ READINGS: Final = "readings"
 WEIGHTS: Final = "weights.json"
 SETTLING: Final = ("operator", "validator")
 """Roles whose nodes settle intervals, or check who does."""
+MAX_BYTES: Final = 1024**3
+"""Of one of these files, at most, as a device has no end. [B]"""
 _SALT: Final = "# salt "
 _START: Final = "start_s"
 _CURE: Final = "copy it back from a backup of this node, or ask who ran `wattswap node init`"
@@ -94,11 +97,8 @@ def read_held(folder: Path, role: str, homes: Sequence[str]) -> Held:
 def write_private(path: Path, text: str) -> None:
     """Write a new file that its owner alone can read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:  # a write does not name its file
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with naming(path), os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
 
 
 def _file_of(folder: Path, place: int) -> Path:
@@ -129,7 +129,7 @@ def _readings(path: Path, facts: Facts, place: int) -> Columns:
     """
     names = _names(facts)
     try:
-        first, header, *lines = path.read_text(encoding="utf-8").splitlines()
+        first, header, *lines = read_at_most(path, MAX_BYTES).decode().splitlines()
         salt = bytes.fromhex(first.removeprefix(_SALT))
         if len(salt) != SALT_BYTES or header != ",".join([_START, *names]):
             raise ValueError
@@ -156,7 +156,7 @@ def _json(path: Path, kind: type[T]) -> T:
         InvalidData: It is missing or damaged.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_at_most(path, MAX_BYTES), type=kind)
     except OSError as error:
         raise InvalidData.of(str(path), f"cannot be read: {error.strerror}", _CURE) from None
     except msgspec.DecodeError:

@@ -234,9 +234,9 @@ def _with_the_rest(scenario: Scenario, parts: _Parts, wrong: Faults, held: Held 
     homes = _of_homes(scenario, meter, (*dropped, *undrawn), wrong)
     retailers = homes.retailers or ("",) * len(meter.households)
     tariffs = wrong.of(partial(tariffs_of, scenario, span, retailers), None)
-    if tariffs is not None and held is None:
-        wrong.of(partial(refuse_too_much_money, scenario, meter, parts.first_row, tariffs.gross), None)
-    if held is None:
+    if held is None:  # else who wrote the node has checked all readings
+        if tariffs is not None:
+            wrong.of(partial(refuse_too_much_money, scenario, meter, parts.first_row, tariffs.gross), None)
         wrong.of(partial(refuse_above_connection, scenario, meter, parts.first_row), None)
     weather = wrong.of(partial(weather_of, scenario, meter), None)
     if weather is not None and not scenario.lacks("data", "weather"):

@@ -31,10 +31,8 @@ class Throughput:
     def __init__(self, meter: MeterData, zone: str, lead: int, membership: Membership | None = None) -> None:
         self._meter, self._zone, self._lead, self._membership = meter, ZoneInfo(zone), lead, membership
         self._day: tuple[int, int] = (0, 0)
-        self._weight_wh: IntArray = np.zeros(len(meter.households), dtype=np.int64)
-        self._known: dict[
-            int, IntArray
-        ] = {}  # the genesis commits to those of all days before the first is settled
+        # By the first row of a day: a genesis commits to all of them before the first interval is settled by one.
+        self._known: dict[int, IntArray] = {}
 
     def of(self, row: int) -> IntArray:
         """Weights of the interval of a row. [Wh]"""
@@ -43,8 +41,7 @@ class Throughput:
             self._day = first, end = self._rows_of_day(row)
             if first not in self._known:
                 self._known[first] = self._before(first)
-            self._weight_wh = self._known[first]
-        return self._weight_wh
+        return self._known[first]
 
     def _rows_of_day(self, row: int) -> tuple[int, int]:
         """The rows of the local day of a row, those before the readings included."""
