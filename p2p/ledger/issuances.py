@@ -12,8 +12,11 @@ from p2p.ledger.view import View
 from p2p.wire.codec import Record
 
 GUARANTEES = "guarantees"
-ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN = range(5)
-STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn")
+ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN, CORRECTED = range(6)
+STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn", "corrected")
+"""The last one: taken back by a correction, as energy that there never was."""
+_UNUSED = (ACTIVE, EXPIRED, WITHDRAWN)
+_USED = (CLAIMED, STORED)
 
 MAX_PIECES = 256
 """Guarantees that one issuance may be cut into."""
@@ -45,6 +48,11 @@ class Issuance(Record, frozen=True):
     pieces: int
     by_status: tuple[int, ...]
 
+    @property
+    def counted_wh(self) -> int:
+        """What counts as issued: all but what corrections took back. [Wh]"""
+        return self.wh - self.by_status[CORRECTED]
+
 
 class GuaranteeOfOrigin(Record, frozen=True):
     """One guarantee.
@@ -53,7 +61,7 @@ class GuaranteeOfOrigin(Record, frozen=True):
         wh: Energy. [Wh]
         owner: Home.
         status: See STATUS_NAMES.
-        flagged: 1 when it was withdrawn after it had been claimed, stored or expired, else 0.
+        flagged: 1 when it was withdrawn, or taken back by a correction, after it had been used, else 0.
         trade_interval: Settlement interval of the trade by which the owner got it, or -1.
         used_by: Meter whose consumption it was claimed for; empty before.
     """
@@ -71,22 +79,15 @@ class Metered(Record, frozen=True):
 
     Args:
         metered_mwh: Its newest readings that were issued. [mWh]
-        issued_wh: Energy that was issued for them and not withdrawn by a correction. [Wh]
-        debt_wh: How much of that is more than they show, and was used before they were corrected; what is issued next
-            pays it first. [Wh]
+        issued_wh: Energy that was issued for them and not taken back by a correction. [Wh]
     """
 
     metered_mwh: int
     issued_wh: int
-    debt_wh: int
-
-    def with_readings(self, change_mwh: int) -> Metered:
-        """The same with other readings, more or less; what is due for them is for `due_wh` to say. [mWh]"""
-        return Metered(self.metered_mwh + change_mwh, self.issued_wh, self.debt_wh)
 
     @property
     def due_wh(self) -> int:
-        """What the readings show and is not issued; negative where more is issued than they show. [Wh]"""
+        """What the readings show and is not issued; below 0 a debt, which what is issued next pays first. [Wh]"""
         return self.metered_mwh // 1000 - self.issued_wh
 
 
@@ -132,32 +133,27 @@ def piece_key(issuance: bytes, start: int) -> bytes:
 Pieces = list[tuple[int, GuaranteeOfOrigin]]
 
 
-def taken_back(pieces: Iterable[tuple[int, GuaranteeOfOrigin]], wh: int) -> tuple[Pieces, int, int]:
-    """Take energy back from the end of an issuance: withdraw what is active, and flag what was used of the rest.
+def taken_back(pieces: Iterable[tuple[int, GuaranteeOfOrigin]], wh: int) -> tuple[Pieces, int]:
+    """Take energy back from the end of an issuance: what nobody has used, and for the rest flag what was used.
 
     Args:
         pieces: With their starts, in order.
         wh: How much. [Wh]
 
     Returns:
-        The pieces after it, one of them cut in two where only a part of it is withdrawn; how much was withdrawn, and
-        how much of the rest was used before. [Wh]
+        The pieces after it, one of them cut in two where only a part of it is taken, and how much was taken. [Wh]
     """
-    found, left = list(pieces), wh
-    after: Pieces = []
-    for start, piece in reversed(found):
-        taken = min(left, piece.wh) if piece.status == ACTIVE else 0
+    left, after = wh, Pieces()
+    for start, piece in reversed(list(pieces)):
+        taken = min(left, piece.wh) if piece.status in _UNUSED else 0
         left -= taken
         if taken:
-            after.append((start + piece.wh - taken, replace(piece, wh=taken, status=WITHDRAWN)))
+            after.append((start + piece.wh - taken, replace(piece, wh=taken, status=CORRECTED)))
         if piece.wh > taken:
             after.append((start, replace(piece, wh=piece.wh - taken)))
-    owed = left
+    taken_wh = wh - left
     for i, (start, piece) in enumerate(after):
         if left > 0 and piece.status in _USED:
             after[i] = start, replace(piece, flagged=1)
             left -= piece.wh
-    return after[::-1], wh - owed, owed
-
-
-_USED = (CLAIMED, STORED, EXPIRED)
+    return after[::-1], taken_wh

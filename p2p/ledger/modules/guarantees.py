@@ -2,7 +2,7 @@
 
     i || issuance                            what was issued for a meter and interval, and where it is now
     c || issuance || start u64               a guarantee: Wh start .. start + wh of its issuance
-    f || meter                               energy metered, issued and owed, so that no fraction of a Wh is lost
+    f || meter                               energy metered and issued, so that no fraction of a Wh is lost
     u || meter || interval_start i64         how much of a consumption is claimed
     s || meter                               energy that a storage holds with guarantees
 
@@ -10,11 +10,13 @@ The guarantees of an issuance tile it: splitting one cuts its range, nothing els
 guarantee charged into a storage comes back, less the losses, as an issuance of the discharging interval.
 
 Once a day's readings are corrected, nothing that was issued from the former ones can be split, given away or claimed
-until it is corrected too: what is too much is withdrawn from the end, and what of it was used already becomes a debt of
-the meter.
+until it is corrected too: what is too much is taken back from the end, and what of it was used already is a debt of the
+meter.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import msgspec
 
@@ -25,6 +27,7 @@ from p2p.ledger import offices
 from p2p.ledger.issuances import (
     ACTIVE,
     CLAIMED,
+    CORRECTED,
     EXPIRED,
     GUARANTEES,
     MAX_PIECES,
@@ -35,6 +38,7 @@ from p2p.ledger.issuances import (
     GuaranteeOfOrigin,
     Issuance,
     Metered,
+    Pieces,
     Stored,
     Used,
     issuance_id,
@@ -48,7 +52,7 @@ from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.meters import Reading
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
-from p2p.wire.codec import Record
+from p2p.wire.codec import Record, decode
 
 NAME = GUARANTEES
 ISSUE = "issue"
@@ -140,28 +144,22 @@ def _issue_one(ctx: Context, name: bytes, meter: meters.Meter, reading: Reading)
         raise InvalidTx(
             "guarantee_duplicate", f"interval {reading.interval_start} has been issued for this meter"
         )
-    known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0, 0)
-    more = known.with_readings(reading.production_mwh)
+    known = view.read(NAME, b"f" + name, Metered) or Metered(0, 0)
+    more = Metered(known.metered_mwh + reading.production_mwh, known.issued_wh)
     wh = max(more.due_wh, 0)
-    view.write(NAME, b"f" + name, _after_issue(more, wh))
+    view.write(NAME, b"f" + name, Metered(more.metered_mwh, more.issued_wh + wh))
     if meter.kind == meters.STORAGE:
         _discharge(view, name, meter, wh)
     expiry_s = reading.interval_start + offices.governed(view).guarantee_days * meters.DAY_S
     version = meters.operators_version(view, name, reading.interval_start // meters.DAY_S)
     released, pieces = int(meter.kind == meters.STORAGE), int(wh > 0)
     at = (name, reading.interval_start, version, reading.production_mwh)
-    record = Issuance(*at, wh, released, expiry_s, pieces, (wh, 0, 0, 0, 0))
+    record = Issuance(*at, wh, released, expiry_s, pieces, (wh, *[0] * (len(STATUS_NAMES) - 1)))
     view.write(NAME, b"i" + issuance, record)
     if wh:
         view.write(
             NAME, piece_key(issuance, 0), GuaranteeOfOrigin(wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")
         )
-
-
-def _after_issue(more: Metered, wh: int) -> Metered:
-    """The account of a meter after an issuance: what its readings do not show of it is owed."""
-    issued_wh = more.issued_wh + wh
-    return Metered(more.metered_mwh, issued_wh, max(issued_wh - more.metered_mwh // 1000, 0))
 
 
 def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
@@ -298,7 +296,7 @@ def _expire(ctx: Context, args: NameArgs) -> None:
 
 def _withdraw(ctx: Context, args: NameArgs) -> None:
     _, found = _find(ctx.view, args.issuance, args.start)
-    if found.flagged or found.status == WITHDRAWN:
+    if found.flagged or found.status in (WITHDRAWN, CORRECTED):
         raise InvalidTx("guarantee_status", "the guarantee is withdrawn already")
     if found.status == ACTIVE:
         _move(ctx.view, args.issuance, args.start, WITHDRAWN)
@@ -320,37 +318,45 @@ def _correct(ctx: Context, args: CorrectArgs) -> None:
     record = issuance_of(view, issuance)
     if record is None:
         raise InvalidTx("guarantee_unknown", f"nothing was issued for interval {reading.interval_start}")
-    if record.version == _newest(view, record):
+    newest = _newest(view, record)
+    if record.version == newest:
         raise InvalidTx(
             "guarantee_current", "it was issued from the newest readings, or is corrected to them"
         )
     meter = meters.find(view, name)
-    anchor = meters.check_leaf(view, name, meter, reading, _newest(view, record))
+    anchor = meters.check_leaf(view, name, meter, reading, newest)
     known = view.read(NAME, b"f" + name, Metered)
     assert known is not None, "an issuance without an account of its meter"
-    changed = known.with_readings(reading.production_mwh - record.produced_mwh)
+    metered_mwh = known.metered_mwh + reading.production_mwh - record.produced_mwh
+    due_wh = Metered(metered_mwh, known.issued_wh).due_wh
     # What was owed before stays owed: of this issuance no more is taken back than it got too much.
-    pieces, withdrawn_wh, _ = taken_back(pieces_of(view, issuance), max(-changed.due_wh - known.debt_wh, 0))
-    more_wh = max(changed.due_wh, 0)
+    pieces, taken_wh = taken_back(pieces_of(view, issuance), max(min(known.due_wh, 0) - due_wh, 0))
+    more_wh = max(due_wh, 0)
     if more_wh:
         # An operator can take back alone, as by `withdraw`; to issue takes both.
         meters.check_signed(anchor, meter, reading.interval_start // meters.DAY_S)
         if meter.kind == meters.STORAGE:
             _discharge(view, name, meter, more_wh)
         pieces.append((record.wh, GuaranteeOfOrigin(more_wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")))
-    view.write(NAME, b"f" + name, _after_issue(changed, more_wh - withdrawn_wh))
+    view.write(NAME, b"f" + name, Metered(metered_mwh, known.issued_wh + more_wh - taken_wh))
     for start, piece in pieces:
         view.write(NAME, piece_key(issuance, start), piece)
-    by_status = tuple(sum(p.wh for _, p in pieces if p.status == status) for status in range(5))
     corrected = msgspec.structs.replace(
         record,
-        version=_newest(view, record),
+        version=newest,
         produced_mwh=reading.production_mwh,
         wh=record.wh + more_wh,
         pieces=len(pieces),
-        by_status=by_status,
+        by_status=_sums(pieces),
     )
     view.write(NAME, b"i" + issuance, corrected)
+
+
+def _sums(pieces: Pieces) -> tuple[int, ...]:
+    """Energy of guarantees by status. [Wh]"""
+    return tuple(
+        sum(piece.wh for _, piece in pieces if piece.status == one) for one in range(len(STATUS_NAMES))
+    )
 
 
 def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes = b"") -> None:
@@ -368,20 +374,24 @@ def _used_key(meter: bytes, interval_start: int) -> bytes:
 
 
 def _invariants(view: View, genesis: Genesis, height: int) -> None:
-    touched = view.touched(NAME)
+    touched, counted = view.touched(NAME), Counter[bytes]()
     for issuance in sorted({key[1:33] for key in touched if key[:1] in (b"i", b"c")}):
         record, pieces = issuance_of(view, issuance), pieces_of(view, issuance)
-        sums = tuple(sum(p.wh for _, p in pieces if p.status == status) for status in range(5))
+        sums = _sums(pieces)
         if (
             record is None
             or (sums, len(pieces)) != (record.by_status, record.pieces)
             or sum(sums) != record.wh
         ):
             raise BrokenInvariant(height, NAME, f"issuance {issuance.hex()[:16]} gained or lost energy")
+        before = view.before(NAME, b"i" + issuance)
+        counted[record.meter] += record.counted_wh - (decode(Issuance, before).counted_wh if before else 0)
     for key in touched:
         if key[:1] == b"f":
             known = view.read(NAME, key, Metered)
-            if known is None or not 0 <= known.metered_mwh - 1000 * (known.issued_wh - known.debt_wh) < 1000:
+            before = view.before(NAME, key)
+            issued_wh = decode(Metered, before).issued_wh if before else 0
+            if known is None or known.due_wh > 0 or known.issued_wh - issued_wh != counted.pop(key[1:], 0):
                 raise BrokenInvariant(
                     height, NAME, f"meter {key[1:].hex()[:16]}: issued is not what was metered"
                 )
@@ -393,6 +403,9 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
                 )
         if key[:1] == b"s" and (view.read(NAME, key, Stored) or Stored(-1)).wh < 0:
             raise BrokenInvariant(height, NAME, f"storage {key[1:].hex()[:16]} gave more than it had")
+    for meter, change_wh in sorted(counted.items()):
+        if change_wh:
+            raise BrokenInvariant(height, NAME, f"meter {meter.hex()[:16]}: issued, and not in its account")
 
 
 MODULE = CHAIN_MODULES.register(
@@ -443,7 +456,7 @@ MODULE = CHAIN_MODULES.register(
         (
             Entry("What was issued for a meter and interval.", b"i", (("issuance", "bytes"),), Issuance),
             Entry("A guarantee.", b"c", (("issuance", "bytes"), ("start", "u64")), GuaranteeOfOrigin),
-            Entry("Energy metered, issued and owed.", b"f", (("meter", "bytes"),), Metered),
+            Entry("Energy metered and issued.", b"f", (("meter", "bytes"),), Metered),
             Entry("Claimed consumption.", b"u", (("meter", "bytes"), ("interval_start", "i64")), Used),
             Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
         ),

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2p.errors import InvalidTx
+from p2p.errors import BrokenInvariant, InvalidTx
 from p2p.ledger.issuances import (
     ACTIVE,
     CLAIMED,
-    WITHDRAWN,
+    CORRECTED,
     GuaranteeOfOrigin,
     Metered,
     issuance_id,
     issuance_of,
+    piece_key,
     pieces_of,
     taken_back,
 )
 from p2p.ledger.modules import meters
-from p2p.ledger.modules.guarantees import ClaimArgs, CorrectArgs, IssueArgs, SplitArgs, TransferArgs
+from p2p.ledger.modules.guarantees import ClaimArgs, CorrectArgs, IssueArgs, NameArgs, SplitArgs, TransferArgs
 from p2p.ledger.modules.meters import Reading
 from p2p.ledger.state import check_invariants
 from p2p.wire.identity import Identity
@@ -36,8 +37,8 @@ ATTEMPTS = range(20)
 class Roofs:
     """Home 0 has a meter of 10 kW, home 1 a consumption of 500 Wh in each of three intervals."""
 
-    def __init__(self) -> None:
-        self.chain = Chain(make_genesis(tx_quota=100_000))
+    def __init__(self, **governed: int) -> None:
+        self.chain = Chain(make_genesis(tx_quota=100_000, **governed))
         self.chain.settle_day()
         self.roof = self.chain.register("roof", 0, meters.PRODUCTION)
         self.house = self.chain.register("house", 1, meters.CONSUMPTION)
@@ -165,9 +166,9 @@ def test_what_a_correction_has_taken_away_is_not_sold(attempt: int) -> None:
         with refused("guarantee_outdated"):
             roofs.give(start)
     roofs.correct(sender=(HOMES[0], HOMES[3], OPERATORS[0])[attempt % 3])
-    sums = [sum(wh for _, wh, status, _ in roofs.pieces() if status == one) for one in (ACTIVE, WITHDRAWN)]
+    sums = [sum(wh for _, wh, status, _ in roofs.pieces() if status == one) for one in (ACTIVE, CORRECTED)]
     assert sums == [left, 2_500 - left]
-    assert roofs.account == Metered(left * 1_000, left, 0)
+    assert roofs.account == Metered(left * 1_000, left)
     if left:
         roofs.give(0)
     with refused("guarantee_status"):
@@ -189,7 +190,7 @@ def test_a_home_cannot_outdate_alone_what_it_has_sold() -> None:
     with refused("guarantee_outdated"):
         roofs.give(400)
     roofs.correct()
-    assert roofs.pieces() == [(0, 400, CLAIMED, 0), (400, 200, ACTIVE, 0), (600, 300, WITHDRAWN, 0)]
+    assert roofs.pieces() == [(0, 400, CLAIMED, 0), (400, 200, ACTIVE, 0), (600, 300, CORRECTED, 0)]
     roofs.give(400)
 
 
@@ -214,14 +215,66 @@ def test_what_was_used_before_a_correction_is_flagged_and_owed_by_the_next_issua
     roofs.claim(0)
     roofs.anchor(100_000, 150_000, 400_000)
     roofs.correct()
-    assert roofs.pieces() == [(0, 300, CLAIMED, 1), (300, 600, WITHDRAWN, 0)]
-    assert roofs.account == Metered(100_000, 300, 200)
+    assert roofs.pieces() == [(0, 300, CLAIMED, 1), (300, 600, CORRECTED, 0)]
+    assert roofs.account == Metered(100_000, 300)
     roofs.issue(1)
     assert roofs.pieces(1) == []
-    assert roofs.account == Metered(250_000, 300, 50)
+    assert roofs.account == Metered(250_000, 300)
     roofs.issue(2)
     assert roofs.pieces(2) == [(0, 350, ACTIVE, 0)]
-    assert roofs.account == Metered(650_000, 650, 0)
+    assert roofs.account == Metered(650_000, 650)
+
+
+@pytest.mark.parametrize("way", ["withdrawn", "expired"])
+def test_what_nobody_has_used_is_not_owed(way: str) -> None:
+    """An operator had withdrawn it before, or it had expired: it is taken back like what is active."""
+    roofs = Roofs(guarantee_days=1 if way == "expired" else 730)
+    roofs.anchor(900_000)
+    roofs.issue(0)
+    if way == "expired":
+        roofs.chain.settle_day(DAY_START + 2 * meters.DAY_S)
+    roofs.chain.call(
+        OPERATORS[0],
+        f"guarantees.{'expire' if way == 'expired' else 'withdraw'}",
+        NameArgs(roofs.name(), 0),
+    )
+    (_, _, status, _) = roofs.pieces()[0]
+    roofs.anchor(100_000)
+    roofs.correct()
+    assert roofs.pieces() == [(0, 100, status, 0), (100, 800, CORRECTED, 0)]
+    assert roofs.account == Metered(100_000, 100)
+    with refused("guarantee_status"):
+        roofs.chain.call(OPERATORS[0], "guarantees.withdraw", NameArgs(roofs.name(), 100))
+
+
+@pytest.mark.parametrize(
+    ("metered_mwh", "issued_wh"), [(900_000, 899), (901_000, 900), (900_000, 901), (1_900_000, 900)]
+)
+def test_an_account_that_is_not_what_was_issued_stops_the_node(metered_mwh: int, issued_wh: int) -> None:
+    roofs = Roofs()
+    roofs.anchor(900_000)
+    roofs.issue(0)
+    view = roofs.chain.tip.state.view()
+    assert roofs.account == Metered(900_000, 900)
+    view.write("guarantees", b"f" + roofs.roof, Metered(metered_mwh, issued_wh))
+    view.accept()
+    with pytest.raises(BrokenInvariant, match="issued is not what was metered"):
+        check_invariants(view, roofs.chain.genesis, roofs.chain.tip.height)
+
+
+def test_an_issuance_beside_the_account_of_its_meter_stops_the_node() -> None:
+    roofs = Roofs()
+    roofs.anchor(900_000)
+    roofs.issue(0)
+    view = roofs.chain.tip.state.view()
+    record = issuance_of(view, roofs.name())
+    assert record is not None
+    more = msgspec.structs.replace(record, wh=901, by_status=(901, 0, 0, 0, 0, 0))
+    view.write("guarantees", b"i" + roofs.name(), more)
+    view.write("guarantees", piece_key(roofs.name(), 0), GuaranteeOfOrigin(901, 0, ACTIVE, 0, -1, b""))
+    view.accept()
+    with pytest.raises(BrokenInvariant, match="issued, and not in its account"):
+        check_invariants(view, roofs.chain.genesis, roofs.chain.tip.height)
 
 
 def test_a_debt_of_one_issuance_takes_nothing_from_another() -> None:
@@ -233,10 +286,10 @@ def test_a_debt_of_one_issuance_takes_nothing_from_another() -> None:
     roofs.claim(0)
     roofs.anchor(100_000, 400_000)
     roofs.correct(0)
-    assert roofs.account == Metered(500_000, 700, 200)
+    assert roofs.account == Metered(500_000, 700)
     roofs.correct(1)
     assert roofs.pieces(1) == [(0, 400, ACTIVE, 0)]
-    assert roofs.account == Metered(500_000, 700, 200)
+    assert roofs.account == Metered(500_000, 700)
 
 
 def test_a_correction_upwards_adds_what_was_issued_too_little() -> None:
@@ -248,7 +301,7 @@ def test_a_correction_upwards_adds_what_was_issued_too_little() -> None:
     assert roofs.pieces() == [(0, 900, ACTIVE, 0), (900, 100, ACTIVE, 0)]
     with refused("guarantee_current"):
         roofs.correct()
-    assert roofs.account == Metered(1_000_700, 1_000, 0)
+    assert roofs.account == Metered(1_000_700, 1_000)
 
 
 def test_a_correction_is_of_something_that_was_issued_and_by_its_newest_reading() -> None:
@@ -276,25 +329,25 @@ def test_a_day_is_corrected_for_some_time_only() -> None:
             roofs.anchor(0)
 
 
-def test_active_pieces_are_withdrawn_from_the_end_and_the_rest_is_flagged() -> None:
+def test_active_pieces_are_taken_back_from_the_end_and_the_rest_is_flagged() -> None:
     def piece(wh: int, status: int, flagged: int = 0) -> GuaranteeOfOrigin:
         return GuaranteeOfOrigin(wh, 0, status, flagged, -1, b"")
 
     pieces = [(0, piece(4, ACTIVE)), (4, piece(3, CLAIMED)), (7, piece(5, ACTIVE)), (12, piece(2, CLAIMED))]
-    assert taken_back(pieces, 0) == (pieces, 0, 0)
-    after, withdrawn, owed = taken_back(pieces, 7)
-    assert (withdrawn, owed) == (7, 0)
+    assert taken_back(pieces, 0) == (pieces, 0)
+    after, taken_wh = taken_back(pieces, 7)
+    assert taken_wh == 7
     assert [(start, one.wh, one.status) for start, one in after] == [
         (0, 2, ACTIVE),
-        (2, 2, WITHDRAWN),
+        (2, 2, CORRECTED),
         (4, 3, CLAIMED),
-        (7, 5, WITHDRAWN),
+        (7, 5, CORRECTED),
         (12, 2, CLAIMED),
     ]
-    after, withdrawn, owed = taken_back(pieces, 10)
-    assert (withdrawn, owed) == (9, 1)
+    after, taken_wh = taken_back(pieces, 10)
+    assert taken_wh == 9
     assert [one.flagged for _, one in after] == [0, 0, 0, 1]
-    assert taken_back(pieces, 20)[1:] == (9, 11)
+    assert taken_back(pieces, 20)[1] == 9
 
 
 readings = st.tuples(*[st.integers(0, 900_000)] * 3)
@@ -328,8 +381,7 @@ def test_after_all_corrections_what_is_issued_and_not_owed_is_what_was_metered(
     for interval in order:
         roofs.correct(interval)
     view = roofs.chain.tip.state.view()
-    check_invariants(view, roofs.chain.genesis, roofs.chain.tip.height)
     records = [issuance_of(view, roofs.name(i)) for i in range(3)]
-    live_wh = sum(record.wh - record.by_status[WITHDRAWN] for record in records if record is not None)
-    assert live_wh - roofs.account.debt_wh == sum(newest) // 1_000
+    live_wh = sum(record.wh - record.by_status[CORRECTED] for record in records if record is not None)
+    assert live_wh - max(-roofs.account.due_wh, 0) == sum(newest) // 1_000
     assert live_wh == roofs.account.issued_wh

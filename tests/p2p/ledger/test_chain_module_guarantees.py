@@ -82,7 +82,7 @@ def test_issue_900_split_400_500_transfer_400_claim_400() -> None:
     street.transfer(0, 1, trade=DAY_START)
     street.claim(0)
     assert street.pieces() == [(0, 400, 1, certs.CLAIMED), (400, 500, 0, certs.ACTIVE)]
-    assert street.sums() == (500, 400, 0, 0, 0)
+    assert street.sums() == (500, 400, 0, 0, 0, 0)
 
 
 def test_a_claim_above_the_consumption_is_refused(street: Street) -> None:
@@ -117,7 +117,7 @@ def test_nothing_can_be_done_with_a_certificate_after_it_expired() -> None:
     with refused("guarantee_expired"):
         street.split(0, 1, 899)
     street.expire(0)
-    assert street.sums() == (0, 0, 0, 900, 0)
+    assert street.sums() == (0, 0, 0, 900, 0, 0)
     with refused("guarantee_status"):
         street.expire(0)
 
@@ -142,7 +142,7 @@ def test_a_certificate_does_not_expire_before_its_time(street: Street) -> None:
 
 def test_a_withdrawn_certificate_cannot_be_transferred(street: Street) -> None:
     street.withdraw(0)
-    assert street.sums() == (0, 0, 0, 0, 900)
+    assert street.sums() == (0, 0, 0, 0, 900, 0)
     with refused("guarantee_status"):
         street.transfer(0, 1)
     with refused("guarantee_status"):
@@ -154,7 +154,7 @@ def test_a_claimed_certificate_is_flagged_not_deleted_when_withdrawn(street: Str
     street.transfer(0, 1)
     street.claim(0)
     street.withdraw(0)
-    assert street.sums() == (500, 400, 0, 0, 0)
+    assert street.sums() == (500, 400, 0, 0, 0, 0)
     piece = pieces_of(street.chain.tip.state.view(), street.id)[0][1]
     assert (piece.status, piece.flagged, piece.used_by) == (certs.CLAIMED, 1, street.house)
     with refused("guarantee_status"):
@@ -294,7 +294,7 @@ class TestStorage:
 
     def test_what_was_charged_comes_back_less_the_losses(self, street: Street) -> None:
         self.store(street, 0)
-        assert street.sums() == (400, 0, 500, 0, 0)
+        assert street.sums() == (400, 0, 500, 0, 0, 0)
         self.release(street, 1)
         released = issuance_of(street.chain.tip.state.view(), issuance_id(self.battery, DAY_START + STEP))
         assert released is not None
