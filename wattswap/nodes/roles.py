@@ -17,6 +17,7 @@ from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.exchange.wire import result_topic
 from p2p.roles.household.gateway import Former, Gateway
 from p2p.roles.household.member import Member
+from p2p.roles.household.witnesses import GateAge
 from p2p.roles.replica.blobs import serve_blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.observer import Observer
@@ -78,7 +79,7 @@ def joined(config: NodeConfig, setup: Setup) -> Setup:
 
 
 SHOW_SHARE: Final = 0.25
-"""Share of the time of a gate after which homes give their messages to validators too."""
+"""Share of the time of a gate after which homes give their messages to validators too; later ones at once."""
 
 MakeNode = Callable[
     [NodeConfig, Mapping[str, Identity], Setup, Identity, Transport, Stats, World, Known], Node
@@ -220,6 +221,7 @@ async def run_homes(node: Node) -> None:
             setup.genesis.params.limits,
             len(setup.roster),
             SHOW_SHARE * node.config.clock.gate_s,
+            _gate_age(node),
             _former(node),
         )
         first, log = _first(node), RunLog(node, len(identities))
@@ -230,6 +232,19 @@ async def run_homes(node: Node) -> None:
                     home = _home(node, name, Member(gateway, name), listener)
                     homes.start_soon(home.live, first, log)
             nursery.cancel_scope.cancel()
+
+
+def _gate_age(node: Node) -> GateAge:
+    """How long the gate of a round has been open, where intervals open by the clock; readings have a gate more."""
+    clock, setup, now_ms = node.config.clock, node.setup, node.world.now_ms
+
+    def age_s(interval_start: int, slot: int) -> float:
+        if not clock.begin_unix_ms or slot >= setup.rounds:
+            return 0.0
+        opened_ms = clock.opens_ms(setup.index_of(interval_start)) + slot * round(clock.gate_s * 1_000)
+        return (now_ms() - opened_ms) / 1_000
+
+    return age_s
 
 
 def _former(node: Node) -> Former:

@@ -36,7 +36,7 @@ from p2p.roles.exchange.wire import (
 from p2p.roles.household.carrier import Carrier, Item, NotTaken
 from p2p.roles.household.collectors import Collector, Collectors
 from p2p.roles.household.frames import AGAIN_MAX_S, AGAIN_MIN_S, RESULT_AGAIN_S
-from p2p.roles.household.witnesses import Promise, Witnesses
+from p2p.roles.household.witnesses import GateAge, Promise, Witnesses
 from p2p.transports.base import RequestRefused, Transport
 from p2p.transports.counters import Refusals
 from p2p.wire.codec import decode, encode
@@ -116,7 +116,8 @@ class Gateway:
         journal: Keeps what was signed; in memory where none is given.
         limits: Ranges of the chain.
         homes: Number of members of the chain.
-        show_after_s: See `Witnesses`. [s]
+        show_after_s: See `Witnesses`, `after_s`. [s]
+        gate_age_s: See `GateAge`; without it each message is given as its gate opens.
         former: Keys that sign the messages of intervals before a rotation.
     """
 
@@ -133,6 +134,7 @@ class Gateway:
         limits: Limits = DEFAULT_LIMITS,
         homes: int = 1,
         show_after_s: float = 0.0,
+        gate_age_s: GateAge = lambda _start, _slot: 0.0,
         former: Former = NO_FORMER,
     ) -> None:
         self._transport = transport
@@ -158,6 +160,7 @@ class Gateway:
             self._refused,
             gather_s=gather_s,
             after_s=show_after_s,
+            gate_age_s=gate_age_s,
             first=int.from_bytes(transport.peer_id.encode()[-4:], "big"),
         )
         self._newest = -1
@@ -216,6 +219,8 @@ class Gateway:
             receipt = self._read_receipt(entry, name, one.key)
             if receipt.code in PROMISES:
                 self._keep_promise(household, slot, start, one.key, Promise(entry, data))
+            elif receipt.code != ReceiptCode.EARLY:
+                self._witnesses.show_now(household, slot, one.key)
             return None if receipt.code == ReceiptCode.EARLY else receipt
 
         # One that finds every message too early must not keep the home from all later ones.

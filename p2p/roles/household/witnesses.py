@@ -1,8 +1,10 @@
 """The validators to which a node gives the messages of its homes besides the collector: f + 1 for each message.
 
 What f + 1 validators have promised binds whoever settles the interval, see `p2p.batches.closings`: it does not matter
-then what the collector does with the message, or whether it lives to do anything. They get it after a part of the gate:
-an interval for which all homes have spoken is settled by then, and no batch can lack a message before the gate ends.
+then what the collector does with the message, or whether it lives to do anything. They get it once a part of the gate
+is over: an interval for which all homes have spoken is settled by then, and no batch can lack a message before the gate
+ends. What is given later than that, or is refused by anybody, they get at once, and after a refusal all of them: the
+gate may end by the clocks of some before there is time to ask another one.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ ReadReceipt = Callable[[bytes, bytes, bytes], ReceiptMessage]
 """(reply, id of the message, key of who must have signed) -> the receipt; raises a RemoteError for anything else."""
 
 
+GateAge = Callable[[int, int], float]
+"""(start of an interval, slot) -> how long the gate for such messages has been open, by the own clock. [s]"""
+
+
 class Promise(NamedTuple):
     """A receipt that promises to include a message, and the message; signed bytes of both."""
 
@@ -49,7 +55,7 @@ class _Shown:
 
     Attributes:
         promises: Receipts by the keys of those who promised.
-        refused: Keys of those who will not take it.
+        refused: Keys of those who will not take it, the collector's among them.
         is_due: Whether it is to be shown now: not before its time, and not when its interval is settled.
     """
 
@@ -70,7 +76,8 @@ class Witnesses:
         collectors: Who the validators are, and where.
         read_receipt: See `ReadReceipt`.
         gather_s: How long the first message waits for others. [s]
-        after_s: How long after it was given a message is shown. [s]
+        after_s: How long after it was given, or after its gate opened where that is sooner, a message is shown. [s]
+        gate_age_s: See `GateAge`.
         first: Which validator is asked first, so that nodes do not all ask the same ones.
     """
 
@@ -83,11 +90,13 @@ class Witnesses:
         *,
         gather_s: float,
         after_s: float,
+        gate_age_s: GateAge,
         first: int,
     ) -> None:
         self._chain_id, self._collectors = chain_id, collectors
         self._read, self._refused = read_receipt, refused
         self._gather_s, self._after_s, self._first = gather_s, after_s, first
+        self._gate_age_s = gate_age_s
         self._shown: dict[tuple[str, int], _Shown] = {}
         self._failed: dict[bytes, float] = {}
         self._news = trio.Event()
@@ -96,8 +105,17 @@ class Witnesses:
         """Give a message of a home to validators, in place of the one before it of the same slot."""
         known = self._shown.get((household, slot))
         if known is None or known.name != name:
-            at_s = trio.current_time() + self._after_s
+            wait_s = self._after_s - max(0.0, self._gate_age_s(interval_start, slot))
+            at_s = trio.current_time() + max(0.0, wait_s)
             self._shown[household, slot] = _Shown(interval_start, name, data, at_s)
+            self._wake()
+
+    def show_now(self, household: str, slot: int, key: bytes) -> None:
+        """Show the newest message of a home in a slot at once, and to all: a collector, with its key, will not take it."""
+        shown = self._shown.get((household, slot))
+        if shown is not None and key not in shown.promises:
+            shown.refused.add(key)
+            shown.at_s = min(shown.at_s, trio.current_time())
             self._wake()
 
     def end(self, interval_start: int) -> None:
@@ -186,7 +204,7 @@ class Witnesses:
             if not shown.is_due or one.key in shown.promises or len(shown.promises) >= wanted:
                 continue
             free = [key for key in order if key not in shown.promises and key not in shown.refused]
-            if one.key in free[: wanted - len(shown.promises)]:
+            if one.key in (free if shown.refused else free[: wanted - len(shown.promises)]):
                 yield shown
 
     def _in_order(self) -> list[bytes]:

@@ -153,7 +153,9 @@ def test_nodes_begin_with_different_validators() -> None:
 
 
 @pytest.mark.parametrize("way", ["late", "unread"])
-def test_one_that_refuses_is_passed_over(way: str) -> None:
+def test_once_one_has_refused_all_others_are_asked(way: str) -> None:
+    """One after the other, the gate might end before the last one has the message."""
+
     async def body(here: Watched) -> None:
         async def refuse(_peer: str, _frame: bytes) -> bytes:
             return encode(HandInReply((b"!not_a_member",)))
@@ -163,8 +165,42 @@ def test_one_that_refuses_is_passed_over(way: str) -> None:
         else:
             here.answer(0, refuse)
         await here.submit()
-        assert here.promised_by() == {1, 2}
-        assert here.asked == [1, 1, 1, 0], "a refusal is final"
+        assert here.promised_by() == {1, 2, 3}
+        assert here.asked == [1, 1, 1, 1], "a refusal is final"
+
+    with_validators(body)
+
+
+def test_a_message_that_the_collector_finds_too_late_goes_to_all_validators_at_once() -> None:
+    """Its clock may be fast, and those of others too."""
+
+    async def body(here: Watched) -> None:
+        here.homes.places[0].gates.ended.add((START, 0))
+        here.places[0].gates.ended.add((START, 0))
+        here.gateway._witnesses._after_s = FAILOVER_S
+        await here.submit()
+        assert here.promised_by() == {1, 2, 3}
+        assert here.asked == [1, 1, 1, 1]
+
+    with_validators(body)
+
+
+@pytest.mark.parametrize(("age_s", "wait_s"), [(-1.0, 3.0), (0.0, 3.0), (2.0, 1.0), (3.0, 0.0), (60.0, 0.0)])
+def test_a_message_that_comes_late_in_its_gate_is_shown_so_much_sooner(age_s: float, wait_s: float) -> None:
+    async def body(here: Watched) -> None:
+        witnesses = here.gateway._witnesses
+        witnesses._after_s, asked = 3.0, []
+
+        def age(interval_start: int, slot: int) -> float:
+            asked.append((interval_start, slot))
+            return age_s
+
+        witnesses._gate_age_s = age
+        await here.submit(passes_s=max(0.0, wait_s - 0.5))
+        assert here.asked == ([0, 0, 0, 0] if wait_s else [1, 1, 0, 0])
+        await time_passes(1.0)
+        assert here.asked == [1, 1, 0, 0]
+        assert asked == [(START, 0)]
 
     with_validators(body)
 
