@@ -111,7 +111,7 @@ class Witnesses:
             self._wake()
 
     def show_now(self, household: str, slot: int, key: bytes) -> None:
-        """Show the newest message of a home in a slot at once, and to all: a collector, with its key, will not take it."""
+        """Show the newest message of a home in a slot at once, and to all: the collector of this key has refused it."""
         shown = self._shown.get((household, slot))
         if shown is not None and key not in shown.promises:
             shown.refused.add(key)

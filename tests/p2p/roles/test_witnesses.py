@@ -197,7 +197,7 @@ def test_a_message_that_comes_late_in_its_gate_is_shown_so_much_sooner(age_s: fl
 
         witnesses._gate_age_s = age
         await here.submit(passes_s=max(0.0, wait_s - 0.5))
-        assert here.asked == ([0, 0, 0, 0] if wait_s else [1, 1, 0, 0])
+        assert sum(here.asked) == (0 if wait_s else 2)
         await time_passes(1.0)
         assert here.asked == [1, 1, 0, 0]
         assert asked == [(START, 0)]
