@@ -223,6 +223,29 @@ def decode_entry(entry: bytes) -> Entry:
     return Entry(account, tuple(values), is_wide=True)
 
 
+def open_entry(entry: bytes, salt: bytes, path: bytes, *, members: int, accounts: int, root: bytes) -> Entry:
+    """Return the entry of an account that leads to the root of a batch.
+
+    Args:
+        path: Inclusion path of its leaf, 32 bytes a step.
+        members: Number of members.
+        accounts: Number of all accounts.
+
+    Raises:
+        BadProof: It does not.
+    """
+    found = decode_entry(entry)
+    if len(salt) != SALT_BYTES:
+        raise BadProof(f"a salt of {len(salt)} bytes; it must have {SALT_BYTES}")
+    if found.is_wide != (found.account >= members):
+        raise BadProof(f"an entry of {len(entry)} bytes for account {found.account} of {members} members")
+    steps = [path[i : i + merkle.HASH_BYTES] for i in range(0, len(path), merkle.HASH_BYTES)]
+    # The index comes out of the entry itself: a leaf proves its own position, so nobody gets another's line.
+    if merkle.root_from_path(entry_leaf(salt, entry), found.account, accounts, steps) != root:
+        raise BadProof("the entry is not in the batch")
+    return found
+
+
 def batch_args(
     batch: Batch,
     postings: Postings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ ACTIVE, CLAIMED, STORED, EXPIRED, WITHDRAWN, CORRECTED = range(6)
 STATUS_NAMES = ("active", "claimed", "stored", "expired", "withdrawn", "corrected")
 """The last one: taken back by a correction, as energy that there never was."""
 _UNUSED = (ACTIVE, EXPIRED, WITHDRAWN)
-_USED = (CLAIMED, STORED)
+USED = (CLAIMED, STORED)
 
 MAX_PIECES = 256
 """Guarantees that one issuance may be cut into."""
@@ -92,10 +93,45 @@ class Metered(Record, frozen=True):
 
 
 class Used(Record, frozen=True):
-    """How much of a consumption is claimed, and how much there was at the last claim. [Wh]"""
+    """How much of a consumption is claimed, and how much there was at the last claim or correction of claims. [Wh]"""
 
     claimed_wh: int
     consumed_wh: int
+
+
+class Owed(Record, frozen=True):
+    """Claims of a meter that a correction left without consumption, and no other consumption has paid yet. [Wh]"""
+
+    wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What is claimed for the consumption of a meter.
+
+    Args:
+        claimed_wh: Of one interval. [Wh]
+        consumed_wh: In that interval, when this was last known. [Wh]
+        owed_wh: Claims that no interval stands for. [Wh]
+    """
+
+    claimed_wh: int
+    consumed_wh: int
+    owed_wh: int
+
+    @property
+    def total_wh(self) -> int:
+        """Of the interval and of none. [Wh]"""
+        return self.claimed_wh + self.owed_wh
+
+    def more(self, wh: int) -> Claims:
+        """With a further claim. [Wh]"""
+        return Claims(self.claimed_wh, self.consumed_wh, self.owed_wh + wh)
+
+    def within(self, consumed_wh: int) -> Claims:
+        """After the interval took as many claims as its consumption allows; the others are owed."""
+        claimed_wh = min(self.total_wh, consumed_wh)
+        return Claims(claimed_wh, consumed_wh, self.total_wh - claimed_wh)
 
 
 class Stored(Record, frozen=True):
@@ -130,7 +166,37 @@ def piece_key(issuance: bytes, start: int) -> bytes:
     return b"c" + issuance + start.to_bytes(8, "big")
 
 
+def claims_of(view: View, meter: bytes, interval_start: int) -> Claims:
+    """What is claimed for a meter in an interval, and what it owes."""
+    used = view.read(GUARANTEES, used_key(meter, interval_start), Used) or Used(0, 0)
+    return Claims(used.claimed_wh, used.consumed_wh, owed_of(view, meter))
+
+
+def owed_of(view: View, meter: bytes) -> int:
+    """Claims of a meter that no consumption stands for. [Wh]"""
+    return (view.read(GUARANTEES, b"o" + meter, Owed) or Owed(0)).wh
+
+
+def write_claims(view: View, meter: bytes, interval_start: int, claims: Claims) -> None:
+    """Keep what is claimed for a meter in an interval, and what it owes."""
+    view.write(GUARANTEES, used_key(meter, interval_start), Used(claims.claimed_wh, claims.consumed_wh))
+    if claims.owed_wh != owed_of(view, meter):
+        view.write(GUARANTEES, b"o" + meter, Owed(claims.owed_wh))
+
+
+def used_key(meter: bytes, interval_start: int) -> bytes:
+    """Key of the entry of the claims of an interval."""
+    return b"u" + meter + interval_start.to_bytes(8, "big", signed=True)
+
+
 Pieces = list[tuple[int, GuaranteeOfOrigin]]
+
+
+def sums_of(pieces: Pieces) -> tuple[int, ...]:
+    """Energy of guarantees by status. [Wh]"""
+    return tuple(
+        sum(piece.wh for _, piece in pieces if piece.status == one) for one in range(len(STATUS_NAMES))
+    )
 
 
 def taken_back(pieces: Iterable[tuple[int, GuaranteeOfOrigin]], wh: int) -> tuple[Pieces, int]:
@@ -153,7 +219,7 @@ def taken_back(pieces: Iterable[tuple[int, GuaranteeOfOrigin]], wh: int) -> tupl
             after.append((start, replace(piece, wh=piece.wh - taken)))
     taken_wh = wh - left
     for i, (start, piece) in enumerate(after):
-        if left > 0 and piece.status in _USED:
+        if left > 0 and piece.status in USED:
             after[i] = start, replace(piece, flagged=1)
             left -= piece.wh
     return after[::-1], taken_wh

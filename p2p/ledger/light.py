@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS
-from p2p.batches.batch import SALT_BYTES, Batch, BatchArgs, decode_entry, entry_leaf, is_batch
+from p2p.batches.batch import Batch, BatchArgs, is_batch, open_entry
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
 from p2p.blocks.block import Block, CommitCertificate, Header, Tx
@@ -395,19 +395,16 @@ def _check_tx(
 
 
 def _check_entry(bundle: ProofBundle, settled: SettledInterval, genesis: Genesis) -> Line:
-    entry, args = decode_entry(bundle.entry), settled.args
-    if len(bundle.salt) != SALT_BYTES:
-        raise BadProof(f"a salt of {len(bundle.salt)} bytes; it must have {SALT_BYTES}")
-    if entry.is_wide != (entry.account >= args.members):
-        raise BadProof(
-            f"an entry of {len(bundle.entry)} bytes for account {entry.account} of {args.members} members"
-        )
-    leaf = entry_leaf(bundle.salt, bundle.entry)
-    size = args.members + len(genesis.account_names)
-    # The index comes out of the entry itself: a leaf proves its own position, so nobody gets another's line.
-    root = merkle.root_from_path(leaf, entry.account, size, _steps(bundle.batch_path))
-    if root != args.postings_root:
-        raise BadProof("the entry is not in the batch")
+    args = settled.args
+    accounts = args.members + len(genesis.account_names)
+    entry = open_entry(
+        bundle.entry,
+        bundle.salt,
+        bundle.batch_path,
+        members=args.members,
+        accounts=accounts,
+        root=args.postings_root,
+    )
     return Line(
         interval_start=args.interval_start,
         account=entry.account,

@@ -223,15 +223,19 @@ class Program:
         part = rng.randint(0, max(1, energy))
         meter = rng.choice((roof, house))
         chosen = rng.choice(self.readings[meter])
+        shown, [balance] = self.readings[roof][at], self.chain.balances(roof, self.readings[roof][at])
         return rng.choice(
             (
-                ("guarantees.issue", IssueArgs(roof, (self.readings[roof][at],))),
+                ("guarantees.issue", IssueArgs(roof, (shown,), (balance,))),
                 ("guarantees.split", SplitArgs(name, start, (part, energy - part))),
                 ("guarantees.transfer", TransferArgs(name, start, rng.randint(-1, MEMBERS), -1)),
-                ("guarantees.claim", ClaimArgs(name, start, meter, chosen)),
+                (
+                    "guarantees.claim",
+                    ClaimArgs(name, start, meter, chosen, self.chain.balance(meter, chosen)),
+                ),
                 ("guarantees.expire", NameArgs(name, start)),
                 ("guarantees.withdraw", NameArgs(name, start)),
-                ("guarantees.correct", CorrectArgs(roof, self.readings[roof][at])),
+                ("guarantees.correct", CorrectArgs(roof, shown, rng.choice((balance, None)))),
             )
         )
 

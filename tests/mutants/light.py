@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, Rules
 
 LIGHT = Rules("p2p/ledger/light.py", "tests/p2p/ledger/test_trusted_headers.py")
+ENTRY = Rules("p2p/batches/batch.py", "tests/p2p/ledger/test_chain_light.py")
 BLOCK = Rules("p2p/blocks/block.py", "tests/p2p/blocks/test_chain_block.py")
 SNAPSHOT = Rules("p2p/roles/replica/snapshot.py", "tests/p2p/ledger/test_forged_snapshots.py")
 CHECKPOINT = Rules("p2p/ledger/checkpoint.py", "tests/p2p/ledger/test_checkpoints.py")
@@ -148,17 +149,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "A batch that its sender did not sign is believed.",
         f"{LINES}::test_what_a_quorum_may_not_sign_does_not_check_even_if_it_did",
     ),
-    LIGHT.without(
+    ENTRY.without(
         "line_of_any_width",
-        "if entry.is_wide != (entry.account >= args.members):",
+        "if found.is_wide != (found.account >= members):",
         "if False:",
         "A narrow entry is read as that of an account behind the members.",
         f"{LINES}::test_the_entry_of_a_home_is_narrow_and_that_of_another_account_is_wide",
     ),
-    LIGHT.without(
+    ENTRY.without(
         "line_of_no_batch",
-        "if root != args.postings_root:",
-        "if False:",
+        "if merkle.root_from_path(entry_leaf(salt, entry), found.account, accounts, steps) != root:",
+        "if merkle.root_from_path(entry_leaf(salt, entry), found.account, accounts, steps) is None:",
         "Made-up lines are believed.",
         f"{LINES}::test_a_flipped_bit_anywhere_in_a_proof_is_refused",
     ),

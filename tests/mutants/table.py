@@ -43,9 +43,9 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         " interval with the same code, and a block that settles one interval twice has not been executed.",
     ),
     Equivalent(
-        light.LIGHT.without(
+        light.ENTRY.without(
             "line_with_any_salt",
-            "if len(bundle.salt) != SALT_BYTES:",
+            "if len(salt) != SALT_BYTES:",
             "if False:",
             "A salt of another length reaches the hash.",
         ),

@@ -12,7 +12,7 @@ from p2p.batches import blob, closings, receipts
 from p2p.blocks import block, genesis, members, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
-from p2p.ledger import checkpoint, light, state
+from p2p.ledger import balances, checkpoint, light, state
 from p2p.ledger.modules import accounts, governance, guarantees, meters
 from p2p.ledger.modules import evidence as convictions
 from p2p.roles.exchange import tape, wire
@@ -103,6 +103,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         meters.ConfirmArgs,
         guarantees.IssueArgs,
         meters.Reading,
+        balances.Balance,
         guarantees.SplitArgs,
         guarantees.TransferArgs,
         guarantees.ClaimArgs,

@@ -110,8 +110,9 @@ def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
 
 
 NEVER_SENT = frozenset(
-    "SignState LastSigned SimBlock Account Role Receipt Settled Meter Anchor Newest Issuance GuaranteeOfOrigin Metered"
-    " Used Stored HomeKey HomeKeys ValidatorSets Keys Past History Number Conviction Trusted".split()
+    "SignState LastSigned SimBlock Account Role Receipt Settled Kept Meter HomeMeters Anchor Newest Issuance"
+    " GuaranteeOfOrigin Metered Used Owed Stored HomeKey HomeKeys ValidatorSets Keys Past History Number Conviction"
+    " Trusted".split()
 )
 """Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
 

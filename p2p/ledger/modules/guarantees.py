@@ -4,6 +4,7 @@
     c || issuance || start u64               a guarantee: Wh start .. start + wh of its issuance
     f || meter                               energy metered and issued, so that no fraction of a Wh is lost
     u || meter || interval_start i64         how much of a consumption is claimed
+    o || meter                               claims that no consumption of the meter stands for any more
     s || meter                               energy that a storage holds with guarantees
 
 The guarantees of an issuance tile it: splitting one cuts its range, nothing else makes or removes Wh. A
@@ -11,19 +12,22 @@ guarantee charged into a storage comes back, less the losses, as an issuance of 
 
 Once a day's readings are corrected, nothing that was issued from the former ones can be split, given away or claimed
 until it is corrected too: what is too much is taken back from the end, and what of it was used already is a debt of the
-meter.
+meter. Claims of a consumption that a correction takes away stay, and are a debt of the meter too: its next consumption
+pays it before it can be claimed.
+
+Whatever a reading gives, it must be that of the settled line of its home (`p2p.ledger.balances`).
 """
 
 from __future__ import annotations
-
-from collections import Counter
 
 import msgspec
 
 from p2p.blocks import merkle
 from p2p.blocks.genesis import Genesis
-from p2p.errors import BrokenInvariant, InvalidTx
+from p2p.errors import InvalidTx
 from p2p.ledger import offices
+from p2p.ledger.balances import Balance, check_balanced
+from p2p.ledger.issuance_checks import check_issuances
 from p2p.ledger.issuances import (
     ACTIVE,
     CLAIMED,
@@ -38,21 +42,25 @@ from p2p.ledger.issuances import (
     GuaranteeOfOrigin,
     Issuance,
     Metered,
-    Pieces,
+    Owed,
     Stored,
     Used,
+    claims_of,
     issuance_id,
     issuance_of,
+    owed_of,
     piece_key,
     pieces_of,
+    sums_of,
     taken_back,
+    write_claims,
 )
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts, meters
 from p2p.ledger.modules.meters import Reading
 from p2p.ledger.modules.settlement import settled_until
 from p2p.ledger.view import Context, View
-from p2p.wire.codec import Record, decode
+from p2p.wire.codec import Record
 
 NAME = GUARANTEES
 ISSUE = "issue"
@@ -63,14 +71,16 @@ EXPIRE = "expire"
 WITHDRAW = "withdraw"
 CORRECT = "correct"
 
-MAX_READINGS = 96
+MAX_READINGS = 40
+"""Readings that a transaction may bring, whatever the tree of the lines: they fit into MAX_TX_BYTES."""
 
 
 class IssueArgs(Record, frozen=True):
-    """Arguments of guarantees.issue: one issuance for each reading."""
+    """Arguments of guarantees.issue: one issuance for each reading, each with its balance."""
 
     meter: bytes
     readings: tuple[Reading, ...]
+    balances: tuple[Balance, ...]
 
 
 class SplitArgs(Record, frozen=True):
@@ -97,13 +107,19 @@ class ClaimArgs(Record, frozen=True):
     start: int
     meter: bytes
     reading: Reading
+    balance: Balance
 
 
 class CorrectArgs(Record, frozen=True):
-    """Arguments of guarantees.correct: the reading of an issuance's interval in the newest anchor of its day."""
+    """Arguments of guarantees.correct: the reading of an interval in the newest anchor of its day.
+
+    Args:
+        balance: Nil where the reading only takes away.
+    """
 
     meter: bytes
     reading: Reading
+    balance: Balance | None
 
 
 class NameArgs(Record, frozen=True):
@@ -120,11 +136,20 @@ _ANYBODY = frozenset({OPERATOR, AUTHORITY, HOUSEHOLD})
 
 
 def _check_issue(args: IssueArgs, genesis: Genesis) -> None:
-    if len(args.meter) != merkle.HASH_BYTES or not 1 <= len(args.readings) <= MAX_READINGS:
-        raise InvalidTx(
-            "tx_args", f"{len(args.readings)} readings of 1..{MAX_READINGS}, or a wrong meter name"
-        )
-    for reading in args.readings:
+    if not args.readings or len(args.balances) != len(args.readings):
+        raise InvalidTx("tx_args", f"{len(args.balances)} balances of {len(args.readings)} readings")
+    _check_readings(args.meter, args.readings, args.balances, genesis)
+
+
+def _check_readings(
+    meter: bytes, readings: tuple[Reading, ...], balances: tuple[Balance, ...], genesis: Genesis
+) -> None:
+    if len(meter) != merkle.HASH_BYTES:
+        raise InvalidTx("tx_args", f"a meter's name has {merkle.HASH_BYTES} bytes")
+    brought = (*readings, *(other for balance in balances for other in balance.others))
+    if len(brought) > MAX_READINGS:
+        raise InvalidTx("tx_args", f"{len(brought)} readings, with those of other meters, of {MAX_READINGS}")
+    for reading in brought:
         meters.check_reading(reading, genesis)
 
 
@@ -133,8 +158,9 @@ def _issue(ctx: Context, args: IssueArgs) -> None:
     meters.check_owner(ctx, meter)
     if meter.kind == meters.CONSUMPTION:
         raise InvalidTx("meter_kind", "the meter does not measure production")
-    for reading in args.readings:
+    for reading, balance in zip(args.readings, args.balances, strict=True):
         meters.check_anchored(ctx.view, args.meter, meter, reading)
+        check_balanced(ctx, args.meter, meter, reading, balance)
         _issue_one(ctx, args.meter, meter, reading)
 
 
@@ -166,9 +192,11 @@ def _discharge(view: View, name: bytes, meter: meters.Meter, wh: int) -> None:
     """Take what gives `wh` after the losses, rounded up, out of a storage."""
     taken = -(-wh * meters.FULL_PPM // meter.efficiency_ppm)
     held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
-    if taken > held:
+    # What it owes was never charged; it stays in until other charging pays it.
+    free = held - owed_of(view, name)
+    if taken > free:
         raise InvalidTx(
-            "guarantee_over_production", f"{wh} Wh need {taken} Wh charged with guarantees; {held} are"
+            "guarantee_over_production", f"{wh} Wh need {taken} Wh charged with guarantees; {free} are"
         )
     view.write(NAME, b"s" + name, Stored(held - taken))
 
@@ -250,9 +278,7 @@ def _transfer(ctx: Context, args: TransferArgs) -> None:
 
 def _check_claim(args: ClaimArgs, genesis: Genesis) -> None:
     _check_name(args, genesis)
-    if len(args.meter) != merkle.HASH_BYTES:
-        raise InvalidTx("tx_args", f"a meter's name has {merkle.HASH_BYTES} bytes")
-    meters.check_reading(args.reading, genesis)
+    _check_readings(args.meter, (args.reading,), (args.balance,), genesis)
 
 
 def _claim(ctx: Context, args: ClaimArgs) -> None:
@@ -268,13 +294,14 @@ def _claim(ctx: Context, args: ClaimArgs) -> None:
             "guarantee_interval", f"consumed at {reading.interval_start}, produced at {record.interval_start}"
         )
     meters.check_anchored(view, name, meter, reading)
-    used_key, consumed = _used_key(name, reading.interval_start), reading.consumption_mwh // 1000
-    claimed = (view.read(NAME, used_key, Used) or Used(0, 0)).claimed_wh + found.wh
-    if claimed > consumed:
+    check_balanced(ctx, name, meter, reading, args.balance)
+    claims = claims_of(view, name, reading.interval_start).more(found.wh).within(reading.consumption_wh)
+    if claims.owed_wh:
         raise InvalidTx(
-            "guarantee_over_consumption", f"{claimed} Wh would be claimed of {consumed} Wh consumed"
+            "guarantee_over_consumption",
+            f"{claims.owed_wh} Wh more would be claimed than the {reading.consumption_wh} Wh consumed",
         )
-    view.write(NAME, used_key, Used(claimed, consumed))
+    write_claims(view, name, reading.interval_start, claims)
     if meter.kind == meters.STORAGE:
         held = (view.read(NAME, b"s" + name, Stored) or Stored(0)).wh
         view.write(NAME, b"s" + name, Stored(held + found.wh))
@@ -309,22 +336,41 @@ def _withdraw(ctx: Context, args: NameArgs) -> None:
 
 
 def _check_correct(args: CorrectArgs, genesis: Genesis) -> None:
-    _check_issue(IssueArgs(args.meter, (args.reading,)), genesis)
+    balances = () if args.balance is None else (args.balance,)
+    _check_readings(args.meter, (args.reading,), balances, genesis)
 
 
 def _correct(ctx: Context, args: CorrectArgs) -> None:
     view, name, reading = ctx.view, args.meter, args.reading
-    issuance = issuance_id(name, reading.interval_start)
-    record = issuance_of(view, issuance)
-    if record is None:
-        raise InvalidTx("guarantee_unknown", f"nothing was issued for interval {reading.interval_start}")
-    newest = _newest(view, record)
-    if record.version == newest:
+    meter, day = meters.find(view, name), reading.interval_start // meters.DAY_S
+    record = issuance_of(view, issuance_id(name, reading.interval_start))
+    claims = claims_of(view, name, reading.interval_start)
+    if record is None and not claims.total_wh:
         raise InvalidTx(
-            "guarantee_current", "it was issued from the newest readings, or is corrected to them"
+            "guarantee_unknown", f"nothing was issued or claimed for interval {reading.interval_start}"
         )
-    meter = meters.find(view, name)
+    newest = meters.operators_version(view, name, day)
+    outdated = record if record is not None and record.version != newest else None
+    corrected = claims.within(reading.consumption_wh)
+    if outdated is None and corrected.owed_wh == claims.owed_wh:
+        raise InvalidTx("guarantee_current", "issued and claimed is what the newest reading gives")
     anchor = meters.check_leaf(view, name, meter, reading, newest)
+    if claims.total_wh:
+        write_claims(view, name, reading.interval_start, corrected)
+    more_wh = _correct_issued(view, name, meter, outdated, reading, newest) if outdated else 0
+    if more_wh or corrected.owed_wh < claims.owed_wh:
+        # An operator can take back alone, as by `withdraw`; what gives something takes both, and the settled line.
+        meters.check_signed(anchor, meter, day)
+        if args.balance is None:
+            raise InvalidTx("balance_open", "a reading that gives something comes with its balance")
+        check_balanced(ctx, name, meter, reading, args.balance)
+
+
+def _correct_issued(
+    view: View, name: bytes, meter: meters.Meter, record: Issuance, reading: Reading, newest: int
+) -> int:
+    """Make an issuance what a newer reading shows; return how much more is issued. [Wh]"""
+    issuance = issuance_id(name, reading.interval_start)
     known = view.read(NAME, b"f" + name, Metered)
     assert known is not None, "an issuance without an account of its meter"
     metered_mwh = known.metered_mwh + reading.production_mwh - record.produced_mwh
@@ -333,8 +379,6 @@ def _correct(ctx: Context, args: CorrectArgs) -> None:
     pieces, taken_wh = taken_back(pieces_of(view, issuance), max(min(known.due_wh, 0) - due_wh, 0))
     more_wh = max(due_wh, 0)
     if more_wh:
-        # An operator can take back alone, as by `withdraw`; to issue takes both.
-        meters.check_signed(anchor, meter, reading.interval_start // meters.DAY_S)
         if meter.kind == meters.STORAGE:
             _discharge(view, name, meter, more_wh)
         pieces.append((record.wh, GuaranteeOfOrigin(more_wh, meter.household, ACTIVE, 0, NO_INTERVAL, b"")))
@@ -347,16 +391,10 @@ def _correct(ctx: Context, args: CorrectArgs) -> None:
         produced_mwh=reading.production_mwh,
         wh=record.wh + more_wh,
         pieces=len(pieces),
-        by_status=_sums(pieces),
+        by_status=sums_of(pieces),
     )
     view.write(NAME, b"i" + issuance, corrected)
-
-
-def _sums(pieces: Pieces) -> tuple[int, ...]:
-    """Energy of guarantees by status. [Wh]"""
-    return tuple(
-        sum(piece.wh for _, piece in pieces if piece.status == one) for one in range(len(STATUS_NAMES))
-    )
+    return more_wh
 
 
 def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes = b"") -> None:
@@ -367,45 +405,6 @@ def _move(view: View, issuance: bytes, start: int, status: int, used_by: bytes =
     view.write(NAME, b"i" + issuance, msgspec.structs.replace(record, by_status=tuple(sums)))
     moved = msgspec.structs.replace(found, status=status, used_by=used_by)
     view.write(NAME, piece_key(issuance, start), moved)
-
-
-def _used_key(meter: bytes, interval_start: int) -> bytes:
-    return b"u" + meter + interval_start.to_bytes(8, "big", signed=True)
-
-
-def _invariants(view: View, genesis: Genesis, height: int) -> None:
-    touched, counted = view.touched(NAME), Counter[bytes]()
-    for issuance in sorted({key[1:33] for key in touched if key[:1] in (b"i", b"c")}):
-        record, pieces = issuance_of(view, issuance), pieces_of(view, issuance)
-        sums = _sums(pieces)
-        if (
-            record is None
-            or (sums, len(pieces)) != (record.by_status, record.pieces)
-            or sum(sums) != record.wh
-        ):
-            raise BrokenInvariant(height, NAME, f"issuance {issuance.hex()[:16]} gained or lost energy")
-        before = view.before(NAME, b"i" + issuance)
-        counted[record.meter] += record.counted_wh - (decode(Issuance, before).counted_wh if before else 0)
-    for key in touched:
-        if key[:1] == b"f":
-            known = view.read(NAME, key, Metered)
-            before = view.before(NAME, key)
-            issued_wh = decode(Metered, before).issued_wh if before else 0
-            if known is None or known.due_wh > 0 or known.issued_wh - issued_wh != counted.pop(key[1:], 0):
-                raise BrokenInvariant(
-                    height, NAME, f"meter {key[1:].hex()[:16]}: issued is not what was metered"
-                )
-        if key[:1] == b"u":
-            used = view.read(NAME, key, Used)
-            if used is None or not 0 <= used.claimed_wh <= used.consumed_wh:
-                raise BrokenInvariant(
-                    height, NAME, f"meter {key[1:33].hex()[:16]}: more claimed than consumed"
-                )
-        if key[:1] == b"s" and (view.read(NAME, key, Stored) or Stored(-1)).wh < 0:
-            raise BrokenInvariant(height, NAME, f"storage {key[1:].hex()[:16]} gave more than it had")
-    for meter, change_wh in sorted(counted.items()):
-        if change_wh:
-            raise BrokenInvariant(height, NAME, f"meter {meter.hex()[:16]}: issued, and not in its account")
 
 
 MODULE = CHAIN_MODULES.register(
@@ -458,12 +457,17 @@ MODULE = CHAIN_MODULES.register(
             Entry("A guarantee.", b"c", (("issuance", "bytes"), ("start", "u64")), GuaranteeOfOrigin),
             Entry("Energy metered and issued.", b"f", (("meter", "bytes"),), Metered),
             Entry("Claimed consumption.", b"u", (("meter", "bytes"), ("interval_start", "i64")), Used),
+            Entry("Claims that no consumption stands for.", b"o", (("meter", "bytes"),), Owed),
             Entry("Energy with guarantees in a storage.", b"s", (("meter", "bytes"),), Stored),
         ),
         codes={
             "guarantee_duplicate": "A guarantee was issued for this meter and interval already.",
             "guarantee_over_production": "More energy than the reading, or than the storage was charged with.",
             "guarantee_over_consumption": "More claims than the consumption of the meter and interval.",
+            "line_unknown": "The interval is not settled, or longer ago than the state keeps its root.",
+            "line_proof": "The line is not that of the home in the settled interval.",
+            "reading_unsettled": "The meter at the connection does not show what was settled.",
+            "balance_open": "The readings of all meters of the home do not net to its settled line.",
             "guarantee_unknown": "No such guarantee.",
             "guarantee_owner": "The guarantee belongs to another home.",
             "guarantee_sum": "The parts are not positive, or do not add up to the guarantee.",
@@ -474,6 +478,6 @@ MODULE = CHAIN_MODULES.register(
             "guarantee_current": "It was issued from the newest readings of its day, or is corrected to them.",
             "guarantee_not_expired": "The guarantee has not expired yet.",
         },
-        check=_invariants,
+        check=check_issuances,
     )
 )

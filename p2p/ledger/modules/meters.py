@@ -1,6 +1,7 @@
 """Module `meters`: registered meters, and the daily roots over their readings.
 
     m || meter                                 a meter, named by the salted commitment of its id
+    h || home u32                              names of the meters of a home
     d || meter || day u32                      newest anchor of a day, and the newest that an operator has signed
     v || meter || day u32 || version u32       an anchor; old versions stay
 
@@ -27,7 +28,7 @@ from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx
 from p2p.ledger.module import CHAIN_MODULES, HOUSEHOLD, OPERATOR, ChainModule, Entry, Method
 from p2p.ledger.modules import accounts
-from p2p.ledger.modules.settlement import settled_until
+from p2p.ledger.modules.settlement import KEPT_DAYS, settled_until
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record, decode
 from p2p.wire.messages import MAX_TIME_S
@@ -47,8 +48,12 @@ SALT_BYTES = 16
 DAY_S = 86_400
 MAX_CAPACITY_W = 10**9
 FULL_PPM = 1_000_000
-CORRECTION_DAYS = 90
-"""How long after it was settled the readings of a day may be corrected. [days]"""
+MAX_METERS = 16
+"""Of a home: whoever shows one of their readings brings those of the others."""
+
+CORRECTION_DAYS = KEPT_DAYS - 2
+"""How long after it was settled the readings of a day may be corrected: its lines are kept for one day more, in which
+the corrected readings can be used. [days]"""
 
 BY_HOME, BY_OPERATOR = 1, 2
 BY_BOTH = BY_HOME | BY_OPERATOR
@@ -61,7 +66,8 @@ class Meter(Record, frozen=True):
 
     Args:
         household: Whose it is.
-        kind: PRODUCTION, CONSUMPTION, BOTH or STORAGE.
+        kind: PRODUCTION, CONSUMPTION or STORAGE behind the connection of the home, or BOTH: the meter at it, which
+            measures what the home exports and imports.
         capacity_w: Largest power in either direction. [W]
         efficiency_ppm: Of a storage: energy out per energy in, in millionths; else 0.
     """
@@ -70,6 +76,12 @@ class Meter(Record, frozen=True):
     kind: int
     capacity_w: int
     efficiency_ppm: int
+
+
+class HomeMeters(Record, frozen=True):
+    """Names of the meters of a home, ascending."""
+
+    names: tuple[bytes, ...]
 
 
 class RegisterArgs(Record, frozen=True):
@@ -154,6 +166,11 @@ class Reading(Record, frozen=True):
     index: int
     path: bytes
 
+    @property
+    def consumption_wh(self) -> int:
+        """Whole Wh into the meter."""
+        return self.consumption_mwh // 1000
+
 
 def reading_leaf(reading: Reading) -> bytes:
     """Return the leaf hash of a reading."""
@@ -173,6 +190,12 @@ def find(view: View, meter: bytes) -> Meter:
     if found is None:
         raise InvalidTx("meter_unknown", f"no meter {meter.hex()[:16]}")
     return found
+
+
+def names_of(view: View, household: int) -> tuple[bytes, ...]:
+    """Names of the meters of a home, ascending."""
+    found = view.read(NAME, _home_key(household), HomeMeters)
+    return () if found is None else found.names
 
 
 def newest_version(view: View, meter: bytes, day: int) -> int:
@@ -286,8 +309,12 @@ def _check_register(args: RegisterArgs, genesis: Genesis) -> None:
 def _register(ctx: Context, args: RegisterArgs) -> None:
     if ctx.view.get(NAME, b"m" + args.meter) is not None:
         raise InvalidTx("meter_known", f"meter {args.meter.hex()[:16]} is registered already")
+    names = names_of(ctx.view, args.household)
+    if len(names) >= MAX_METERS:
+        raise InvalidTx("meter_limit", f"home {args.household} has {len(names)} meters of {MAX_METERS}")
     meter = Meter(args.household, args.kind, args.capacity_w, args.efficiency_ppm)
     ctx.view.write(NAME, b"m" + args.meter, meter)
+    ctx.view.write(NAME, _home_key(args.household), HomeMeters(tuple(sorted((*names, args.meter)))))
 
 
 def _check_anchor(args: AnchorArgs, genesis: Genesis) -> None:
@@ -343,6 +370,10 @@ def _confirm(ctx: Context, args: ConfirmArgs) -> None:
     view.write(NAME, _version_key(args.meter, args.day, newest), replace(known, signed=signed))
 
 
+def _home_key(household: int) -> bytes:
+    return b"h" + household.to_bytes(4, "big")
+
+
 def _day_key(meter: bytes, day: int) -> bytes:
     return b"d" + meter + day.to_bytes(4, "big")
 
@@ -361,6 +392,8 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
                 )
         if key[:1] == b"m" and view.before(NAME, key) is not None:
             raise BrokenInvariant(height, NAME, f"meter {key[1:].hex()[:16]} was changed")
+        if key[:1] == b"m" and key[1:] not in names_of(view, find(view, key[1:]).household):
+            raise BrokenInvariant(height, NAME, f"meter {key[1:].hex()[:16]} is not among those of its home")
 
 
 MODULE = CHAIN_MODULES.register(
@@ -392,12 +425,14 @@ MODULE = CHAIN_MODULES.register(
         },
         (
             Entry("A registered meter.", b"m", (("meter", "bytes"),), Meter),
+            Entry("Meters of a home.", b"h", (("household", "u32"),), HomeMeters),
             Entry("Newest anchors of a day.", b"d", (("meter", "bytes"), ("day", "u32")), Newest),
             Entry("An anchor.", b"v", (("meter", "bytes"), ("day", "u32"), ("version", "u32")), Anchor),
         ),
         codes={
             "meter_known": "This meter is registered already.",
             "meter_unknown": "No such meter is registered.",
+            "meter_limit": "The home has as many meters as it may have.",
             "meter_owner": "The meter belongs to another home.",
             "meter_kind": "The meter does not measure this.",
             "anchor_version": "The version does not follow the newest one of this meter and day.",

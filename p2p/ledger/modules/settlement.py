@@ -2,6 +2,10 @@
 
 last     number of batches, the newest settled interval, and whose turn the next one is
 sums     `BatchArgs.totals` of all batches, row by row, each number 16 bytes big endian, signed
+p || slot u32     root over the postings of a settled interval, for KEPT_DAYS
+
+The slots are a ring: an interval has the slot of its number, so that it replaces the one KEPT_DAYS before it, and none
+has to be looked for.
 """
 
 from __future__ import annotations
@@ -37,9 +41,13 @@ NAME = SETTLEMENT
 Sums = tuple[tuple[int, ...], ...]
 _SUMS = b"sums"
 _LOW = 2**64 - 1
+_DAY_S = 86_400
 
 TAKEOVER_BATCHES = 96
 """After so many batches of a chain the next turn is an operator's, so that no validator keeps it for good."""
+
+KEPT_DAYS = 92
+"""How long the state keeps the root over the postings of an interval, at least. [days]"""
 
 _HASHES = ("book_root", "clearing_root", "postings_root", "prices_root", "blob_hash", "inclusion_root")
 
@@ -69,6 +77,18 @@ class Settled(Record, frozen=True):
         return tuple(tuple(numbers[i : i + width]) for i in range(0, len(numbers), width))
 
 
+class Kept(Record, frozen=True):
+    """The root over the postings of a settled interval.
+
+    Args:
+        interval_start: Which one has the slot now. [s since 1970, UTC]
+        postings_root: See `p2p.batches.batch`.
+    """
+
+    interval_start: int
+    postings_root: bytes
+
+
 @cache
 def _layout(numbers: int) -> struct.Struct:
     """128-bit numbers, in halves: a large currency unit would pass int64 nano within a year."""
@@ -86,6 +106,18 @@ def settled_until(view: View, genesis: Genesis) -> int:
     """End of the newest settled interval, which is the clock of the state; 0 before the first. [s]"""
     last = settled(view).last_interval_start
     return 0 if last < 0 else last + genesis.params.minutes * 60
+
+
+def kept_root(view: View, genesis: Genesis, interval_start: int) -> bytes | None:
+    """Root over the postings of an interval; None where it was not settled, or not within KEPT_DAYS."""
+    kept = view.read(NAME, _slot_key(genesis, interval_start), Kept)
+    return kept.postings_root if kept is not None and kept.interval_start == interval_start else None
+
+
+def _slot_key(genesis: Genesis, interval_start: int) -> bytes:
+    step_s = genesis.params.minutes * 60
+    slots = KEPT_DAYS * _DAY_S // step_s
+    return b"p" + (interval_start // step_s % slots).to_bytes(4, "big")
 
 
 def check_batch(args: BatchArgs, genesis: Genesis) -> None:
@@ -222,6 +254,8 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
     halves = [half for total in totals for half in (total >> 64, total & _LOW)]
     sums = _layout(len(totals)).pack(*halves)
     view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, args.next_collector, sums))
+    kept = Kept(args.interval_start, args.postings_root)
+    view.write(NAME, _slot_key(ctx.genesis, args.interval_start), kept)
 
 
 def _check_next(ctx: Context, args: BatchArgs, known: Settled) -> None:
@@ -263,6 +297,9 @@ def _invariants(view: View, genesis: Genesis, height: int) -> None:
     bought, sold, lost = (sum(row[i] for row in rows) for i in (BOUGHT, SOLD, LOSS))
     if bought != sold - lost or bought < 0:
         raise BrokenInvariant(height, NAME, f"{bought} Wh bought, {sold} Wh sold, {lost} Wh lost")
+    last = settled(view).last_interval_start
+    if last >= 0 and kept_root(view, genesis, last) is None:
+        raise BrokenInvariant(height, NAME, f"interval {last} is settled without the root over its postings")
 
 
 MODULE = CHAIN_MODULES.register(
@@ -279,7 +316,10 @@ MODULE = CHAIN_MODULES.register(
                 limited=False,
             )
         },
-        (Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),),
+        (
+            Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),
+            Entry("Root over the postings of a settled interval.", b"p", (("slot", "u32"),), Kept),
+        ),
         codes={
             "settle_late": "The interval is not later than the last settled one.",
             "settle_sums": "The totals do not add up to zero, do not agree, or give an account energy it cannot have.",

@@ -51,7 +51,11 @@ class Roofs:
 
     def issue(self, *intervals: int) -> None:
         readings = tuple(self.made[i] for i in intervals)
-        self.chain.call(HOMES[0], "guarantees.issue", IssueArgs(self.roof, readings))
+        self.chain.call(
+            HOMES[0],
+            "guarantees.issue",
+            IssueArgs(self.roof, readings, self.chain.balances(self.roof, *readings)),
+        )
 
     def name(self, interval: int = 0) -> bytes:
         return issuance_id(self.roof, DAY_START + interval * STEP)
@@ -63,11 +67,13 @@ class Roofs:
         self.chain.call(HOMES[by], "guarantees.transfer", TransferArgs(self.name(interval), start, to, -1))
 
     def claim(self, start: int, interval: int = 0) -> None:
-        args = ClaimArgs(self.name(interval), start, self.house, self.used[interval])
+        used = self.used[interval]
+        args = ClaimArgs(self.name(interval), start, self.house, used, self.chain.balance(self.house, used))
         self.chain.call(HOMES[1], "guarantees.claim", args)
 
     def correct(self, interval: int = 0, sender: Identity = OPERATORS[1]) -> None:
-        self.chain.call(sender, "guarantees.correct", CorrectArgs(self.roof, self.made[interval]))
+        balance = self.chain.balance(self.roof, self.made[interval])
+        self.chain.call(sender, "guarantees.correct", CorrectArgs(self.roof, self.made[interval], balance))
 
     def pieces(self, interval: int = 0) -> list[tuple[int, int, int, int]]:
         """(start, wh, status, flagged)"""
@@ -94,9 +100,10 @@ def test_no_energy_is_issued_from_readings_that_one_side_has_signed(attempt: int
     invented = [(random.randint(1, 2_500_000), 0) for _ in range(WHOLE_DAY)]
     opened = roofs.chain.anchor(roofs.roof, invented, sender, confirmed=False)
     before = roofs.chain.tip.state.root
+    args = IssueArgs(roofs.roof, tuple(opened[:4]), roofs.chain.balances(roofs.roof, *opened[:4]))
     for who in (HOMES[0], *OPERATORS):
         with refused("anchor_unconfirmed"):
-            roofs.chain.call(who, "guarantees.issue", IssueArgs(roofs.roof, tuple(opened[:8])))
+            roofs.chain.call(who, "guarantees.issue", args)
     assert roofs.chain.tip.state.root == before
 
 
@@ -313,7 +320,7 @@ def test_a_correction_is_of_something_that_was_issued_and_by_its_newest_reading(
     with refused("guarantee_unknown"):
         roofs.correct(1)
     with refused("reading_proof"):
-        roofs.chain.call(OPERATORS[0], "guarantees.correct", CorrectArgs(roofs.roof, former))
+        roofs.chain.call(OPERATORS[0], "guarantees.correct", CorrectArgs(roofs.roof, former, None))
 
 
 def test_a_day_is_corrected_for_some_time_only() -> None:

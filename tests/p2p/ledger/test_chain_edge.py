@@ -50,7 +50,8 @@ def test_every_entry_of_a_busy_state_can_be_shown() -> None:
     chain.settle_day()
     opened = chain.anchor(meter, [(1_500, 0), (2_700, 0)])
     origin = next(m for m in MODULES.values() if "issue" in m.methods)
-    chain.call(HOMES[0], f"{origin.name}.issue", origin.methods["issue"].args(meter, tuple(opened)))
+    args = origin.methods["issue"].args(meter, tuple(opened), chain.balances(meter, *opened))
+    chain.call(HOMES[0], f"{origin.name}.issue", args)
     state = chain.tip.state
     for module in MODULES.values():
         entries = list(shown(state, module))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -44,7 +45,7 @@ from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
 from tests.kits.chain_kit import START, authorities, batch_in, certify, flip, identity, line_proof, make_args
 from tests.kits.evidence_kit import vote
-from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis, open_readings
+from tests.kits.modules_kit import HOMES, OPERATORS, STRANGER, Chain, make_genesis
 
 KEYS = authorities(7)
 
@@ -80,21 +81,21 @@ def test_a_proposer_leaves_out_what_the_block_could_not_hold() -> None:
 
 
 def test_a_proposer_does_not_fill_a_block_above_its_limit() -> None:
-    chain = Chain(make_genesis(full_entries=True, tx_quota=100_000))
-    readings = 0
-    txs = []
-    for i in range(400):
-        args = meters.RegisterArgs(i.to_bytes(32, "big"), 0, meters.BOTH, 1, 0)
-        txs.append(chain.tx(OPERATORS[0], "meters.register", args, nonce=i + 1))
-        readings += len(txs[-1].raw)
-    big = MAX_BLOCK_BYTES // readings + 1
-    for i in range(400, 400 * big + 400):
-        args = meters.RegisterArgs(i.to_bytes(32, "big"), 0, meters.BOTH, 1, 0)
-        txs.append(chain.tx(OPERATORS[0], "meters.register", args, nonce=i + 1))
+    chain = Chain(make_genesis(tx_quota=100_000))
+    chain.settle_day()
+    meter = chain.register("roof", 0, meters.PRODUCTION)
+    args = meters.AnchorArgs(meter, 0, 1, bytes(32), 1, bytes(32))
+    first = chain.tx(OPERATORS[0], "meters.anchor", args)
+    # No later one is shorter, and each is valid after those before it.
+    days = range(1, MAX_BLOCK_BYTES // len(first.raw) + 400)
+    more = [msgspec.structs.replace(args, day=day) for day in days]
+    txs = [first]
+    txs += [chain.tx(OPERATORS[0], "meters.anchor", one, nonce=first.nonce + one.day) for one in more]
     chosen, _ = choose(chain.tip, chain.genesis, txs)
     assert len(chosen) < len(txs)
     chain.add(list(chosen))
     data = encode(chain.made[-1][0])
+    assert len(data) > MAX_BLOCK_BYTES - 17 * 1024  # of which 16 KiB are left for the header
     assert decode_block(data, chain.genesis.chain_id) == chain.made[-1][0]
 
 
@@ -139,8 +140,9 @@ def test_energy_from_nowhere_in_the_sums_stops_the_node(column: int, by: int) ->
 
 
 def issue_args(chain: Chain) -> object:
-    meter = next(key for key, _ in chain.tip.state.trees["meters"].items() if key[:1] == b"m")[1:]
-    return IssueArgs(meter, tuple(open_readings([(1_000, 0), (2_000, 0)])))
+    meter = sha256(b"roof").digest()
+    readings = tuple(chain.opened[meter][:2])
+    return IssueArgs(meter, readings, chain.balances(meter, *readings))
 
 
 def test_a_broken_invariant_is_not_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

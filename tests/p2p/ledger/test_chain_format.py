@@ -183,6 +183,8 @@ def test_the_state_of_the_genesis_and_of_a_batch_are_what_the_document_says(made
 
     assert state_root() == made.blocks[0][0].header.state_root
     entries["accounts"][b"a" + operators[0]] = pack([1, -1, 0])
+    slot = args[0] // 900 % (92 * 96)
+    entries["settlement"][b"p" + slot.to_bytes(4, "big")] = pack([args[0], args[5]])
     entries["settlement"][b"sums"] = pack([1, args[0], operators[0], sums])
     assert state_root() == made.blocks[1][0].header.state_root
 

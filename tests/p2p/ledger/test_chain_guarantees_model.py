@@ -152,7 +152,7 @@ def take(
     roof: bytes,
     house: bytes,
 ) -> None:
-    sender, name, args, expected = translate(model, step, made, used, roof, house)
+    sender, name, args, expected = translate(chain, model, step, made, used, roof, house)
     before = chain.tip.state.root
     try:
         chain.call(sender, f"guarantees.{name}", args)
@@ -163,11 +163,11 @@ def take(
     assert accepted == expected, step
 
 
-def translate(model, step, made, used, roof, house):  # type: ignore[no-untyped-def]
+def translate(chain, model, step, made, used, roof, house):  # type: ignore[no-untyped-def]
     """Sender, method and arguments of a step, and whether the model takes it."""
     kind, *rest = step
     if kind == "issue":
-        args: Record = IssueArgs(roof, (made[rest[0]],))
+        args: Record = IssueArgs(roof, (made[rest[0]],), chain.balances(roof, made[rest[0]]))
         return HOMES[0], "issue", args, model.issue(*rest)
     if kind == "halve":  # a split that adds up, by the owner
         interval, start = rest
@@ -188,7 +188,8 @@ def translate(model, step, made, used, roof, house):  # type: ignore[no-untyped-
         return HOMES[by], kind, SplitArgs(name, start, what), model.split(*rest)
     if kind == "transfer":
         return HOMES[by], kind, TransferArgs(name, start, what, -1), model.transfer(*rest)
-    return HOMES[by], kind, ClaimArgs(name, start, house, used[what]), model.claim(*rest)
+    args = ClaimArgs(name, start, house, used[what], chain.balance(house, used[what]))
+    return HOMES[by], kind, args, model.claim(*rest)
 
 
 def compare(chain: Chain, model: Model, roof: bytes) -> None:

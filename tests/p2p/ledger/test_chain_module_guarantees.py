@@ -37,7 +37,11 @@ class Street:
 
     def issue(self, *intervals: int) -> None:
         readings = tuple(self.made[i] for i in intervals)
-        self.chain.call(HOMES[0], "guarantees.issue", IssueArgs(self.roof, readings))
+        self.chain.call(
+            HOMES[0],
+            "guarantees.issue",
+            IssueArgs(self.roof, readings, self.chain.balances(self.roof, *readings)),
+        )
 
     def split(self, start: int, *parts: int, home: int = 0) -> None:
         self.chain.call(HOMES[home], "guarantees.split", SplitArgs(self.id, start, parts))
@@ -46,7 +50,8 @@ class Street:
         self.chain.call(HOMES[home], "guarantees.transfer", TransferArgs(self.id, start, to, trade))
 
     def claim(self, start: int, home: int = 1, interval: int = 0) -> None:
-        args = ClaimArgs(self.id, start, self.house, self.used[interval])
+        used = self.used[interval]
+        args = ClaimArgs(self.id, start, self.house, used, self.chain.balance(self.house, used))
         self.chain.call(HOMES[home], "guarantees.claim", args)
 
     def expire(self, start: int) -> None:
@@ -236,8 +241,10 @@ def test_a_corrected_reading_replaces_the_old_one_for_new_certificates() -> None
     street = Street()
     old = street.made
     street.made = street.chain.anchor(street.roof, [(800_000, 0), (1, 0)], sender=HOMES[0])
+    new, street.made = street.made, old
     with refused("reading_proof"):
-        street.chain.call(HOMES[0], "guarantees.issue", IssueArgs(street.roof, (old[0],)))
+        street.issue(0)
+    street.made = new
     street.issue(0)
     record = issuance_of(street.chain.tip.state.view(), street.id)
     assert record is not None
@@ -268,7 +275,8 @@ def test_a_household_claims_for_its_own_meter_only(street: Street) -> None:
 
 def test_a_meter_of_production_has_no_consumption_to_claim_for(street: Street) -> None:
     with refused("meter_kind"):
-        args = ClaimArgs(street.id, 0, street.roof, street.made[0])
+        balance = street.chain.balance(street.roof, street.made[0])
+        args = ClaimArgs(street.id, 0, street.roof, street.made[0], balance)
         street.chain.call(HOMES[0], "guarantees.claim", args)
 
 
@@ -285,11 +293,13 @@ class TestStorage:
         return street
 
     def store(self, street: Street, start: int) -> None:
-        args = ClaimArgs(street.id, start, self.battery, self.readings[0])
+        reading = self.readings[0]
+        args = ClaimArgs(street.id, start, self.battery, reading, street.chain.balance(self.battery, reading))
         street.chain.call(HOMES[0], "guarantees.claim", args)
 
     def release(self, street: Street, interval: int) -> None:
-        args = IssueArgs(self.battery, (self.readings[interval],))
+        reading = self.readings[interval]
+        args = IssueArgs(self.battery, (reading,), street.chain.balances(self.battery, reading))
         street.chain.call(HOMES[0], "guarantees.issue", args)
 
     def test_what_was_charged_comes_back_less_the_losses(self, street: Street) -> None:

@@ -75,7 +75,7 @@ class World:
         self.made = chain.anchor(self.roof, [(900_000, 0), (5_000, 0)])
         self.used = chain.anchor(self.house, [(0, 500_000), (0, 5_000)])
         self.id = issuance_id(self.roof, DAY_START)
-        chain.call(HOMES[0], "guarantees.issue", IssueArgs(self.roof, tuple(self.made[:1])))
+        self.issue(index=0)
         chain.validators |= {key.public_key: key for key in KEYS}
 
     def home(self, name: str, args: Record, index: int = 0) -> None:
@@ -149,11 +149,13 @@ class World:
     def over_production(self) -> None:
         battery = self.chain.register("battery", 0, meters.STORAGE, efficiency_ppm=900_000)
         readings = self.chain.anchor(battery, [(1_000, 0)])
-        self.home("guarantees.issue", IssueArgs(battery, tuple(readings)))
+        balances = self.chain.balances(battery, readings[0])
+        self.home("guarantees.issue", IssueArgs(battery, (readings[0],), balances))
 
     def over_consumption(self) -> None:
         self.home("guarantees.transfer", TransferArgs(self.id, 0, 1, -1))
-        self.home("guarantees.claim", ClaimArgs(self.id, 0, self.house, self.used[0]), 1)
+        balance = self.chain.balance(self.house, self.used[0])
+        self.home("guarantees.claim", ClaimArgs(self.id, 0, self.house, self.used[0], balance), 1)
 
     def accuse(self, name: str, args: Record, again: Record | None = None) -> None:
         self.chain.call(OPERATORS[1], f"evidence.{name}", args)
@@ -170,10 +172,33 @@ class World:
 
     def issue(self, meter: bytes | None = None, index: int = 1, **changes: object) -> None:
         reading = msgspec.structs.replace(self.made[index], **changes)
-        self.home("guarantees.issue", IssueArgs(meter or self.roof, (reading,)))
+        balances = self.chain.balances(self.roof, self.made[index])
+        self.home("guarantees.issue", IssueArgs(meter or self.roof, (reading,), balances))
+
+    def issue_with(self, **changes: object) -> None:
+        """Issue the second reading with another balance than that of its interval."""
+        balance = msgspec.structs.replace(self.chain.balance(self.roof, self.made[1]), **changes)
+        self.home("guarantees.issue", IssueArgs(self.roof, (self.made[1],), (balance,)))
+
+    def issue_unsettled(self) -> None:
+        """The fifth interval of the day was not settled, and home 2 has a meter at its connection."""
+        gate = self.chain.register("gate", 2, meters.BOTH)
+        readings = self.chain.anchor(gate, [(0, 0)] * 4 + [(1_000, 0)])
+        self.home(
+            "guarantees.issue", IssueArgs(gate, readings[4:], self.chain.balances(gate, readings[4])), 2
+        )
+
+    def issue_unlike_line(self) -> None:
+        gate = self.chain.register("gate", 2, meters.BOTH)
+        reading, *_ = self.chain.anchor(gate, [(1_000, 0)])
+        self.home("guarantees.issue", IssueArgs(gate, (reading,), self.chain.balances(gate, reading)), 2)
+
+    def many_meters(self) -> None:
+        for i in range(meters.MAX_METERS + 1):
+            self.chain.register(f"gate {i}", 2, meters.BOTH)
 
     def correct(self) -> None:
-        args = CorrectArgs(self.roof, self.made[0])
+        args = CorrectArgs(self.roof, self.made[0], None)
         self.home("guarantees.correct", args)
 
     def corrected(self, *, confirmed: bool = True) -> None:
@@ -232,7 +257,14 @@ WAYS: dict[str, Callable[[World], None]] = {
     "meter_known": lambda w: w.chain.register("roof", 0, meters.BOTH) and None,
     "meter_unknown": lambda w: w.issue(meter=bytes(32)),
     "meter_owner": lambda w: w.anchor(w.house, sender=HOMES[0]),
-    "meter_kind": lambda w: w.home("guarantees.issue", IssueArgs(w.house, (w.used[1],)), 1),
+    "meter_kind": lambda w: w.home(
+        "guarantees.issue", IssueArgs(w.house, (w.used[1],), w.chain.balances(w.house, w.used[1])), 1
+    ),
+    "meter_limit": World.many_meters,
+    "line_unknown": World.issue_unsettled,
+    "line_proof": lambda w: w.issue_with(salt=bytes(16)),
+    "reading_unsettled": World.issue_unlike_line,
+    "balance_open": lambda w: w.issue_with(others=()),
     "anchor_version": lambda w: w.anchor(),
     "anchor_early": lambda w: w.anchor(day=DAY + 1),
     "anchor_unknown": lambda w: w.issue(interval_start=DAY_START - 900),

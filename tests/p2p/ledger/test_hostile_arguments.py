@@ -69,16 +69,18 @@ def busy() -> tuple[Chain, Calls]:
     """A chain that has something of every module, and a valid call of every method."""
     chain = Chain(make_genesis())
     chain.settle_day()
-    roof = chain.register("roof", 0, meters.BOTH)
+    roof = chain.register("roof", 0, meters.PRODUCTION)
+    house = chain.register("house", 0, meters.CONSUMPTION)
     store = chain.register("store", 1, meters.STORAGE, 10_000, 900_000)
-    made = chain.anchor(roof, [(900_000, 990_000), (400_000, 50_000)])
-    chain.anchor(store, [(0, 700_000)])
-    chain.call(HOMES[0], "guarantees.issue", IssueArgs(roof, (made[0],)))
+    made = chain.anchor(roof, [(900_000, 0), (400_000, 0)])
+    used = chain.anchor(house, [(0, 900_000)])
+    chain.anchor(store, [(700_000, 0)])
+    chain.call(HOMES[0], "guarantees.issue", IssueArgs(roof, (made[0],), chain.balances(roof, made[0])))
     shed = chain.register("shed", 0, meters.PRODUCTION)
     false = chain.anchor(shed, [(900_000, 0)])
-    chain.call(HOMES[0], "guarantees.issue", IssueArgs(shed, (false[0],)))
+    chain.call(HOMES[0], "guarantees.issue", IssueArgs(shed, (false[0],), chain.balances(shed, false[0])))
     true = chain.anchor(shed, [(800_000, 0)])
-    barn = chain.register("barn", 0, meters.PRODUCTION)
+    barn = chain.register("barn", 3, meters.PRODUCTION)
     chain.anchor(barn, [(1, 0)], confirmed=False)
     unconfirmed = meters.anchor_of(chain.tip.state.view(), barn, DAY, 1)
     assert unconfirmed is not None
@@ -110,15 +112,15 @@ def busy() -> tuple[Chain, Calls]:
             OperatorArgs(ADD_OPERATOR, new.public_key, prove_possession(new, chain_id), 60),
         ),
         "governance.propose_parameter": (validator, ParameterArgs("guarantee_days", 9, 60)),
-        "guarantees.claim": (home, ClaimArgs(issuance, 0, roof, made[0])),
-        "guarantees.correct": (home, CorrectArgs(shed, true[0])),
+        "guarantees.claim": (home, ClaimArgs(issuance, 0, house, used[0], chain.balance(house, used[0]))),
+        "guarantees.correct": (home, CorrectArgs(shed, true[0], chain.balance(shed, true[0]))),
         "guarantees.expire": (home, NameArgs(issuance, 0)),
-        "guarantees.issue": (home, IssueArgs(roof, (made[1],))),
+        "guarantees.issue": (home, IssueArgs(roof, (made[1],), chain.balances(roof, made[1]))),
         "guarantees.split": (home, SplitArgs(issuance, 0, (400, 500))),
         "guarantees.transfer": (home, TransferArgs(issuance, 0, 1, -1)),
         "guarantees.withdraw": (operator, NameArgs(issuance, 0)),
         "meters.anchor": (operator, AnchorArgs(store, DAY - 1, 1, bytes(32), 3, bytes(32))),
-        "meters.confirm": (home, ConfirmArgs(barn, DAY, 1, unconfirmed.root)),
+        "meters.confirm": (HOMES[3], ConfirmArgs(barn, DAY, 1, unconfirmed.root)),
         "meters.register": (operator, RegisterArgs(bytes(32), 3, meters.STORAGE, 5, 900_000)),
         "settlement.batch": (operator, make_args(200, 4)[1]),
     }
