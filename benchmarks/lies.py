@@ -43,7 +43,8 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 def row_of(name: str, seeds: range) -> str:
     """A row of the table."""
-    results = list(run_seeds(seeds, Draw(Shape(), (lie_of(name),))))
+    shape = Shape(meter_keys=13 if name == "own_reading" else 0)  # a lie of homes whose meters have keys
+    results = list(run_seeds(seeds, Draw(shape, (lie_of(name),))))
     broken = [one for one in results if one.error]
     if broken:
         raise RuntimeError(f"{name}, seed {broken[0].seed}: the simulation ended with {broken[0].error}")

@@ -51,7 +51,7 @@ class Line(Record, frozen=True):
         nonce: Of the message.
         orders: The orders of an order message; else none.
         numbers: What a reading holds beyond home and interval, in the order of its fields.
-        signature: By the home.
+        signature: By the home, of a reading by its meter where that has a key.
     """
 
     participant: int
@@ -312,7 +312,7 @@ def _open_line(
         line.nonce,
         *(line.numbers if is_reading else (line.round, line.orders) if is_order else (line.round,)),
     )
-    key = key_of(household, interval_start)
+    key = key_of(household, interval_start, Kind(line.kind))
     assert key is not None, "homes without keys have been refused"
     signed = encode(Signed(line.kind, encode(message), key, line.signature))
     opened = open_message(

@@ -238,8 +238,8 @@ def check_promise(
     if household_hash(household) != home.member.household:
         raise BadProof(f"the message is of another home than {home.index}")
 
-    def key_of(household: str, interval_start: int) -> bytes:
-        return rotated(home.index, interval_start) or home.member.key
+    def key_of(household: str, interval_start: int, kind: Kind) -> bytes:
+        return home.member.key_for(kind, rotated(home.index, interval_start) or home.member.key)
 
     message = open_message(
         message_data,

@@ -1,7 +1,7 @@
 """The homes of a chain: a salt-free leaf each under one root in the genesis, the list of them in a file beside it.
 
     leaf data = 01 || household hash (32) || public key (32, zeros for none) || from_s i64 || to_s i64
-                || import_capacity_w i64 || export_capacity_w i64
+                || import_capacity_w i64 || export_capacity_w i64 || meter key (32, nothing for none)
 
 The genesis keeps its size however many homes there are. Whoever checks signatures has the list; a home that shows its
 key to the chain, or accuses a collector, brings its member record and the path to the root.
@@ -21,11 +21,13 @@ from p2p.disk import DISK
 from p2p.errors import AboveCapacity, BadProof, GenesisError, NotAMember, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
-from p2p.wire.messages import MAX_TIME_S, KeyOf, ReadingMessage
+from p2p.wire.messages import MAX_TIME_S, KeyOf, Kind, ReadingMessage
 
 VERSION = 2
 MAX_MEMBERS_BYTES = 128 * 1024 * 1024
 NO_KEY = bytes(PUBLIC_KEY_BYTES)
+NO_METER_KEY = b""
+"""Of a home whose own key signs its readings; its leaf ends before it."""
 ALWAYS = (0, MAX_TIME_S)
 """The term of a home that is a member from the first interval to the last. [s since 1970, UTC]"""
 
@@ -51,6 +53,7 @@ class Member(Record, frozen=True):
         to_s: Its last interval starts before. [s since 1970, UTC]
         import_capacity_w: The most that its connection takes from the grid. [W]
         export_capacity_w: The most that its connection gives to the grid. [W]
+        meter_key: Public key that alone signs its readings; `NO_METER_KEY` where its own key does.
     """
 
     household: bytes
@@ -59,6 +62,11 @@ class Member(Record, frozen=True):
     to_s: int
     import_capacity_w: int
     export_capacity_w: int
+    meter_key: bytes
+
+    def key_for(self, kind: Kind, key: bytes) -> bytes:
+        """The key that signs its messages of a kind, where `key` is the home's own in their interval."""
+        return self.meter_key or key if kind == Kind.READING else key
 
 
 class MemberFile(Record, frozen=True):
@@ -86,12 +94,15 @@ class Members:
         terms: (from_s, to_s) in the same order; empty where all are always members. [s since 1970, UTC]
         capacities: (import, export) of the connections in the same order; empty where all have `DEFAULT_CAPACITY_W`.
             [W]
+        meter_keys: Public keys of the meters in the same order, `NO_METER_KEY` for homes without; empty where none has
+            one.
     """
 
     ids: tuple[str, ...]
     keys: tuple[bytes, ...] = ()
     terms: tuple[tuple[int, int], ...] = ()
     capacities: tuple[tuple[int, int], ...] = ()
+    meter_keys: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,8 +113,12 @@ class Members:
         keys = self.keys or (NO_KEY,) * len(self)
         terms = self.terms or (ALWAYS,) * len(self)
         capacities = self.capacities or (DEFAULT_CAPACITY_W,) * len(self)
-        rows = zip(self.ids, keys, terms, capacities, strict=True)
-        return tuple(Member(household_hash(name), key, *term, *most_w) for name, key, term, most_w in rows)
+        meter_keys = self.meter_keys or (NO_METER_KEY,) * len(self)
+        rows = zip(self.ids, keys, terms, capacities, meter_keys, strict=True)
+        return tuple(
+            Member(household_hash(name), key, *term, *most_w, meter)
+            for name, key, term, most_w, meter in rows
+        )
 
     @cached_property
     def by_id(self) -> dict[str, bytes]:
@@ -128,9 +143,11 @@ class Members:
         """Who signs for each home, where some have rotated their keys since the genesis."""
         places = {name: place for place, name in enumerate(self.ids)} if self.keys else {}
 
-        def key_of(household: str, interval_start: int) -> bytes | None:
+        def key_of(household: str, interval_start: int, kind: Kind) -> bytes | None:
             place = places.get(household)
-            return None if place is None else rotated(place, interval_start) or self.keys[place]
+            if place is None:
+                return None
+            return self.records[place].key_for(kind, rotated(place, interval_start) or self.keys[place])
 
         return key_of
 
@@ -187,7 +204,8 @@ def member_leaf(member: Member) -> bytes:
     """Return the leaf hash of a home."""
     numbers = (member.from_s, member.to_s, member.import_capacity_w, member.export_capacity_w)
     packed = b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)
-    return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + member.household + member.key + packed)
+    content = member.household + member.key + packed + member.meter_key
+    return merkle.leaf_hash(bytes((domains.LEAF_MEMBER,)) + content)
 
 
 def proof_among(found: Sequence[Member], index: int) -> MemberProof:
@@ -203,12 +221,18 @@ def check_member(proof: MemberProof, root: bytes, members: int) -> Member:
         BadProof: It does not.
     """
     member = proof.member
-    if len(member.household) != merkle.HASH_BYTES or len(member.key) != PUBLIC_KEY_BYTES:
+    if not _is_whole(member):
         raise BadProof("a household hash or key of another length")
     steps = [proof.path[i : i + merkle.HASH_BYTES] for i in range(0, len(proof.path), merkle.HASH_BYTES)]
     if merkle.root_from_path(member_leaf(member), proof.index, members, steps) != root:
         raise BadProof(f"home {proof.index} is not the one of the genesis")
     return member
+
+
+def _is_whole(member: Member) -> bool:
+    """Whether its fields have their lengths: of others, two could lead to the root with a byte of one in the other."""
+    lengths = len(member.household), len(member.key), len(member.meter_key)
+    return lengths[:2] == (merkle.HASH_BYTES, PUBLIC_KEY_BYTES) and lengths[2] in (0, PUBLIC_KEY_BYTES)
 
 
 def member_problems(members: Members) -> list[str]:
@@ -223,6 +247,7 @@ def member_problems(members: Members) -> list[str]:
     for what, names in (("home key", members.keys), ("home", members.ids)):
         if len(set(names)) != len(names):
             problems.append(f"the same {what} is listed twice")
+    problems += _meter_key_problems(members)
     if members.terms and len(members.terms) != len(members):
         problems.append(f"{len(members.terms)} terms for {len(members)} members")
     for name, (start, end) in zip(members.ids, members.terms, strict=False):
@@ -236,6 +261,20 @@ def member_problems(members: Members) -> list[str]:
                 f"home {name!r} has a connection of {import_w} W import and {export_w} W export;"
                 f" each must be 1..{MAX_CAPACITY_W}"
             )
+    return problems
+
+
+def _meter_key_problems(members: Members) -> list[str]:
+    meter_keys = [key for key in members.meter_keys if key != NO_METER_KEY]
+    problems = []
+    if members.meter_keys and len(members.meter_keys) != len(members):
+        problems.append(f"{len(members.meter_keys)} meter keys for {len(members)} members")
+    if any(len(key) != PUBLIC_KEY_BYTES or key == NO_KEY for key in meter_keys):
+        problems.append(f"a meter key has not {PUBLIC_KEY_BYTES} bytes, or is zeros")
+    if meter_keys and not members.keys:
+        problems.append("a home has a meter key, and homes have no keys")
+    if len({*meter_keys, *members.keys}) != len(meter_keys) + len(set(members.keys)):
+        problems.append("a meter key is that of another meter or of a home")
     return problems
 
 
@@ -266,10 +305,7 @@ def read_member_file(path: Path, root: bytes) -> tuple[Member, ...]:
         raise GenesisError([f"the list of its homes cannot be read ({error.strerror})"], path) from error
     except RemoteError as error:
         raise GenesisError([f"the list of its homes: {error.detail}"], path) from None
-    # Of other lengths, two fields could lead to the root with a byte of one in the other.
-    whole = all(
-        len(m.household) == merkle.HASH_BYTES and len(m.key) == PUBLIC_KEY_BYTES for m in found.members
-    )
+    whole = all(map(_is_whole, found.members))
     if found.version != VERSION or not whole or merkle.root([*map(member_leaf, found.members)]) != root:
         what = "it is not the list of homes that the genesis commits to; perhaps that is of another chain"
         raise GenesisError([what], path)
@@ -285,11 +321,13 @@ def _as_members(ids: Sequence[str], found: Sequence[Member]) -> Members:
     keys = tuple(member.key for member in found)
     terms = tuple((member.from_s, member.to_s) for member in found)
     capacities = tuple((member.import_capacity_w, member.export_capacity_w) for member in found)
+    meter_keys = tuple(member.meter_key for member in found)
     return Members(
         tuple(ids),
         () if all(key == NO_KEY for key in keys) else keys,
         () if all(term == ALWAYS for term in terms) else terms,
         () if all(most_w == DEFAULT_CAPACITY_W for most_w in capacities) else capacities,
+        meter_keys if any(meter_keys) else (),
     )
 
 

@@ -279,14 +279,14 @@ def sign_message(identity: Identity, message: Message, limits: Limits = DEFAULT_
     return data
 
 
-KeyOf = Callable[[str, int], bytes | None]
-"""The public key that signs a home's messages of an interval, from the home's id and the interval's start [s]; None for
-a home that is not in the roster."""
+KeyOf = Callable[[str, int, Kind], bytes | None]
+"""The public key that signs a home's messages of an interval, from the home's id, the interval's start [s] and the kind
+of the message; None for a home that is not in the roster."""
 
 
 def lasting(keys: Mapping[str, bytes]) -> KeyOf:
-    """Keys of homes that sign the messages of every interval."""
-    return lambda household, interval_start: keys.get(household)
+    """Keys of homes that sign all messages of every interval."""
+    return lambda household, interval_start, kind: keys.get(household)
 
 
 def open_message(
@@ -369,7 +369,7 @@ def _unchecked(data: bytes) -> Message:
 
 
 def _signers(message: Message, key_of: KeyOf, collector_keys: Collection[bytes]) -> Collection[bytes]:
-    key = key_of(message.household, message.interval_start)
+    key = key_of(message.household, message.interval_start, kind_of(message))
     if key is None:
         raise UnknownHousehold(f"home {message.household!r} is not in the roster")
     return collector_keys if isinstance(message, ReceiptMessage) else (key,)

@@ -116,8 +116,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     RECEIPTS.without(
         "promise_by_the_first_key",
-        "return rotated(home.index, interval_start) or home.member.key",
-        "return home.member.key",
+        "return home.member.key_for(kind, rotated(home.index, interval_start) or home.member.key)",
+        "return home.member.key_for(kind, home.member.key)",
         "A home that has rotated its key can accuse nobody, and who has its old key can.",
         "tests/p2p/roles/test_home_keys.py::test_a_proof_of_a_message_by_the_key_of_its_interval_convicts_and_others_do_not",
     ),

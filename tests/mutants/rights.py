@@ -127,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # --- keys of homes
     HOME_KEYS.without(
         "lost_key_asks",
-        "if self.key_of(household, interval_start) != key:",
+        "if self.key_of(household, interval_start, Kind.LINE_QUERY) != key:",
         "if False:",
         "Who has a stolen old key of a home reads its lines.",
         "test_a_home_asks_with_its_newest_key_or_with_that_of_the_interval",

@@ -13,6 +13,7 @@ from p2p.batches.batch import Batch, BatchArgs, batch_args, batch_tx, decode_ent
 from p2p.blocks import block as blocks
 from p2p.blocks import domains, merkle
 from p2p.blocks.block import Block, CommitCertificate, Header, Tx
+from p2p.blocks.members import member_leaf
 from p2p.errors import RemoteError
 from p2p.ledger import light, offices
 from p2p.ledger.light import ProofBundle, SetChange
@@ -25,6 +26,7 @@ from tests.vectors.made_up import (
     CHAIN,
     GENESIS,
     HOME,
+    HOMES,
     LATER,
     MASTER,
     OPERATOR,
@@ -222,9 +224,12 @@ def chain() -> Vectors:
         "a byte behind": proofs[0] + b"\0",
         **wrong_changes(moved_bundle),
     }
+    plainly = HOMES.records[0]
+    metered = replace(plainly, meter_key=ROTATED.public_key)
     unsigned = tuple(getattr(tx, field) for field in tx.__struct_fields__[:-1])
     return {
         "genesis": {"bytes": encode(GENESIS).hex(), "chain_id": CHAIN.hex()},
+        "homes": [{"fields": plain(home), "leaf": member_leaf(home).hex()} for home in (plainly, metered)],
         "tx": {
             "fields": plain(tx),
             "sign_bytes": (domains.SIGN_TX + encode(unsigned)).hex(),

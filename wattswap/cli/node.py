@@ -37,6 +37,9 @@ PassphraseOption = Annotated[
 KeyFileOption = Annotated[
     bool, typer.Option("--key-file", help="Decrypt each keystore with its own key file; the default.")
 ]
+MeterKeysOption = Annotated[
+    bool, typer.Option("--meter-keys", help="Keys of their own for the meters, which then sign readings.")
+]
 
 
 @app.command()
@@ -75,6 +78,7 @@ def init(
         Path | None,
         typer.Option("--public-keys", help="Public keys of owners who ran `node keys`.", metavar="FILE"),
     ] = None,
+    meter_keys: MeterKeysOption = False,
     case: CaseOption = None,
     settings: SetOption = None,
     seed: SeedOption = None,
@@ -105,6 +109,7 @@ def init(
         passphrase_env=passphrase_env,
         derived=derived_keys,
         given={} if public_keys is None else load_public_keys(public_keys),
+        has_meter_key=lambda home: meter_keys,
     )
     configs = init_nodes(load_scenario(scenario, case, settings, seed, module=module), folder, spec, plan)
     with naming_written(folder):
@@ -131,6 +136,9 @@ def _print_next_steps(folder: Path, configs: tuple[NodeConfig, ...], absent: set
         print("Bring the keystores of their owners first:")
         for name in sorted(absent):
             print(f"  keystore.json to {folder / name}")
+        for config in configs:
+            if config.name in absent and config.keystore.meters is not None:
+                print(f"  {config.keystore.meters} to {config.folder}")
     print("Start them in this order, each in its own terminal or service:")
     for config in configs:
         print(f"  wattswap node run {folder / config.name}")
@@ -149,6 +157,7 @@ def keys(
     ] = None,
     passphrase_env: PassphraseOption = None,
     key_file: KeyFileOption = False,
+    meter_keys: MeterKeysOption = False,
 ) -> None:
     """Make the keys of one node and print the public keys, for an owner who keeps the secret keys."""
     from typing import get_args
@@ -163,7 +172,7 @@ def keys(
     if role not in known:
         raise UsageError.of("--role", f"no role {role!r}", suggest(role, known))
     homes = [home_id(home) for home in household or []]
-    public = make_keys(folder, known[role], name, homes, _lock(passphrase_env, key_file))
+    public = make_keys(folder, known[role], name, homes, _lock(passphrase_env, key_file), meter_keys)
     with naming_written(folder):
         print(public_text(public), end="")
     note(

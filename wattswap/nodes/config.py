@@ -90,6 +90,11 @@ def household_key(household: str) -> str:
     return f"household/{household}"
 
 
+def meter_key(household: str) -> str:
+    """The name of the key of a home's meter, in the keystore of meters."""
+    return f"meter/{household}"
+
+
 def former_key(name: str) -> str:
     """Under what a node holds the key that a key of its keystore has replaced."""
     return f"{name}/former"
@@ -144,6 +149,10 @@ class Keystore(Table):
         ge=1,
         le=MAX_TIME_S,
         description="Start of the first interval whose messages the new keys of homes sign; before it the former do.",
+    )
+
+    meters: str | None = Field(
+        default=None, description="Folder with the keystore of the homes' meters, and its key file."
     )
 
     @model_validator(mode="after")
@@ -272,6 +281,8 @@ class NodeConfig(Table):
         if homes and store.former is not None and store.signs_from_unix_s is None:
             cure = "give signs_from_unix_s = TIME, the `from s` of `wattswap chain state VALIDATOR accounts`"
             faults.append(("keystore", "names former keys of homes, and not when the new ones sign", cure))
+        if store.meters is not None and not homes:
+            faults.append(("keystore.meters", f"means nothing for role {self.role}", "remove it"))
         if faults:
             raise Wrong.all_of(faults)
         return self

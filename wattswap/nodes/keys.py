@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from market.errors import with_article
 from p2p.blocks.genesis import Genesis
-from p2p.blocks.members import read_member_file
+from p2p.blocks.members import NO_METER_KEY, Member, household_hash, read_member_file
 from p2p.errors import KeyFileError
 from p2p.wire.identity import SEED_BYTES, Identity
 from p2p.wire.keystore import Lock, open_keystore, write_keystore
@@ -27,6 +27,7 @@ from wattswap.nodes.config import (
     former_key,
     household_faults,
     key_names,
+    meter_key,
     node_name,
     read_table,
     toml_value,
@@ -37,6 +38,8 @@ from wattswap.scenario.time import Table
 
 KEYSTORE = "keystore.json"
 KEY_FILE = "keystore.key"
+METERS = "meters"
+"""Folder in that of a node with the keystore of its homes' meters, so that something else can hold it."""
 PUBLIC_KEYS = "public-keys.toml"
 
 
@@ -57,7 +60,8 @@ class PublicNode(Table):
     def _check(self) -> PublicNode:
         faults = household_faults(self.role, self.households)
         wanted = key_names(self.role, self.households)
-        if not faults and set(self.public_keys) != set(wanted):
+        meters = {meter_key(home) for home in self.households}
+        if not faults and set(self.public_keys) - meters != set(wanted):
             faults = [("public_keys", "does not hold the keys of this role", f"give {', '.join(wanted)}")]
         if faults:
             raise Wrong.all_of(faults)
@@ -122,15 +126,28 @@ def passphrase_lock(variable: str, environment: Mapping[str, str]) -> Lock:
         raise InvalidData.of(f"environment variable {variable}", str(error)) from None
 
 
-def seal(folder: Path, keys: Mapping[str, Identity], lock: Lock | None) -> None:
-    """Write the keystore of a node's folder; without a lock one is made, as a key file beside it."""
+def seal(
+    folder: Path, keys: Mapping[str, Identity], lock: Lock | None, meters: Mapping[str, Identity]
+) -> None:
+    """Write the keystores of a node's folder; without a lock one is made for each, as a key file beside it."""
     write_keystore(folder / KEYSTORE, keys, lock or Lock.new_key_file(folder / KEY_FILE))
+    if meters:
+        (folder / METERS).mkdir(mode=0o700)
+        seal(folder / METERS, meters, lock, {})
 
 
 def make_keys(
-    folder: Path, role: Role, name: str, households: Sequence[str], lock: Lock | None
+    folder: Path,
+    role: Role,
+    name: str,
+    households: Sequence[str],
+    lock: Lock | None,
+    with_meters: bool = False,
 ) -> PublicNode:
     """Make the keys of one node, for an owner who keeps the secret keys.
+
+    Args:
+        with_meters: Also one for the meter of each home.
 
     Returns:
         The public keys, which are also written beside the keystore.
@@ -148,14 +165,15 @@ def make_keys(
     if faults:
         raise UsageError(*(Problem("node keys", message, cure) for _, message, cure in faults))
     keys = {key: new_identity() for key in key_names(role, homes)}
+    meters = {meter_key(home): new_identity() for home in homes if with_meters}
     public = PublicNode(
         name=name,
         role=role,
         households=homes,
-        public_keys={key: identity.public_key.hex() for key, identity in keys.items()},
+        public_keys={key: identity.public_key.hex() for key, identity in {**keys, **meters}.items()},
     )
     with new_folder(folder) as partial:
-        seal(partial, keys, lock)
+        seal(partial, keys, lock, meters)
         (partial / PUBLIC_KEYS).write_text(public_text(public), encoding="utf-8", newline="\n")
     return public
 
@@ -183,7 +201,8 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     """Open a node's keystore and check that the chain knows its keys.
 
     Returns:
-        Keys by their names of `config.key_names`, and those that they have replaced by `former_key` of these names.
+        Keys by their names of `config.key_names`, those that they have replaced by `former_key` of these names, and
+        those of meters by `meter_key` of their homes.
 
     Raises:
         KeyFileError: The keystore or its key file cannot be used.
@@ -196,7 +215,7 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     else:
         lock = Lock.key_file(config.folder / (store.key_file or KEY_FILE))
     keys = open_keystore(config.keystore_path, lock)
-    former = {} if store.former is None else _open_former(config.folder / store.former, config, environment)
+    former = {} if store.former is None else _open_beside(config.folder / store.former, config, environment)
     if store.former is not None and not any(
         name in former and former[name].public_key != keys[name].public_key for name in keys
     ):
@@ -206,8 +225,8 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
     if missing:
         what = f"holds no key {', '.join(missing)} for {with_article(config.role)}"
         raise KeyFileError(config.keystore_path, f"{what}; it is the keystore of another node")
-    homes = config.role in ("household", "gateway")
-    member_keys = _member_keys(config, genesis) if homes else frozenset[bytes]()
+    members = _members(config, genesis) if config.households else ()
+    member_keys = {member.key for member in members}
     known: Collection[bytes] = {
         "operator": genesis.operators,
         "validator": genesis.authorities,
@@ -223,12 +242,37 @@ def open_keys(config: NodeConfig, environment: Mapping[str, str], genesis: Genes
             "name the folder with the keystore of before as former in [keystore]"
         )
         raise InvalidConfig.of(str(config.genesis_path), f"does not know the key {', '.join(strange)}", cure)
-    return {name: keys[name] for name in config.key_names} | {
-        former_key(name): former[name] for name in config.key_names if name in former
-    }
+    return (
+        {name: keys[name] for name in config.key_names}
+        | {former_key(name): former[name] for name in config.key_names if name in former}
+        | _open_meters(config, environment, members)
+    )
 
 
-def _open_former(folder: Path, config: NodeConfig, environment: Mapping[str, str]) -> dict[str, Identity]:
+def _open_meters(
+    config: NodeConfig, environment: Mapping[str, str], members: Iterable[Member]
+) -> dict[str, Identity]:
+    """Open the keys of the meters of a node's homes.
+
+    Raises:
+        InvalidConfig: They are not those that the genesis has, none where it has none.
+    """
+    place = config.keystore.meters
+    held = {} if place is None else _open_beside(config.folder / place, config, environment)
+    known = {member.household: member.meter_key for member in members}
+    for home in config.households:
+        name, registered = meter_key(home), known.get(household_hash(home), NO_METER_KEY)
+        own = held[name].public_key if name in held else NO_METER_KEY
+        if own != registered:
+            what, cure = f"has no meter key of home {home!r}", "remove meters from [keystore]"
+            if registered:
+                what = f"has the meter key {registered.hex()[:16]} of home {home!r}, which this node does not hold"
+                cure = "name the folder with its keystore as meters in [keystore]"
+            raise InvalidConfig.of(str(config.genesis_path), what, cure)
+    return {name: held[name] for home in config.households if (name := meter_key(home)) in held}
+
+
+def _open_beside(folder: Path, config: NodeConfig, environment: Mapping[str, str]) -> dict[str, Identity]:
     variable = config.keystore.passphrase_env
     if variable is None:
         return open_key_folder(folder)
@@ -244,7 +288,6 @@ def open_key_folder(folder: Path) -> dict[str, Identity]:
     return open_keystore(folder / KEYSTORE, Lock.key_file(folder / KEY_FILE))
 
 
-def _member_keys(config: NodeConfig, genesis: Genesis) -> frozenset[bytes]:
-    """Public keys of the homes, from the list beside the genesis."""
-    path = config.genesis_path.with_name(MEMBERS)
-    return frozenset(member.key for member in read_member_file(path, genesis.members_root))
+def _members(config: NodeConfig, genesis: Genesis) -> tuple[Member, ...]:
+    """The homes, from the list beside the genesis."""
+    return read_member_file(config.genesis_path.with_name(MEMBERS), genesis.members_root)

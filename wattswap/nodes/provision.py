@@ -17,7 +17,7 @@ from agents.bidding import STRATEGIES
 from agents.forecast import FORECASTERS
 from p2p.blocks.block import MAX_VALIDATORS
 from p2p.blocks.genesis import MAX_OPERATORS, Genesis, is_set_size, write_genesis
-from p2p.blocks.members import Members, write_members
+from p2p.blocks.members import NO_METER_KEY, Members, write_members
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from p2p.wire.keystore import Lock
@@ -37,11 +37,12 @@ from wattswap.nodes.config import (
     Role,
     household_key,
     key_names,
+    meter_key,
     node_name,
     write_config,
 )
 from wattswap.nodes.held import HeldFiles
-from wattswap.nodes.keys import KEY_FILE, PublicNode, new_folder, new_identity, seal
+from wattswap.nodes.keys import KEY_FILE, METERS, PublicNode, new_folder, new_identity, seal
 from wattswap.runs.held import SALT_BYTES, WEIGHTS, SaltOf
 from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS, SCENARIO
@@ -107,12 +108,14 @@ class KeyPlan:
         passphrase_env: The variable that config.toml names for the lock.
         derived: Derive the keys from the scenario, as a run does; for simulations only.
         given: Public keys by node, of owners who keep the secret keys.
+        has_meter_key: Whether the meter of a home gets a key of its own.
     """
 
     lock: Lock | None = None
     passphrase_env: str | None = None
     derived: bool = False
     given: Mapping[str, PublicNode] = field(default_factory=dict)
+    has_meter_key: Callable[[str], bool] = lambda home: False
 
 
 def free_ports(count: int) -> list[int]:
@@ -241,9 +244,15 @@ def init_nodes(
             for slot in everybody
             if slot.name not in keys.given
         }
-        public = {slot: _public(secret.get(slot), keys.given.get(slot.name)) for slot in everybody}
+        meters = {slot: _meters(slot, keys, setup.keys) for slot in secret}
+        public = {
+            slot: _public({**secret.get(slot, {}), **meters.get(slot, {})}, keys.given.get(slot.name))
+            for slot in everybody
+        }
         authorities, operators, households = _by_role(everybody, public, setup.roster)
-        members = replace(setup.member_list, keys=tuple(households))
+        members = replace(
+            setup.member_list, keys=tuple(households), meter_keys=_meter_keys(public, setup.roster)
+        )
         genesis = make_genesis(setup, authorities, operators, members)
         place = str(scenario_file.resolve()) if scenario_file else f"{BUNDLE}/{SCENARIO}"
         configs = _configs(everybody, public, spec, keys, setup, ports, place)
@@ -257,7 +266,7 @@ def init_nodes(
             write_genesis(home / GENESIS, genesis)
             write_members(home / MEMBERS, members)
             if slot in secret:
-                seal(home, secret[slot], keys.lock)
+                seal(home, secret[slot], keys.lock, meters[slot])
             write_config(home / CONFIG, config)
         shutil.rmtree(bundle, ignore_errors=True)
     return tuple(config.in_folder(folder.resolve() / config.name) for config in configs)
@@ -331,10 +340,26 @@ def _identities(slot: NodeSlot, derived: Keys | None) -> dict[str, Identity]:
     return {name: keys[name] for name in key_names(slot.role, slot.households)}
 
 
-def _public(own: Mapping[str, Identity] | None, given: PublicNode | None) -> dict[str, bytes]:
+def _meters(slot: NodeSlot, keys: KeyPlan, derived: Keys) -> dict[str, Identity]:
+    """New keys of the meters of a node's homes, or those derived from the scenario."""
+    return {
+        meter_key(home): derived.identity("meter", home) if keys.derived else new_identity()
+        for home in slot.households
+        if keys.has_meter_key(home)
+    }
+
+
+def _public(own: Mapping[str, Identity], given: PublicNode | None) -> dict[str, bytes]:
     if given is not None:
         return {name: bytes.fromhex(key) for name, key in given.public_keys.items()}
-    return {name: identity.public_key for name, identity in (own or {}).items()}
+    return {name: identity.public_key for name, identity in own.items()}
+
+
+def _meter_keys(public: Mapping[NodeSlot, Mapping[str, bytes]], roster: Sequence[str]) -> tuple[bytes, ...]:
+    """Public keys of the meters in roster order; empty where none has one."""
+    known = {name: key for held in public.values() for name, key in held.items()}
+    found = tuple(known.get(meter_key(home), NO_METER_KEY) for home in roster)
+    return found if any(found) else ()
 
 
 def _by_role(
@@ -382,7 +407,9 @@ def _configs(
             kept_intervals=spec.kept_intervals,
             listen=Listen(port=port),
             keystore=Keystore(
-                passphrase_env=keys.passphrase_env, key_file=None if by_passphrase else KEY_FILE
+                passphrase_env=keys.passphrase_env,
+                key_file=None if by_passphrase else KEY_FILE,
+                meters=METERS if any(meter_key(home) in public[slot] for home in slot.households) else None,
             ),
             clock=Clock(
                 begin_unix_ms=spec.begin_ms,

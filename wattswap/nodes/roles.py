@@ -31,7 +31,7 @@ from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
 from wattswap.nodes.bundle import members_beside, setup_of
 from wattswap.nodes.chains import OwnChain, RemoteChain
-from wattswap.nodes.config import CONFIG, InvalidConfig, NodeConfig, former_key, household_key
+from wattswap.nodes.config import CONFIG, InvalidConfig, NodeConfig, former_key, household_key, meter_key
 from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.known import TRUSTED_FILE, Known, places_of
 from wattswap.nodes.learned import LEARNED, Learned
@@ -48,7 +48,7 @@ async def run_node(config: NodeConfig, keys: Mapping[str, Identity], world: Worl
 
     Args:
         config: Of its folder.
-        keys: By the names of `config.key_names`.
+        keys: As `open_keys` returns them.
         world: The node's environment.
 
     Raises:
@@ -223,6 +223,7 @@ async def run_homes(node: Node) -> None:
             SHOW_SHARE * node.config.clock.gate_s,
             _gate_age(node),
             _former(node),
+            {home: node.keys[name] for home in identities if (name := meter_key(home)) in node.keys},
         )
         first, log = _first(node), RunLog(node, len(identities))
         async with trio.open_nursery() as nursery:

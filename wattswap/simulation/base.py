@@ -76,7 +76,7 @@ def base_of(shape: Shape, signatures: bool) -> Base:
             setup.scenario,
             place / "nodes",
             spec,
-            KeyPlan(derived=True),
+            KeyPlan(derived=True, has_meter_key=set(setup.roster[: shape.meter_keys]).__contains__),
             ports=lambda count: [*range(1, count + 1)],
         )
         genesis = read_genesis(configs[0].genesis_path)

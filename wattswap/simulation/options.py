@@ -23,6 +23,7 @@ _USUAL: Final = {
     "gateways": 0,
     "intervals": 8,
     "pace_seconds": 10.0,
+    "meter_keys": 0,
     "lie": [],
     "quiet_network": False,
     "byzantine": False,
@@ -84,7 +85,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options | None:
     if not 1 <= found.workers <= WORKERS_MAX:
         raise UsageError.of("--workers", f"{found.workers} is out of range", f"use 1 to {WORKERS_MAX}")
     _check_files(found)
-    shape = Shape(found.validators, found.gateways, found.intervals, found.pace_seconds)
+    shape = Shape(found.validators, found.gateways, found.intervals, found.pace_seconds, found.meter_keys)
     check_shape(shape)
     draw = Draw(shape, tuple(map(_lie, found.lie)), found.quiet_network, found.byzantine)
     return Options(
@@ -107,6 +108,7 @@ def words_of(draw: Draw) -> str:
         "gateways": shape.gateways,
         "intervals": shape.intervals,
         "pace_seconds": shape.pace_s,
+        "meter_keys": shape.meter_keys,
     }
     found = "".join(
         f" {_option(name)} {digits(value)}" for name, value in values.items() if value != _USUAL[name]
@@ -143,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--gateways", type=_whole, metavar="N", help="gateways for the homes (0: a node a home)")
     add("--intervals", type=_whole, metavar="N", help="intervals of a run (8)")
     add("--pace-seconds", type=_number, metavar="S", help="length of an interval (10)")
+    add("--meter-keys", type=_whole, metavar="N", help="homes whose meters sign (0: drawn by the seed)")
     lie = "a node that lies, as late:operator-0:home-01; may be given several times"
     add("--lie", action="append", metavar="NAME:WHO[:VICTIM]", help=lie)
     flag = {"action": "store_true", "default": None}

@@ -41,12 +41,14 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         gateways: Nodes that act for the homes; 0: one node per home.
         intervals: Number of intervals.
         pace_s: Time from one interval to the next. [s]
+        meter_keys: Number of homes, the first of the roster, whose meters have keys of their own.
     """
 
     validators: int = 4
     gateways: int = 0
     intervals: int = 8
     pace_s: float = 10.0
+    meter_keys: int = 0
 
 
 class Weather(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,6 +207,7 @@ _LIMITS: Final = {
     "gateways": (0, 13),
     "intervals": (1, 1_000),
     "pace_s": (0.5, 3_600.0),
+    "meter_keys": (0, 13),
 }
 """Least and most of the fields of a shape; with fewer than four validators none may fail."""
 
@@ -223,7 +226,7 @@ def check_shape(shape: Shape) -> None:
     for name, (least, most) in _LIMITS.items():
         value = getattr(shape, name)
         if not least <= value <= most:
-            option = "--pace-seconds" if name == "pace_s" else f"--{name}"
+            option = "--pace-seconds" if name == "pace_s" else f"--{name.replace('_', '-')}"
             raise UsageError.of(
                 option, f"{digits(value)} is out of range", f"use {digits(least)} to {digits(most)}"
             )
@@ -304,7 +307,9 @@ def draw_plan(seed: int, shape: Shape, nodes: Sequence[str]) -> Plan:
         raise UsageError.of("--seeds", f"{seed} is out of range", f"use 0 to {SEEDS_MAX - 1}")
     random = Random(f"plan|{seed}")
     calm_after = min(4, max(shape.intervals - 1, 1))
-    shape = msgspec.structs.replace(shape, pace_s=random.choice((shape.pace_s, 3.0)))
+    shape = msgspec.structs.replace(
+        shape, pace_s=random.choice((shape.pace_s, 3.0)), meter_keys=shape.meter_keys or _meter_keys(seed)
+    )
     weather = Weather(
         delay_max_s=random.choice((0.02, 0.05, 0.3, 1.0 if shape.pace_s > 5 else 0.3)),
         loss=random.choice((0.0, 0.0, 0.01, 0.05)),
@@ -404,6 +409,16 @@ def _rotation(seed: int, nodes: Sequence[str]) -> tuple[Act, ...]:
     random = Random(f"rotation|{seed}")
     who = random.choice(_home_nodes(nodes))
     return (Act("rotate", (who,), on="settled", after_s=round(random.uniform(0, 1), 3)),)
+
+
+def _meter_keys(seed: int) -> int:
+    """In each fifth seed the meters of some homes have keys, or of all: a rotation is in some of these seeds, too."""
+    return Random(f"meter keys|{seed}").choice((6, 13)) if has_meter_keys(seed) else 0
+
+
+def has_meter_keys(seed: int) -> bool:
+    """Whether meters have keys in the plan that is drawn for a seed."""
+    return seed % 5 == 1
 
 
 _DRAWERS: Final = (_crashes, _cuts, _slow, _hangs, _clocks, _operator_gone, _validators_gone, _full_disk)

@@ -9,6 +9,7 @@ from typing import Protocol
 from p2p.blocks.members import Members
 from p2p.errors import UnknownHousehold
 from p2p.transports.base import public_key_of
+from p2p.wire.messages import Kind
 
 
 class KeyState(Protocol):
@@ -39,9 +40,9 @@ class HomeKeys:
         """See `p2p.blocks.members.Rotated`."""
         return self._state().home_key(household, interval_start)
 
-    def key_of(self, household: str, interval_start: int) -> bytes | None:
+    def key_of(self, household: str, interval_start: int, kind: Kind) -> bytes | None:
         """See `p2p.wire.messages.KeyOf`."""
-        return self._signs(household, interval_start)
+        return self._signs(household, interval_start, kind)
 
     def home_of(self, peer: str, interval_start: int) -> str:
         """The home whose figures of an interval a peer may know: its own.
@@ -51,12 +52,12 @@ class HomeKeys:
         """
         return self._home_with(public_key_of(peer), interval_start)
 
-    def asks_with(self, key: bytes, household: str, interval_start: int) -> bytes | None:
+    def asks_with(self, key: bytes, household: str, interval_start: int, kind: Kind) -> bytes | None:
         """The key that signs a home's questions about an interval: this one, if it may, else that of the interval."""
         with suppress(UnknownHousehold):
             if self._home_with(key, interval_start) == household:
                 return key
-        return self.key_of(household, interval_start)
+        return self.key_of(household, interval_start, kind)
 
     def _home_with(self, key: bytes, interval_start: int) -> str:
         place = self._state().home_of(key)
@@ -66,6 +67,6 @@ class HomeKeys:
         if first is None:
             raise UnknownHousehold("the key belongs to no home of the roster")
         household = self._members.ids[first]
-        if self.key_of(household, interval_start) != key:
+        if self.key_of(household, interval_start, Kind.LINE_QUERY) != key:
             raise UnknownHousehold(f"the key has lost its home by {interval_start}")
         return household

@@ -50,6 +50,7 @@ from p2p.wire.messages import (
     Kind,
     Limits,
     LineQueryMessage,
+    ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
     content_of,
@@ -100,6 +101,7 @@ class Former:
 
 
 NO_FORMER: Final = Former({}, 0)
+NO_METERS: Final[Mapping[str, Identity]] = {}
 
 
 class Gateway:
@@ -119,6 +121,7 @@ class Gateway:
         show_after_s: See `Witnesses`, `after_s`. [s]
         gate_age_s: See `GateAge`; without it each message is given as its gate opens.
         former: Keys that sign the messages of intervals before a rotation.
+        meters: Keys that sign the readings of the homes whose meters have one.
     """
 
     def __init__(
@@ -136,9 +139,10 @@ class Gateway:
         show_after_s: float = 0.0,
         gate_age_s: GateAge = lambda _start, _slot: 0.0,
         former: Former = NO_FORMER,
+        meters: Mapping[str, Identity] = NO_METERS,
     ) -> None:
         self._transport = transport
-        self._former = former
+        self._former, self._meters = former, meters
         self.identities = dict(identities)
         self._key_of = lasting({name: identity.public_key for name, identity in identities.items()})
         self._chain_id = chain_id
@@ -187,9 +191,13 @@ class Gateway:
                     await self._on_result(settled)
 
     def identity_of(self, household: str, interval_start: int) -> Identity:
-        """The key that signs a home's messages of an interval."""
+        """The key that signs a home's own messages of an interval."""
         former = self._former.identities.get(household) if interval_start < self._former.until_s else None
         return former or self.identities[household]
+
+    def _signer(self, message: HandedIn) -> Identity:
+        meter = self._meters.get(message.household) if isinstance(message, ReadingMessage) else None
+        return meter or self.identity_of(message.household, message.interval_start)
 
     # --- submitting -----------------------------------------------------------------------------------
 
@@ -200,7 +208,7 @@ class Gateway:
             NotTaken: The collector refused it unread; validators may have taken it.
         """
         name, start, household = message_id(message), message.interval_start, message.household
-        slot, identity = slot_of(message, self._limits.rounds), self.identity_of(household, start)
+        slot, identity = slot_of(message, self._limits.rounds), self._signer(message)
         data = self._journal.sign_once(
             slot,
             start,

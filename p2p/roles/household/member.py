@@ -25,7 +25,7 @@ class Member:
     id: str
 
     def public_key(self, interval_start: int) -> bytes:
-        """The key that signs its messages of an interval."""
+        """The key that signs its own messages of an interval."""
         return self.gateway.identity_of(self.id, interval_start).public_key
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:

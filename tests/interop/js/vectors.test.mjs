@@ -140,6 +140,14 @@ test('genesis, transaction, header, certificate', () => {
   proof.checkCert(cert, genesis.authorities, genesis.chainId);
 });
 
+test('leaves of homes, with and without a meter key', () => {
+  const i64 = (number) => BigInt(number).toString(16).padStart(16, '0');
+  for (const { fields: home, leaf } of chain.homes) {
+    const numbers = [home.from_s, home.to_s, home.import_capacity_w, home.export_capacity_w].map(i64).join('');
+    assert.equal(hex(proof.leafHash(unhex(`01${home.household}${home.key}${numbers}${home.meter_key}`))), leaf);
+  }
+});
+
 test('proofs', () => {
   for (const { account, entry, salt, leaf, batch, bytes } of chain.proofs) {
     const line = proof.checkProof(unhex(bytes), genesis), settled = proof.checkBatchProof(unhex(batch), genesis);

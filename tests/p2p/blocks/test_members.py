@@ -21,6 +21,7 @@ from p2p.blocks.members import (
     ALWAYS,
     MAX_CAPACITY_W,
     NO_KEY,
+    NO_METER_KEY,
     VERSION,
     Member,
     MemberFile,
@@ -44,7 +45,9 @@ from tests.kits.chain_kit import MASTER, OPERATOR, START, STEP, authorities, lin
 IDS = tuple(f"home-{i}" for i in range(7))
 KEYS = tuple(bytes([i + 1]) * 32 for i in range(7))
 TERMS = (*[ALWAYS] * 6, (START, START + STEP))
-STREET = Members(IDS, KEYS, TERMS)
+METER = b"m" * 32
+METERS = (METER, *[NO_METER_KEY] * 6)
+STREET = Members(IDS, KEYS, TERMS, (), METERS)
 
 
 def test_every_home_is_proven_by_its_path_and_no_other_is() -> None:
@@ -59,16 +62,42 @@ def test_every_home_is_proven_by_its_path_and_no_other_is() -> None:
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, import_capacity_w=1)),
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, export_capacity_w=1)),
             msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, key=b"")),
+            msgspec.structs.replace(proof, member=msgspec.structs.replace(proof.member, meter_key=b"n" * 32)),
+            msgspec.structs.replace(
+                proof, member=msgspec.structs.replace(proof.member, meter_key=METER[:31])
+            ),
         ):
             with pytest.raises(BadProof):
                 check_member(wrong, STREET.root, 7)
+
+
+@pytest.mark.parametrize("meter_key", [NO_METER_KEY, METER])
+def test_the_leaf_of_a_home_ends_with_the_key_of_its_meter_where_it_has_one(meter_key: bytes) -> None:
+    numbers = (START, START + STEP, 43_000, 11_000)
+    packed = b"".join(number.to_bytes(8, "big") for number in numbers)
+    leaf = member_leaf(Member(b"h" * 32, b"k" * 32, *numbers, meter_key))
+    assert leaf == merkle.leaf_hash(b"\x01" + b"h" * 32 + b"k" * 32 + packed + meter_key)
+
+
+@pytest.mark.parametrize("length", [1, 31, 33])
+def test_the_fields_of_a_home_cannot_be_shifted_against_each_other(length: int) -> None:
+    """Its leaf would be the same: the bytes of the key are moved into another field."""
+    whole = STREET.records[0]
+    shifted = msgspec.structs.replace(
+        whole, household=whole.household + whole.key[:length], key=whole.key[length:]
+    )
+    odd = msgspec.structs.replace(whole, meter_key=b"m" * length)
+    street = Members(("a",))
+    for member in (shifted, odd):
+        with pytest.raises(BadProof, match="another length"):
+            check_member(MemberProof(0, member, b""), member_leaf(member), len(street))
 
 
 def test_the_file_beside_a_genesis_reads_back_for_its_roster_only(tmp_path: Path) -> None:
     path = tmp_path / "members.bin"
     write_members(path, STREET)
     found = read_members(path, IDS, STREET.root)
-    assert (found.ids, found.keys, found.terms) == (IDS, KEYS, TERMS)
+    assert (found.ids, found.keys, found.terms, found.meter_keys) == (IDS, KEYS, TERMS, METERS)
     with pytest.raises(GenesisError, match="other homes than the roster"):
         read_members(path, IDS[::-1], STREET.root)
     with pytest.raises(GenesisError, match="not the list of homes that the genesis commits to"):
@@ -102,6 +131,12 @@ FIRST, SECOND = STREET.records[:2]
         ({"import_capacity_w": 0}, "has a connection of 0 W import and 43000 W export; each must be 1"),
         ({"export_capacity_w": 0}, "has a connection of 43000 W import and 0 W export; each must be 1"),
         ({"export_capacity_w": MAX_CAPACITY_W + 1}, "each must be 1"),
+        ({"meter_key": METER}, "a meter key is that of another meter or of a home"),
+        ({"meter_key": FIRST.key}, "a meter key is that of another meter or of a home"),
+        ({"meter_key": SECOND.key}, "a meter key is that of another meter or of a home"),
+        ({"meter_key": NO_KEY}, "a meter key has not 32 bytes, or is zeros"),
+        ({"meter_key": METER[:31]}, "not the list of homes"),
+        ({"meter_key": METER + b"m"}, "not the list of homes"),
         ({"household": SECOND.household + SECOND.key[:1], "key": SECOND.key[1:]}, "not the list of homes"),
         (
             {"household": SECOND.household[:-1], "key": SECOND.household[-1:] + SECOND.key},
@@ -143,6 +178,28 @@ def test_everything_wrong_with_a_list_of_homes_is_said_at_once(tmp_path: Path) -
     assert len(problems) == 7, problems
     with pytest.raises(GenesisError, match="must end after it begins"):
         write_members(tmp_path / "x", bad)
+
+
+@pytest.mark.parametrize(
+    ("street", "problem"),
+    [
+        (Members(IDS[:2], KEYS[:2], (), (), (METER,)), "1 meter keys for 2 members"),
+        (
+            Members(IDS[:2], (), (), (), (METER, NO_METER_KEY)),
+            "a home has a meter key, and homes have no keys",
+        ),
+        (
+            Members(IDS[:2], KEYS[:2], (), (), (METER[:31], METER)),
+            "a meter key has not 32 bytes, or is zeros",
+        ),
+    ],
+)
+def test_meter_keys_that_no_chain_can_have_are_written_nowhere(
+    street: Members, problem: str, tmp_path: Path
+) -> None:
+    assert member_problems(street) == [problem]
+    with pytest.raises(GenesisError, match=problem):
+        write_members(tmp_path / "x", street)
 
 
 def test_a_chain_of_a_hundred_thousand_homes_starts_settles_and_proves(tmp_path: Path) -> None:

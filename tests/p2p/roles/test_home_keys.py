@@ -28,6 +28,7 @@ from p2p.transports.memory import MemoryNetwork
 from p2p.wire.identity import Identity
 from p2p.wire.messages import (
     VERSION,
+    Kind,
     LineQueryMessage,
     ReceiptCode,
     content_of,
@@ -190,8 +191,8 @@ def test_a_key_between_the_first_and_the_newest_asks_for_nothing_any_more() -> N
     with pytest.raises(UnknownHousehold):
         keys.home_of(peer_id_of(NEW.public_key), SIGNS_S)
     assert keys.home_of(peer_id_of(NEXT.public_key), SIGNS_S) == NAME
-    assert keys.key_of(NAME, SIGNS_S) == NEW.public_key
-    assert keys.key_of(NAME, SIGNS_S + STEP) == NEXT.public_key
+    assert keys.key_of(NAME, SIGNS_S, Kind.ORDER) == NEW.public_key
+    assert keys.key_of(NAME, SIGNS_S + STEP, Kind.ORDER) == NEXT.public_key
 
 
 def test_lines_go_to_the_newest_key_and_not_to_the_one_that_has_lost_its_home() -> None:

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from p2p.batches.batch import BatchArgs
-from p2p.blocks.members import Members
+from p2p.blocks.members import Member, Members
 from p2p.ledger import offices
 from p2p.ledger.execution import replay
 from p2p.roles.exchange.wire import CLOSINGS_PROTOCOL, Closings
@@ -137,6 +137,11 @@ def allow_every_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Members, "check_reading", lambda *_: None)
 
 
+def sign_readings_as_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks whether a meter has a key."""
+    monkeypatch.setattr(Member, "key_for", lambda _self, _kind, key: key)
+
+
 def ask_no_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Homes give their messages to the collector alone."""
     monkeypatch.setattr(Witnesses, "show", lambda *_: None)
@@ -191,6 +196,7 @@ def keep_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
         ("late", ask_no_witnesses, {"shut_out"}),
         ("junk_receipt_bytes", ask_no_witnesses, {"shut_out"}),
         ("false_reading", allow_every_reading, {"meters", "capacity"}),
+        ("own_reading", sign_readings_as_a_home, {"meters"}),
         ("relayed_receipt", ask_no_witnesses, {"shut_out"}),
         ("break_promise", keep_no_proof, {"accepted", "shut_out"}),
         ("junk_line", keep_asking_after_a_wrong_answer, {"liveness"}),
@@ -297,8 +303,12 @@ def test_an_operator_hurts_no_home_behind_gateways(one: str, other: str) -> None
     assert not found.violated
 
 
-def test_gateways_lie_in_the_name_of_their_homes() -> None:
-    found = ran(together(Lie("false_reading", "gateway-0"), Lie("wake_authorities", "gateway-1", first=1)))
+@pytest.mark.parametrize("name", ["false_reading", "own_reading"])
+def test_gateways_lie_in_the_name_of_their_homes(name: str) -> None:
+    """Some of the homes have meter keys: the lie about the capacity is told with these."""
+    shape = Shape(intervals=3, gateways=2, meter_keys=3)
+    lies = Lie(name, "gateway-0"), Lie("wake_authorities", "gateway-1", first=1)
+    found = ran(together(*lies, shape=shape))
     assert min(found.told.values()) > 0
     assert not found.violated
 

@@ -16,7 +16,7 @@ from wattswap.simulation.byzantine.books import OF_BOOKS, accomplice_of
 from wattswap.simulation.byzantine.homes import OF_HOMES
 from wattswap.simulation.byzantine.operators import OF_OPERATORS
 from wattswap.simulation.byzantine.strangers import OF_STRANGERS, Stranger
-from wattswap.simulation.plan import STRANGER, Lie, Plan
+from wattswap.simulation.plan import STRANGER, Lie, Plan, has_meter_keys
 from wattswap.simulation.town import Town
 
 __all__ = ["LIES", "STRANGER", "arm", "byzantine_nodes", "check_lies", "draw_lies"]
@@ -73,6 +73,8 @@ def draw_lies(seed: int, names: Sequence[str]) -> tuple[Lie, ...]:
         drawn.append(("flood", STRANGER, ""))
     if random.random() < 0.2:
         drawn.append(("false_reading", random.choice(homes), ""))
+    if has_meter_keys(seed):
+        drawn.append(("own_reading", Random(f"own reading|{seed}").choice(homes), ""))
     return tuple(Lie(name, who, victim, first=random.randrange(3)) for name, who, victim in drawn)
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import trio
 from msgspec.structs import replace
 
 from p2p.blocks.members import energy_at
-from p2p.errors import AboveCapacity, RemoteError
-from p2p.roles.exchange.wire import BATCH_PROTOCOL, BID_PROTOCOL, READING_PROTOCOL, HandIn, HandInReply
+from p2p.errors import AboveCapacity, RemoteError, WrongSignature
+from p2p.roles.exchange.wire import (
+    BATCH_PROTOCOL,
+    BID_PROTOCOL,
+    EARLY_ENTRY,
+    READING_PROTOCOL,
+    REFUSED_MARK,
+    HandIn,
+    HandInReply,
+)
 from p2p.transports.base import PEER_FAILED, RequestRefused, Transport
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, StreamLost
+from p2p.wire.identity import Identity
 from p2p.wire.messages import PROMISES, ReadingMessage, ReceiptCode, ReceiptMessage, sign_message
-from wattswap.nodes.config import household_key
+from wattswap.nodes.config import household_key, meter_key
 from wattswap.simulation.byzantine.behaviour import Behaviour
 from wattswap.simulation.truth import opened
 
@@ -44,7 +53,7 @@ class WakesAuthorities(Behaviour):
                 nursery.start_soon(ask, name)
         if not replies:
             raise StreamLost("no validator answers")
-        codes = {reply: _codes(protocol, reply) for reply in replies}
+        codes = {reply: _codes(_entries(protocol, reply)) for reply in replies}
         self.told(sum(any(code in PROMISES for code in found) for found in codes.values()))
         # The first that is not too early counts, as an answer of the operator would.
         return next((reply for reply in replies if ReceiptCode.EARLY not in codes[reply]), replies[0])
@@ -54,7 +63,12 @@ class FalseReading(Behaviour):
     """Reports that its meter gave more than its connection can: first just above it, then the most that a chain takes.
 
     It then submits its true reading: the answer "duplicate" lets its own program expect no line for that.
+
+    Attributes:
+        refusal: The code with which a false reading is refused.
     """
+
+    refusal = AboveCapacity.code
 
     async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
         for claim in self._lies(protocol, frame) if self.has_begun else ():
@@ -66,13 +80,13 @@ class FalseReading(Behaviour):
         """Send a false reading until it is no longer too early; a refusal is an answer to it, too."""
         while True:
             try:
-                reply = await transport.request(peer, protocol, false)
+                entries = _entries(protocol, await transport.request(peer, protocol, false))
             except RequestRefused as error:
-                self.told(error.code == AboveCapacity.code)
-                return
-            codes = _codes(protocol, reply)
-            self.told(sum(code in PROMISES for code in codes) or AboveCapacity.code.encode() in reply)
-            if ReceiptCode.EARLY not in codes:
+                entries = [REFUSED_MARK + error.code.encode()]
+            codes = _codes(entries)
+            refused = REFUSED_MARK + self.refusal.encode() in entries
+            self.told(sum(code in PROMISES for code in codes) or refused)
+            if ReceiptCode.EARLY not in codes and EARLY_ENTRY not in entries:
                 return
             await trio.sleep(AGAIN_S)
 
@@ -84,12 +98,16 @@ class FalseReading(Behaviour):
         else:
             return []
         readings = [message for data in messages if isinstance(message := opened(data), ReadingMessage)]
-        keys = self.base.keys[self.lie.who]
         return [
-            sign_message(keys[household_key(true.household)], replace(true, import_wh=0, export_wh=false_wh))
+            sign_message(self.signer(true.household), replace(true, import_wh=0, export_wh=false_wh))
             for true in readings
             for false_wh in self.claims(true)
         ]
+
+    def signer(self, household: str) -> Identity:
+        """Who signs: the meter, where it has a key."""
+        keys = self.base.keys[self.lie.who]
+        return keys.get(meter_key(household)) or keys[household_key(household)]
 
     def claims(self, true: ReadingMessage) -> tuple[int, ...]:
         """Just above the connection of the home, and far above it. [Wh]"""
@@ -115,11 +133,30 @@ class FalseWithinCapacity(FalseReading):
         return (self.capacity_wh(true),)
 
 
-def _codes(protocol: str, reply: bytes) -> list[int]:
-    """Codes of the receipts in a reply."""
-    entries = [reply]
-    if protocol == BATCH_PROTOCOL:
-        entries = list(decode(HandInReply, reply, max_bytes=FRAME_MAX_BYTES).entries)
+class OwnReading(FalseWithinCapacity):
+    """Reports with its own key, though its meter has one, that its meter gave all that its connection can."""
+
+    refusal = WrongSignature.code
+
+    def claims(self, true: ReadingMessage) -> tuple[int, ...]:
+        """See `FalseReading`; nothing for a home that may sign its readings."""
+        has_meter = meter_key(true.household) in self.base.keys[self.lie.who]
+        return super().claims(true) if has_meter else ()
+
+    def signer(self, household: str) -> Identity:
+        """See `FalseReading`."""
+        return self.base.keys[self.lie.who][household_key(household)]
+
+
+def _entries(protocol: str, reply: bytes) -> list[bytes]:
+    """The answer to each message of a request."""
+    if protocol != BATCH_PROTOCOL:
+        return [reply]
+    return list(decode(HandInReply, reply, max_bytes=FRAME_MAX_BYTES).entries)
+
+
+def _codes(entries: Sequence[bytes]) -> list[int]:
+    """Codes of the receipts among answers."""
     return [receipt.code for entry in entries if isinstance(receipt := opened(entry), ReceiptMessage)]
 
 
@@ -127,4 +164,5 @@ OF_HOMES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "wake_authorities": WakesAuthorities,
     "false_reading": FalseReading,
     "false_within": FalseWithinCapacity,
+    "own_reading": OwnReading,
 }
