@@ -135,6 +135,8 @@ sim: install
 	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 10 )) --validators 7
 	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 10 )) --gateways 2
 	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 2 )) --byzantine
+	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 5 )) --sealed
+	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 5 )) --sealed --byzantine
 	$(BIN)/python -m wattswap.simulation --seeds 0..$$(( $(SEEDS) / 20 )) --byzantine --validators 7
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --n 4
 	$(BIN)/python -m tests.sim --seeds $$(( $(SEEDS) / 5 )) --n 7

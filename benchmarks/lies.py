@@ -14,6 +14,7 @@ from math import sqrt
 from wattswap.simulation.byzantine import LIES
 from wattswap.simulation.byzantine.authorities import OF_AUTHORITIES
 from wattswap.simulation.byzantine.homes import OF_HOMES
+from wattswap.simulation.byzantine.sealing import JUNK_OF_HOMES, SHARES_OF_AUTHORITIES
 from wattswap.simulation.byzantine.strangers import OF_STRANGERS
 from wattswap.simulation.plan import STRANGER, Lie, Shape
 from wattswap.simulation.sweep import Draw, run_seeds
@@ -26,9 +27,9 @@ Z = 1.959964
 
 def lie_of(name: str) -> Lie:
     """A lie of the node and for the home that the stored plans have."""
-    if name in OF_AUTHORITIES:
+    if name in (*OF_AUTHORITIES, *SHARES_OF_AUTHORITIES):
         return Lie(name, "validator-3")
-    if name in OF_HOMES:
+    if name in (*OF_HOMES, *JUNK_OF_HOMES):
         return Lie(name, "home-04")
     return Lie(name, STRANGER) if name in OF_STRANGERS else Lie(name, "operator-0", "home-04")
 
@@ -43,7 +44,9 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 def row_of(name: str, seeds: range) -> str:
     """A row of the table."""
-    shape = Shape(meter_keys=13 if name == "own_reading" else 0)  # a lie of homes whose meters have keys
+    # Some are lies about sealed orders, one is of homes whose meters have keys.
+    sealed = name in (*SHARES_OF_AUTHORITIES, *JUNK_OF_HOMES)
+    shape = Shape(sealed=sealed, meter_keys=13 if name == "own_reading" else 0)
     results = list(run_seeds(seeds, Draw(shape, (lie_of(name),))))
     broken = [one for one in results if one.error]
     if broken:

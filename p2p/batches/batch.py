@@ -35,6 +35,7 @@ from p2p.wire.messages import PriceLine
 
 SETTLEMENT = "settlement"
 SETTLE_BATCH = "batch"
+CLOSE = "close"
 MEMBERS = "members"
 """Name of the row of totals of all homes together; one row for each account behind them follows."""
 
@@ -65,6 +66,9 @@ class BatchArgs(Record, frozen=True):
         inclusion_root: Root over the messages that receipts promised to include; zeros as above.
         entries: Packed entries of all accounts where `params.full_entries` says so, else empty.
         next_collector: Public key of the one whose turn the next interval is first.
+        closed_hash: Hash of the closed orders that the chain has taken for the interval; zeros where homes do not seal
+            them.
+        unopened: Places in the roster of homes whose envelope was shown to have no key, or several, ascending.
     """
 
     interval_start: int
@@ -82,6 +86,8 @@ class BatchArgs(Record, frozen=True):
     inclusion_root: bytes
     entries: bytes
     next_collector: bytes
+    closed_hash: bytes
+    unopened: tuple[int, ...]
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -91,6 +97,24 @@ class BatchArgs(Record, frozen=True):
             NonCanonical: One is not in its only form.
         """
         return tuple(map(_integers, self.totals))
+
+
+class CloseArgs(Record, frozen=True):
+    """Arguments of settlement.close: the orders of an interval, closed and not opened yet.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        blob_hash: Hash of the closed orders.
+        sealed_to: Digest of the validators to whom they are sealed.
+    """
+
+    interval_start: int
+    blob_hash: bytes
+    sealed_to: bytes
+
+
+Step = BatchArgs | CloseArgs
+"""What a collector does with an interval: it settles it or, where homes seal their orders, closes these before."""
 
 
 def _integers(row: tuple[Wide, ...]) -> tuple[int, ...]:
@@ -261,6 +285,8 @@ def batch_args(
     blob_hash: bytes = ZERO_HASH,
     inclusion_root: bytes = ZERO_HASH,
     entries: bytes = b"",
+    closed_hash: bytes = ZERO_HASH,
+    unopened: tuple[int, ...] = (),
 ) -> BatchArgs:
     """Return what goes on chain for an interval: roots, counts, totals.
 
@@ -287,6 +313,8 @@ def batch_args(
         inclusion_root=inclusion_root,
         entries=entries,
         next_collector=next_collector,
+        closed_hash=closed_hash,
+        unopened=unopened,
     )
 
 
@@ -314,14 +342,30 @@ def batches(txs: Iterable[Tx]) -> list[tuple[int, BatchArgs]]:
     ]
 
 
-def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: BatchArgs) -> Tx:
+def steps(txs: Iterable[Tx]) -> list[tuple[int, Step]]:
+    """Return the transactions of a block that close or settle an interval, each with its position.
+
+    Raises:
+        RemoteError: One of them cannot be read.
+    """
+    found: list[tuple[int, Step]] = []
+    for i, tx in enumerate(txs):
+        if is_batch(tx):
+            found.append((i, decode(BatchArgs, tx.args, max_bytes=MAX_TX_BYTES)))
+        elif (tx.module, tx.method) == (SETTLEMENT, CLOSE):
+            found.append((i, decode(CloseArgs, tx.args, max_bytes=MAX_TX_BYTES)))
+    return found
+
+
+def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: Step) -> Tx:
     """Return the signed transaction for one interval, of an operator or of a validator in its place.
 
     Args:
         nonce: `State.nonce(sender) + 1`.
         valid_until_height: Last block that may hold it.
     """
-    return make_tx(sender, chain_id, nonce, valid_until_height, SETTLEMENT, SETTLE_BATCH, args)
+    method = CLOSE if isinstance(args, CloseArgs) else SETTLE_BATCH
+    return make_tx(sender, chain_id, nonce, valid_until_height, SETTLEMENT, method, args)
 
 
 def pack_entries(postings: Postings, interval_start: int, master_secret: bytes) -> bytes:

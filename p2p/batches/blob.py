@@ -9,13 +9,14 @@ take their place, see `standing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 
 from msgspec.structs import replace
 
+from p2p.batches.closed_orders import ClosedOrders, Opened, open_closed, read_closed
 from p2p.batches.closings import Closing, check_closing, check_slot
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
@@ -32,11 +33,14 @@ from p2p.wire.messages import (
     OrderLine,
     OrderMessage,
     ReadingMessage,
+    Said,
     Signed,
+    kind_of,
     open_message,
 )
 
-BLOB_VERSION = 5
+BLOB_VERSION = 6
+NOTHING_OPENED = Opened((), (), ())
 SECRET_BYTES = 32
 MAX_BLOB_BYTES = 16 * 1024 * 1024
 
@@ -76,6 +80,9 @@ class Blob(Record, frozen=True):
         closings: Of the slots that lack a message, by slot and then by validator.
         standing_start: The interval that the standing orders were signed for; 0 where there are none. [s]
         standing: Orders of an earlier interval that apply in this one, in roster order; see `p2p.batches.standing`.
+        closed: The closed orders of a market that seals them, whose hash the chain has taken, see `closed_orders`; then
+            lines and closings are of the readings alone. Else empty.
+        opened: What opens them.
     """
 
     version: int
@@ -86,6 +93,8 @@ class Blob(Record, frozen=True):
     closings: tuple[Closing, ...]
     standing_start: int
     standing: tuple[Line, ...]
+    closed: bytes
+    opened: Opened
 
     @property
     def spoken(self) -> frozenset[int]:
@@ -99,6 +108,8 @@ class IntervalContent:
 
     Args:
         standing: Orders of an earlier interval that apply in this one, in roster order; no messages of this interval.
+        closed: The closed orders, in markets that seal them; orders and "nothing" are what was in them.
+        unopened: Places in the roster of homes whose envelope was shown to have no key, or several.
     """
 
     interval_start: int
@@ -109,10 +120,14 @@ class IntervalContent:
     readings: tuple[ReadingMessage, ...]
     closings: tuple[Closing, ...]
     standing: tuple[OrderMessage, ...]
+    closed: ClosedOrders | None = None
+    unopened: tuple[int, ...] = ()
 
     @property
     def messages(self) -> tuple[HandedIn, ...]:
-        """All of them."""
+        """All of them, as their homes have sent them."""
+        if self.closed is not None:
+            return (*self.closed.messages, *self.readings)
         return (*self.orders, *self.nothings, *self.readings)
 
     @property
@@ -120,6 +135,13 @@ class IntervalContent:
         """The orders of its book: its own, and where it was missed those that apply in it."""
         return (*self.orders, *self.standing)
 
+
+Takes = Callable[[OrderMessage], None]
+"""Raises a `RemoteError` for orders that the market does not take, though the chain would: a collector refuses those in
+the open, and who opens an envelope finds them."""
+
+ReadClosed = Callable[[bytes], ClosedOrders]
+"""Reads closed orders and checks every signature in them, as `read_closed` does: a node has them several times."""
 
 _READING_HEAD = ReadingMessage.__struct_fields__.index("nonce") + 1
 """Fields that a reading begins with like every message of a home: version, chain, interval, minutes, home, nonce."""
@@ -169,6 +191,8 @@ def make_blob(
     interval_secret: bytes,
     signed: Sequence[bytes],
     closings: Iterable[Closing] = (),
+    closed: bytes = b"",
+    opened: Opened = NOTHING_OPENED,
 ) -> bytes:
     """Return the canonical bytes of a blob.
 
@@ -178,6 +202,7 @@ def make_blob(
         interval_secret: See `Blob`.
         signed: Signed orders, "nothing" and readings of all rounds of the interval, verified, in any order.
         closings: Of the slots that lack a message, in any order.
+        closed: See `Blob`, as `opened`; then `signed` and `closings` are of the readings.
     """
     index = {household: i for i, household in enumerate(roster)}
     lines = []
@@ -194,12 +219,20 @@ def make_blob(
         head = (index[message.household], envelope.kind, number, message.nonce)
         lines.append(Line(*head, orders, numbers, envelope.signature))
     lines.sort(key=_place)
-    closed = tuple(sorted(closings, key=_closing_place))
-    return encode(Blob(BLOB_VERSION, interval_start, interval_secret, b"", tuple(lines), closed, 0, ()))
+    in_order = tuple(sorted(closings, key=_closing_place))
+    blob = Blob(
+        BLOB_VERSION, interval_start, interval_secret, b"", tuple(lines), in_order, 0, (), closed, opened
+    )
+    return encode(blob)
 
 
 def open_blob(
-    data: bytes, genesis: Genesis, members: Members, rotated: Rotated = none_rotated
+    data: bytes,
+    genesis: Genesis,
+    members: Members,
+    rotated: Rotated = none_rotated,
+    takes: Takes = lambda message: None,
+    read: ReadClosed | None = None,
 ) -> IntervalContent:
     """Read a blob and check every signature in it.
 
@@ -208,6 +241,8 @@ def open_blob(
         genesis: Chain, interval length and limits.
         members: The homes that the genesis commits to.
         rotated: Keys to which homes have rotated.
+        takes: See `Takes`.
+        read: See `ReadClosed`; by default they are read and checked here.
 
     Raises:
         RemoteError: Malformed, not canonical, a line that occurs twice or has no place, or one whose message its
@@ -231,11 +266,19 @@ def open_blob(
     if any(a >= b for a, b in pairwise(places)):
         raise Malformed("the lines of a blob are not in their order, or one occurs twice")
     _check_closings(blob, genesis)
+    said, closed, unopened = _open_said(
+        blob,
+        genesis,
+        takes,
+        read or (lambda data: read_closed(data, blob_hash(data), genesis, members, rotated)),
+    )
     content: dict[int, list[HandedIn]] = {kind: [] for kind in _TYPES}
     key_of = members.keys_with(rotated)
     for line in blob.lines:
         opened = _open_line(line, blob.interval_start, genesis, members, key_of)
         content[line.kind].append(opened)  # only now is the kind known to be one of ours
+    for message in said:
+        content[kind_of(message)].append(message)
     return IntervalContent(
         blob.interval_start,
         blob.interval_secret,
@@ -243,9 +286,41 @@ def open_blob(
         tuple(content[Kind.ORDER]),  # type: ignore[arg-type]  # the kind decides the type
         tuple(content[Kind.NOTHING]),  # type: ignore[arg-type]
         tuple(content[Kind.READING]),  # type: ignore[arg-type]
-        blob.closings,
+        blob.closings if closed is None else (*closed.closings, *blob.closings),
         _open_standing(blob, genesis, members, key_of),
+        closed,
+        tuple(members.ids.index(household) for household in unopened),
     )
+
+
+def _open_said(
+    blob: Blob, genesis: Genesis, takes: Takes, read: ReadClosed
+) -> tuple[list[Said], ClosedOrders | None, list[str]]:
+    """What homes have said in envelopes, in roster order, and those that have shared no key.
+
+    An order that this market does not take counts as none.
+    """
+    if not genesis.params.sealed_bytes:
+        if blob.closed or blob.opened != NOTHING_OPENED:
+            raise Malformed("closed orders in a blob of a market that takes them in the open")
+        return [], None, []
+    if blob.spoken or blob.standing or any(closing.slot == 0 for closing in blob.closings):
+        raise Malformed("orders in the open in a blob of a market that seals them")
+    closed = read(blob.closed)
+    if closed.interval_start != blob.interval_start:
+        raise Malformed(f"closed orders of {closed.interval_start} in a blob of {blob.interval_start}")
+    said, bad = open_closed(closed, blob.opened, genesis)
+    taken = [one for one in said if one is not None and _is_taken(one, takes)]
+    return taken, closed, [closed.messages[place].household for place in bad]
+
+
+def _is_taken(message: Said, takes: Takes) -> bool:
+    try:
+        if isinstance(message, OrderMessage):
+            takes(message)
+    except RemoteError:
+        return False
+    return True
 
 
 def _open_standing(blob: Blob, genesis: Genesis, members: Members, key_of: KeyOf) -> tuple[OrderMessage, ...]:

@@ -30,9 +30,11 @@ from p2p.wire.messages import (
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
+    SealedMessage,
     household_of,
     message_id,
     open_message,
+    said_kinds,
     signer_of,
 )
 
@@ -209,6 +211,10 @@ def check_omission(data: bytes, genesis: Genesis, rotated: Rotated = none_rotate
     if proof.tx.chain_id != genesis.chain_id:
         raise WrongChain(f"the batch is of chain {proof.tx.chain_id.hex()[:16]}")
     message, collector = check_promise(proof.receipt, proof.message, proof.home, genesis, rotated)
+    if isinstance(message, SealedMessage):
+        raise BadProof(
+            "sealed orders are closed before the batch, by another collector perhaps, which had them or not"
+        )
     args = _batch(proof, collector)
     if args.interval_start != message.interval_start:
         raise BadProof("receipt and batch are of different intervals")
@@ -244,7 +250,7 @@ def check_promise(
     message = open_message(
         message_data,
         chain_id=genesis.chain_id,
-        kinds=(Kind.ORDER, Kind.NOTHING, Kind.READING),
+        kinds=(*said_kinds(genesis.params.limits), Kind.READING),
         key_of=key_of,
         limits=genesis.params.limits,
     )

@@ -32,6 +32,7 @@ SIGN_CONSENSUS = b"wattswap/cons/1\0"
 SIGN_TX = b"wattswap/tx/1\0"
 SIGN_POSSESSION = b"wattswap/possession/1\0"
 SIGN_CLOSING = b"wattswap/closing/1\0"
+SIGN_JUNK = b"wattswap/junk/1\0"
 
 MAC_INTERVAL = b"wattswap/interval-secret/1\0"
 """Input prefix of HMAC(master secret, ...), which gives the secret of one interval."""

@@ -18,7 +18,8 @@ from p2p.disk import DISK
 from p2p.errors import GenesisError, NoGenesis, OtherFormat, RemoteError
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
-from p2p.wire.messages import DEFAULT_LIMITS, MAX_TIME_S, Limits
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
+from p2p.wire.messages import MAX_TIME_S
 
 VERSION = 7
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
@@ -36,6 +37,7 @@ MAX_NAME_BYTES = 64
 MAX_GENESIS_BYTES = 64 * 1024
 MAX_ACCOUNTS = 16
 MAX_MODULES = 32
+MAX_SEALED_BYTES = 2 * 1024
 
 
 class Governed(Record, frozen=True):
@@ -76,12 +78,14 @@ class Params(Record, frozen=True, dict=True):
     Args:
         currency: Code of the currency, e.g. "EUR".
         minutes: Length of an interval. [min]
-        max_energy_wh: See `messages.Limits`. [Wh]
-        max_price_micro_per_kwh: See `messages.Limits`. [micro-currency/kWh]
-        max_node: See `messages.Limits`.
+        max_energy_wh: See `limits.Limits`. [Wh]
+        max_price_micro_per_kwh: See `limits.Limits`. [micro-currency/kWh]
+        max_node: See `limits.Limits`.
         order_kinds: Kinds of orders that its market takes, ascending; see `market.orders.OrderKind`.
         rounds: Number of rounds in which the market of an interval is open. With several, only simple orders are
             allowed: the rest of a partly accepted order of another kind is not an order of that kind.
+        sealed_bytes: Size to which orders are padded that homes seal to the validators until they are closed; 0 where
+            they are not sealed. Only markets of one round can seal them.
         rules_hash: 32 bytes that name the market's rules and tariffs; the chain carries it and does not
             read it.
         full_entries: 1 where every batch carries all entries, for research; else 0.
@@ -95,6 +99,7 @@ class Params(Record, frozen=True, dict=True):
     max_node: int
     order_kinds: tuple[int, ...]
     rounds: int
+    sealed_bytes: int
     rules_hash: bytes
     full_entries: int
     governed: Governed
@@ -103,7 +108,12 @@ class Params(Record, frozen=True, dict=True):
     def limits(self) -> Limits:
         """The ranges for messages of this chain."""
         return Limits(
-            self.max_energy_wh, self.max_price_micro_per_kwh, self.max_node, self.order_kinds, self.rounds
+            self.max_energy_wh,
+            self.max_price_micro_per_kwh,
+            self.max_node,
+            self.order_kinds,
+            self.rounds,
+            self.sealed_bytes,
         )
 
     @cached_property
@@ -174,6 +184,7 @@ def make_params(
         limits.max_node,
         limits.order_kinds,
         limits.rounds,
+        limits.sealed_bytes,
         rules_hash,
         int(full_entries),
         governed,
@@ -255,6 +266,12 @@ def _params_problems(params: Params) -> list[str]:
     elif params.rounds > 1 and tuple(kinds) not in ((OrderKind.SIMPLE,), HORIZON_KINDS):
         problems.append(
             f"params.order_kinds is {kinds}; a market of several rounds takes simple orders, or those of a horizon"
+        )
+    if params.sealed_bytes and not 0 < params.sealed_bytes <= MAX_SEALED_BYTES:
+        problems.append(f"params.sealed_bytes is {params.sealed_bytes}; it must be 0..{MAX_SEALED_BYTES}")
+    if params.sealed_bytes and params.rounds > 1:
+        problems.append(
+            "params.sealed_bytes is set; in a market of several rounds homes order by those of others"
         )
     if len(params.rules_hash) != HASH_BYTES:
         problems.append(f"params.rules_hash has {len(params.rules_hash)} bytes, not {HASH_BYTES}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from p2p.batches.batch import BatchArgs, batch_tx
+from p2p.batches.batch import BatchArgs, CloseArgs, batch_tx
 from p2p.blocks import block as blocks
 from p2p.blocks import domains
 from p2p.blocks.block import Block, CommitCertificate
@@ -18,6 +18,7 @@ from p2p.errors import LocalError, StoreMismatch
 from p2p.ledger.execution import Tip, advance, check_block, next_header, replay
 from p2p.ledger.store import ChainStore
 from p2p.wire.identity import Identity
+from p2p.wire.sealing import digest_of
 
 _TX_LIFETIME = 1_000
 """Heights for which a batch of our own stays valid."""
@@ -81,8 +82,14 @@ class Producer:
         height = tip.height + 1
         proposer = blocks.proposer_index(height, _FIRST_ROUND, n)
         nonce = tip.state.nonce(self._operator.public_key) + 1
-        txs = (batch_tx(self._operator, self.genesis.chain_id, nonce, tip.height + _TX_LIFETIME, args),)
-        block = Block(next_header(tip, self.genesis, time_ms, proposer, txs), txs, ())
+        until = tip.height + _TX_LIFETIME
+        txs = [batch_tx(self._operator, self.genesis.chain_id, nonce, until, args)]
+        if self.genesis.params.sealed_bytes:
+            # Nobody has sent an order, so nothing was sealed; the chain takes no batch that was not closed.
+            close = CloseArgs(args.interval_start, args.closed_hash, digest_of(self.genesis.authorities))
+            closing = batch_tx(self._operator, self.genesis.chain_id, nonce, until, close)
+            txs = [closing, batch_tx(self._operator, self.genesis.chain_id, nonce + 1, until, args)]
+        block = Block(next_header(tip, self.genesis, time_ms, proposer, tuple(txs)), tuple(txs), ())
         # The one signature in it was made above, by this process: checking it again would prove nothing.
         state, receipts = check_block(tip, self.genesis, block, signatures=False)
         cert = self._certify(height, blocks.block_hash(block.header))

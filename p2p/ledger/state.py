@@ -23,7 +23,7 @@ from p2p.errors import BadProof, BrokenInvariant, InvalidTx, P2PError, RemoteErr
 from p2p.ledger import offices
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, Method, modules_of
 from p2p.ledger.modules import accounts, settlement
-from p2p.ledger.modules.settlement import Settled
+from p2p.ledger.modules.settlement import LastClosed, Settled
 from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
 from p2p.wire.codec import Record, decode, encode
 
@@ -67,6 +67,15 @@ class State:
     def home_of(self, key: bytes) -> int | None:
         """Index of the home whose role a key has; None for a key without one, or whose home has not shown it."""
         return accounts.home_of(self.view(), key)
+
+    def is_barred(self, household: int, interval_start: int) -> bool:
+        """Whether a home may not order in an interval, as an envelope of it had no key; arguments as `home_key`."""
+        return settlement.is_barred(self.view(), household, interval_start)
+
+    @property
+    def closed(self) -> LastClosed:
+        """The interval whose orders were closed last, in a market that seals them."""
+        return settlement.last_closed(self.view())
 
     @property
     def settled(self) -> Settled:

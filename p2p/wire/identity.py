@@ -13,7 +13,12 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.bindings import (
+    crypto_sign,
+    crypto_sign_ed25519_sk_to_curve25519,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import CryptoError
 
 from p2p.errors import KeyFileError
@@ -49,6 +54,11 @@ class Identity:
     def seed(self) -> bytes:
         """The 32 bytes this identity came from, for a key file or a transport with its own key type."""
         return self._secret[:SEED_BYTES]
+
+    @property
+    def exchange_secret(self) -> bytes:
+        """The X25519 secret that belongs to this key, for what is sealed to its public half."""
+        return bytes(crypto_sign_ed25519_sk_to_curve25519(self._secret))
 
     def sign(self, domain: bytes, data: bytes) -> bytes:
         """Return the 64-byte signature of `domain || data`; every domain ends with a zero byte."""

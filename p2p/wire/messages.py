@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 
@@ -19,10 +18,7 @@ import msgspec
 from market.interval import ALLOWED_MINUTES, begins_interval
 from market.orders import (
     MAX_HORIZON,
-    MAX_LINES,
-    MAX_ORDERS,
     Flexible,
-    OrderKind,
     Quote,
     Storage,
     Terms,
@@ -45,6 +41,8 @@ from p2p.errors import (
 )
 from p2p.wire.codec import INT64_MAX, Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
+from p2p.wire.sealing import Envelope, shape_problem
 
 VERSION = 4
 MAX_MESSAGE_BYTES = 4 * 1024
@@ -65,6 +63,7 @@ class Kind(IntEnum):
     RECEIPT = 3
     NOTHING = 5
     LINE_QUERY = 6
+    SEALED = 7
 
 
 class Quality(IntEnum):
@@ -180,6 +179,23 @@ class NothingMessage(Record, frozen=True):
     round: int
 
 
+class SealedMessage(Record, frozen=True):
+    """An order or "nothing" that is opened once its interval takes no more, in markets that seal them.
+
+    Args:
+        envelope: Kind byte and body of the message in it, sealed under `sealing_context`.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    minutes: int
+    household: str
+    nonce: int
+    round: int
+    envelope: Envelope
+
+
 class LineQueryMessage(Record, frozen=True):
     """A home that asks for its own data of an interval, through a gateway or another carrier.
 
@@ -206,7 +222,9 @@ class Signed(Record, frozen=True):
     signature: bytes
 
 
-HandedIn = OrderMessage | NothingMessage | ReadingMessage
+Said = OrderMessage | NothingMessage
+"""What a home says about its orders in a round."""
+HandedIn = Said | SealedMessage | ReadingMessage
 """What a home submits to a collector."""
 Message = HandedIn | ReceiptMessage | LineQueryMessage
 
@@ -216,40 +234,14 @@ _TYPES: dict[int, type[Message]] = {
     Kind.RECEIPT: ReceiptMessage,
     Kind.NOTHING: NothingMessage,
     Kind.LINE_QUERY: LineQueryMessage,
+    Kind.SEALED: SealedMessage,
 }
 _KINDS: dict[type[Message], Kind] = {message_type: Kind(kind) for kind, message_type in _TYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Ranges that a chain declares, chosen so that 1,000 orders at the limit still fit into int64 money.
-
-    Args:
-        max_energy_wh: Largest order or reading of one interval. [Wh]
-        max_price_micro_per_kwh: Largest absolute limit price. [micro-currency/kWh]
-        max_node: Largest node index.
-        order_kinds: Kinds of orders that are taken.
-        rounds: Number of rounds in which the market of an interval is open.
-    """
-
-    max_energy_wh: int = 1_000_000
-    max_price_micro_per_kwh: int = 1_000_000_000
-    max_node: int = 1_000_000
-    order_kinds: tuple[int, ...] = (0,)
-    rounds: int = 1
-
-    @property
-    def reach_ahead(self) -> bool:
-        """Whether orders are for the intervals of a horizon."""
-        return OrderKind.STORAGE in self.order_kinds
-
-    @property
-    def max_orders(self) -> int:
-        """Orders of a message, at most."""
-        return MAX_LINES if self.reach_ahead else MAX_ORDERS
-
-
-DEFAULT_LIMITS = Limits()
+def said_kinds(limits: Limits) -> tuple[Kind, ...]:
+    """Kinds of messages in which homes say what they order."""
+    return (Kind.SEALED,) if limits.sealed_bytes else (Kind.ORDER, Kind.NOTHING)
 
 
 def kind_of(message: Message) -> Kind:
@@ -268,7 +260,7 @@ def sign_message(identity: Identity, message: Message, limits: Limits = DEFAULT_
     Raises:
         InvalidMessage: A peer would refuse it.
     """
-    problem = _problem(message, limits)
+    problem = range_problem(message, limits)
     if problem:
         raise InvalidMessage(f"{type(message).__name__}: {problem}")
     kind, body = kind_of(message), encode(message)
@@ -325,7 +317,7 @@ def open_message(
         raise WrongVersion(f"version {message.version}; this program supports {VERSION}")
     if message.chain_id != chain_id:
         raise WrongChain(f"chain {message.chain_id.hex()[:16]}; this is chain {chain_id.hex()[:16]}")
-    problem = _problem(message, limits)
+    problem = range_problem(message, limits)
     if problem:
         raise OutOfRange(problem)
     if signed.public_key not in _signers(message, key_of, collector_keys):
@@ -375,7 +367,7 @@ def _signers(message: Message, key_of: KeyOf, collector_keys: Collection[bytes])
     return collector_keys if isinstance(message, ReceiptMessage) else (key,)
 
 
-def _problem(message: Message, limits: Limits) -> str | None:
+def range_problem(message: Message, limits: Limits) -> str | None:
     """Say which field is out of range, or None."""
     bounds = _bounds(limits)
     for name, value in zip(message.__struct_fields__, msgspec.structs.astuple(message), strict=True):
@@ -390,6 +382,10 @@ def _problem(message: Message, limits: Limits) -> str | None:
         problem = _orders_problem(message.orders, limits)
         if problem:
             return problem
+    if isinstance(message, SealedMessage):
+        problem = _sealed_problem(message, limits)
+        if problem:
+            return problem
     if isinstance(message, ReceiptMessage):
         return None
     if message.minutes not in ALLOWED_MINUTES:
@@ -397,6 +393,12 @@ def _problem(message: Message, limits: Limits) -> str | None:
     if not begins_interval(message.interval_start, message.minutes):
         return f"interval_start {message.interval_start} is not on a {message.minutes}-minute boundary"
     return None
+
+
+def _sealed_problem(message: SealedMessage, limits: Limits) -> str | None:
+    if not limits.sealed_bytes:
+        return "an envelope; this market takes orders in the open"
+    return shape_problem(message.envelope, limits.sealed_bytes)
 
 
 def order_line(

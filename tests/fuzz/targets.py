@@ -44,10 +44,10 @@ from p2p.roles.replica.snapshot import make_snapshot, open_snapshot
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.keystore import Lock, open_keystore, public_keys, write_keystore
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     VERSION,
     Kind,
-    Limits,
     LineQueryMessage,
     NothingMessage,
     OrderMessage,

@@ -24,6 +24,7 @@ from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.ledger.store import ChainStore
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.wire.messages import OrderMessage, ReadingMessage, ReceiptCode, order_line, sign_message
+from p2p.wire.sealed import seal_message
 from tests.kits.js_kit import JS
 from tests.kits.run_kit import write_street
 from tests.kits.time_kit import eventually
@@ -40,6 +41,7 @@ INTERVALS = 3
 FOREIGN = "home-3"
 VALIDATORS = 4
 GATE_S = 20.0
+SEALED_BYTES = 96
 START_S, DEADLINE_S, END_S = 30.0, 85.0, 20.0
 """How long the operator may take to listen, the foreign peer to live, and the others to end. [s]"""
 
@@ -71,8 +73,14 @@ def widowed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street
     return live(tmp_path_factory.mktemp("widowed"), node, killed_after=0)
 
 
-def live(folder: Path, node: list[str], killed_after: int | None) -> Street:
-    scenario = load(write_street(folder / "data") / "scenario.toml")
+@pytest.fixture(scope="module")
+def sealed(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """Everybody lives to the end, and all homes seal their orders."""
+    return live(tmp_path_factory.mktemp("sealed"), node, None, f"\n[chain]\nsealed_bytes = {SEALED_BYTES}\n")
+
+
+def live(folder: Path, node: list[str], killed_after: int | None, more: str = "") -> Street:
+    scenario = load(write_street(folder / "data", more=more) / "scenario.toml")
     setup = prepare(cut_to(scenario, INTERVALS, None))
     spec = NetworkSpec(0, VALIDATORS, pace_s=0, gate_s=GATE_S)
     configs = init_nodes(setup.scenario, folder / "nodes", spec, KeyPlan(derived=True))
@@ -177,6 +185,11 @@ def of_foreign(messages: Sequence[OrderMessage] | Sequence[ReadingMessage]) -> l
     return [message for message in messages if message.household == FOREIGN]
 
 
+def spoken_in(content: IntervalContent) -> set[str]:
+    """The homes that have sent an order or "nothing"."""
+    return {order.household for order in content.orders} | {one.household for one in content.nothings}
+
+
 def test_what_the_foreign_peer_signed_is_in_the_blob_of_every_settled_interval(street: Street) -> None:
     identity = street.setup.keys.identity("household", FOREIGN)
     assert [one.interval_start for one in street.settled] == [
@@ -230,7 +243,38 @@ def test_the_foreign_peer_goes_on_with_an_authority_when_the_operator_is_killed(
 def test_both_languages_meet_at_the_same_authority_and_everything_is_settled(widowed: Street) -> None:
     homes = set(widowed.setup.roster)
     for content in widowed.settled:
-        spoken = (*content.orders, *content.nothings)
-        assert {message.household for message in spoken} == homes
+        assert spoken_in(content) == homes
         assert {reading.household for reading in content.readings} == homes
     assert len(widowed.settled) == len(widowed.said("line")) == INTERVALS
+
+
+def test_what_the_foreign_peer_sealed_is_closed_first_and_opened_in_every_interval(sealed: Street) -> None:
+    """The envelope is byte for byte what our own home would have sealed, and its order is in the market."""
+    identity = sealed.setup.keys.identity("household", FOREIGN)
+    limits = sealed.genesis.params.limits
+    assert len(sealed.settled) == INTERVALS
+    for number, (content, said) in enumerate(zip(sealed.settled, sealed.said("order"), strict=True)):
+        assert content.closed is not None
+        (envelope,) = (one for one in content.closed.messages if one.household == FOREIGN)
+        (order,) = of_foreign(content.orders)
+        assert order.orders == (order_line(1, 300 + number, 250_000 - number),)
+        assert seal_message(identity, order, sealed.genesis.authorities, limits) == envelope
+        assert sign_message(identity, envelope, limits).hex() == said["signed"]
+
+
+def test_homes_of_both_languages_seal_their_orders_and_none_is_without_a_key(sealed: Street) -> None:
+    homes = set(sealed.setup.roster)
+    for content in sealed.settled:
+        assert content.closed is not None
+        assert {message.household for message in content.closed.messages} == homes
+        assert spoken_in(content) == homes
+        assert content.unopened == ()
+
+
+def test_the_foreign_peer_that_seals_has_its_receipts_its_leaves_and_its_line(sealed: Street) -> None:
+    assert [one["code"] for one in sealed.said("order")] == [ReceiptCode.ACCEPTED.name.lower()] * INTERVALS
+    assert [len(one["witnesses"]) for one in sealed.said("order")] == [2] * INTERVALS, "f + 1 validators"
+    assert [one["kept"] for one in sealed.said("inclusion")] == [True] * 2 * INTERVALS
+    lines = sealed.said("line")
+    assert [line["values"]["import_wh"] for line in lines] == [310 + number for number in range(INTERVALS)]
+    assert [one["code"] for one in sealed.said("forged")] == ["wrong_signature"]

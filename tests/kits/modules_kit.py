@@ -44,6 +44,7 @@ from p2p.ledger.state import apply
 from p2p.ledger.view import Context
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS
 from tests.kits.chain_kit import MASTER, START, authorities, certify, identity, make_args
 
 MEMBERS = 4
@@ -58,11 +59,17 @@ STRANGER = identity("stranger", "0")
 
 
 def make_genesis(
-    n: int = 4, *, full_entries: bool = False, modules: tuple[str, ...] = (), **governed: int
+    n: int = 4,
+    *,
+    full_entries: bool = False,
+    modules: tuple[str, ...] = (),
+    sealed_bytes: int = 0,
+    **governed: int,
 ) -> Genesis:
     params = make_params(
         "EUR",
         15,
+        limits=replace(DEFAULT_LIMITS, sealed_bytes=sealed_bytes),
         full_entries=full_entries,
         governed=msgspec.structs.replace(DEFAULT_GOVERNED, **governed),
     )

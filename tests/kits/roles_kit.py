@@ -22,11 +22,10 @@ from p2p.roles.household.member import Member
 from p2p.transports.base import Endpoint
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     VERSION,
     Kind,
-    Limits,
     NothingMessage,
     OrderMessage,
     ReadingMessage,

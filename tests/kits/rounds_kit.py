@@ -21,9 +21,9 @@ from p2p.transports.base import Endpoint, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.frames import StreamLost
 from p2p.wire.identity import Identity
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     HandedIn,
-    Limits,
     ReadingMessage,
     ReceiptMessage,
     sign_message,

@@ -9,10 +9,9 @@ from p2p.blocks.genesis import VERSION as GENESIS_VERSION
 from p2p.blocks.genesis import Genesis, make_params
 from p2p.blocks.members import Members
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     VERSION,
-    Limits,
     Message,
     NothingMessage,
     OrderMessage,

@@ -88,8 +88,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CHECKER.without(
         "checker_knows_no_rotated_key",
-        "self._setup.member_list, self._rotated)",
-        "self._setup.member_list)",
+        "setup.member_list, self._rotated, takes, self.closed_orders",
+        "setup.member_list, none_rotated, takes, self.closed_orders",
         "Messages of a home that has rotated its key are refused, and those of its old key taken.",
         "test_messages_of_a_home_that_has_rotated_its_key_are_signed_by_the_new_one",
     ),

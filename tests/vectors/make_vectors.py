@@ -26,8 +26,8 @@ from p2p.errors import RemoteError
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import Frame, FrameKind
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     VERSION,
     Kind,
     LineQueryMessage,
@@ -63,6 +63,7 @@ from tests.vectors.made_up import (
 from tests.vectors.promise_vectors import promises
 from tests.vectors.proof_vectors import chain
 from tests.vectors.records import page_lines, records
+from tests.vectors.sealed_vectors import envelopes
 
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parents[1] / "docs" / "reference" / "protocol" / "messages.md"
@@ -292,6 +293,7 @@ VECTORS: dict[str, Callable[[], Vectors]] = {
     "merkle": trees,
     "chain": chain,
     "promises": promises,
+    "envelopes": envelopes,
     "records": lambda: records(plain),
 }
 """File name without suffix -> what makes its content."""

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import Any, get_args, get_origin, get_type_hints
 
 from p2p.batches import batch as settlement
-from p2p.batches import blob, closings, receipts
+from p2p.batches import blob, closed_orders, closings, receipts
 from p2p.blocks import block, genesis, members, tree
 from p2p.consensus import evidence
 from p2p.consensus import types as consensus_types
@@ -18,7 +18,7 @@ from p2p.ledger.modules import evidence as convictions
 from p2p.roles.exchange import tape, wire
 from p2p.roles.replica import blobs, peers, snapshot, status, sync
 from p2p.roles.validator import mempool
-from p2p.wire import messages
+from p2p.wire import messages, sealing
 from p2p.wire.codec import INT64_MAX, INT64_MIN, Record, Wide, encode, wide
 
 RECORDS: dict[str, tuple[type[Record], ...]] = {
@@ -31,6 +31,9 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         messages.PriceLine,
         messages.NothingMessage,
         messages.LineQueryMessage,
+        messages.SealedMessage,
+        sealing.Envelope,
+        sealing.Piece,
     ),
     "protocols of the market": (
         wire.IntervalQuery,
@@ -38,6 +41,8 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         wire.CloseQuery,
         wire.CloseReply,
         wire.Closings,
+        wire.OpenQuery,
+        wire.OpenReply,
         wire.Accusation,
         wire.HandIn,
         wire.HandInReply,
@@ -57,6 +62,11 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         blob.Line,
         closings.Closing,
         closings.Promised,
+        closed_orders.Closed,
+        closed_orders.SealedLine,
+        closed_orders.Opened,
+        closed_orders.JunkWord,
+        closed_orders.OtherKey,
         sync.SyncQuery,
         sync.SyncReply,
         snapshot.SnapshotQuery,
@@ -83,6 +93,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         block.Tx,
         block.CommitCertificate,
         settlement.BatchArgs,
+        settlement.CloseArgs,
     ),
     "proofs": (
         light.ProofBundle,

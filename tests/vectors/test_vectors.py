@@ -14,17 +14,20 @@ import p2p
 from p2p.batches.closings import check_broken_promise, check_closing, decode_closing
 from p2p.batches.receipts import check_omission
 from p2p.blocks import merkle
-from p2p.errors import BadProof
+from p2p.errors import BadProof, OutOfRange
 from p2p.ledger import offices
 from p2p.ledger.light import check_batch_proof, check_proof
 from p2p.ledger.module import refusal_codes
-from p2p.wire.codec import Record
-from p2p.wire.messages import Kind, open_message, sign_message
+from p2p.wire.codec import Record, encode
+from p2p.wire.messages import Kind, SealedMessage, Signed, open_message, sign_message
+from p2p.wire.sealed import unseal_message
 from tests.kits.js_kit import JS
 from tests.kits.js_kit import node as node
-from tests.vectors.made_up import CONTEXT, GENESIS, START
+from tests.vectors.made_up import CONTEXT, GENESIS, HOME, MESSAGE_DOMAIN, START
 from tests.vectors.make_vectors import FOLDER, PAGE, VECTORS, examples, signer, text_of, with_records
 from tests.vectors.records import all_records, layout_line
+from tests.vectors.sealed_vectors import LIMITS as SEALED_LIMITS
+from tests.vectors.sealed_vectors import sealed_example
 
 
 def stored(name: str) -> dict[str, object]:
@@ -42,7 +45,26 @@ def test_there_is_a_message_of_every_kind_and_each_one_opens() -> None:
         open_message(sign_message(signer(one), one), kinds=tuple(Kind), **CONTEXT) for one in examples()
     ]
     assert opened == examples()
-    assert {one["kind"] for one in stored("messages")["good"]} == {kind.name.lower() for kind in Kind}
+    kinds = {kind.name.lower() for kind in Kind} - {"sealed"}  # has vectors of its own
+    assert {one["kind"] for one in stored("messages")["good"]} == kinds
+
+
+def test_our_own_reader_opens_the_envelopes_and_refuses_the_bad_ones() -> None:
+    found = stored("envelopes")
+    for case in found["good"]:
+        message = open_message(
+            bytes.fromhex(case["bytes"]), kinds=(Kind.SEALED,), limits=SEALED_LIMITS, **CONTEXT
+        )
+        assert isinstance(message, SealedMessage)
+        said = unseal_message(message, bytes.fromhex(case["key"]), SEALED_LIMITS)
+        assert said is not None
+        assert sealed_example(said, case["validators"]) == message
+    for case in found["refused"]:
+        body = bytes.fromhex(case["body"])
+        signature = HOME.sign(MESSAGE_DOMAIN, bytes((Kind.SEALED,)) + body)
+        signed = encode(Signed(Kind.SEALED, body, HOME.public_key, signature))
+        with pytest.raises(OutOfRange):
+            open_message(signed, kinds=(Kind.SEALED,), limits=SEALED_LIMITS, **CONTEXT)
 
 
 def test_our_own_reader_refuses_the_bad_paths() -> None:
@@ -112,7 +134,7 @@ def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
 NEVER_SENT = frozenset(
     "SignState LastSigned SimBlock Account Role Receipt Settled Kept Meter HomeMeters Anchor Newest Issuance"
     " GuaranteeOfOrigin Metered Used Owed Stored HomeKey HomeKeys ValidatorSets Keys Past History Number Conviction"
-    " Trusted".split()
+    " Barred LastClosed Trusted".split()
 )
 """Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
 

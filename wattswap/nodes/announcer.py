@@ -16,6 +16,7 @@ from p2p.batches.receipts import slots
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.errors import RemoteError
 from p2p.ledger.light import BatchProof, make_batch_proof, make_proof
+from p2p.ledger.modules.settlement import LastClosed
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import Closings, Position, result_topic
 from p2p.roles.replica.blobs import Blobs
@@ -134,8 +135,8 @@ class Announcer:
         changes, operators = self._ledger.store.changes(height - 1), self._ledger.operators_below(height)
         return make_batch_proof(block, cert, genesis, index, changes, operators)
 
-    async def blob(self, args: BatchArgs) -> bytes | None:
-        """The blob of a settled batch, fetched if need be: homes request old lines from the current collector."""
+    async def blob(self, args: BatchArgs | LastClosed) -> bytes | None:
+        """The blob of a settled batch or of closed orders, fetched if need be."""
         blob = self._blobs.get(args.blob_hash)
         if blob is None:
             blob = await self._fetch(args.blob_hash)

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 from typing import Final, NamedTuple
 
 from market.errors import MarketError
-from p2p.batches.batch import BatchArgs
+from p2p.batches.batch import BatchArgs, CloseArgs, Step
 from p2p.batches.blob import (
     MAX_BLOB_BYTES,
+    SECRET_BYTES,
     IntervalContent,
+    Takes,
     blob_hash,
+    make_blob,
     open_blob,
     pack_solutions,
     unpack_solutions,
     with_solution,
 )
+from p2p.batches.closed_orders import ClosedOrders, Opened, read_closed
 from p2p.batches.closings import closers, members_in, nonces_of
 from p2p.batches.standing import none_in, spoken_in, standing_for, standing_in
 from p2p.blocks.members import Rotated, none_rotated
-from p2p.errors import RemoteError
+from p2p.errors import OutOfRange, RemoteError
+from p2p.roles.collector.intake import share_of, taken_by
 from p2p.roles.validator.batch_check import Closed, NoBlob
+from p2p.wire.messages import OrderMessage
+from p2p.wire.sealing import digest_of
 from wattswap.errors import WattswapError
+from wattswap.nodes.ahead import check_orders
 from wattswap.nodes.interval import Recomputed, recompute
 from wattswap.runs.prepare import Setup
 from wattswap.runs.solutions import Solutions
@@ -36,6 +45,9 @@ KEPT: Final = 8
 
 
 _log = logging.getLogger(__name__)
+
+
+IsBarred = Callable[[int, int], bool]
 
 
 class BadBatch(RemoteError):
@@ -49,24 +61,31 @@ class BatchChecker:
 
     Args:
         rotated: Keys to which homes have rotated.
+        is_barred: Whether the home of an index may not order in an interval [s], where orders are sealed.
     """
 
-    def __init__(self, setup: Setup, rotated: Rotated = none_rotated) -> None:
-        self._setup, self._rotated = setup, rotated
+    def __init__(
+        self, setup: Setup, rotated: Rotated = none_rotated, is_barred: IsBarred = lambda *_: False
+    ) -> None:
+        self._setup, self._rotated, self._is_barred = setup, rotated, is_barred
         self._kept: OrderedDict[bytes, _Known] = OrderedDict()
+        self._closed: OrderedDict[bytes, ClosedOrders] = OrderedDict()
         # A validator checks an interval in one thread while it announces it in another.
-        self._lock = Lock()
+        self._lock, self._lock_of_closed = Lock(), Lock()
 
-    def __call__(self, args: BatchArgs, blob: bytes, before: bytes | None = None) -> Closed:
+    def __call__(self, args: Step, blob: bytes, before: bytes | None = None) -> Closed:
         """Check a batch against its blob before a vote, and return who has closed the slots that lack messages.
 
         Args:
+            args: Of the batch, or of the closing of its orders before it.
             before: Blob of the interval before, which the chain has settled; None where it is not here.
 
         Raises:
             NoBlob: The blob of the interval before is not here, and what applies in this one follows from it.
             RemoteError: Says what does not follow.
         """
+        if isinstance(args, CloseArgs):
+            return self._check_close(args, blob)
         self.settled(args, blob, before)
         if self._lacking(blob):
             raise BadBatch("holds no solution, though the clearing has one that is checked without a solver")
@@ -82,6 +101,49 @@ class BatchChecker:
         present = nonces_of(content.messages, setup.roster, setup.rounds)
         members = members_in(setup.member_list, content.interval_start)
         return closers(content.closings, present, members, setup.rounds)
+
+    def closed_orders(self, data: bytes) -> ClosedOrders:
+        """Read closed orders, every signature in them checked; the same ones are checked once.
+
+        Raises:
+            RemoteError: They are damaged or badly signed.
+        """
+        name = blob_hash(data)
+        found = self._closed.get(name)
+        if found is None:
+            setup = self._setup
+            found = read_closed(data, name, setup.genesis, setup.member_list, self._rotated)
+            with self._lock_of_closed:
+                self._closed[name] = found
+                while len(self._closed) > KEPT:
+                    self._closed.popitem(last=False)
+        return found
+
+    def said_in(self, start_s: int, closed: bytes, opened: Opened) -> IntervalContent:
+        """What is in closed orders, before there are readings.
+
+        Raises:
+            RemoteError: They are damaged, or this does not open them.
+        """
+        blob = make_blob(self._setup.roster, start_s, bytes(SECRET_BYTES), (), (), closed, opened)
+        return self._opened(blob)
+
+    def _opened(self, blob: bytes) -> IntervalContent:
+        setup, takes = self._setup, takes_of(self._setup)
+        return open_blob(blob, setup.genesis, setup.member_list, self._rotated, takes, self.closed_orders)
+
+    def _check_close(self, args: CloseArgs, data: bytes) -> Closed:
+        closed = self.closed_orders(data)
+        if closed.interval_start != args.interval_start or digest_of(closed.validators) != args.sealed_to:
+            raise BadBatch("the closed orders are of another interval, or for other validators, than it says")
+        roster = self._setup.roster
+        for message in closed.messages:
+            if self._is_barred(roster.index(message.household), message.interval_start):
+                raise BadBatch(f"an order of {message.household}, which may send none now")
+        # Of the first slot alone: readings come after.
+        present = nonces_of(closed.messages, self._setup.roster, 0)
+        members = members_in(self._setup.member_list, closed.interval_start)
+        return closers(closed.closings, present, members, 0)
 
     def content(self, blob: bytes) -> IntervalContent:
         """The verified messages and closings of a blob.
@@ -184,7 +246,7 @@ class BatchChecker:
         return found
 
     def _of_blob(self, blob: bytes, name: bytes) -> _Known:
-        content = open_blob(blob, self._setup.genesis, self._setup.member_list, self._rotated)
+        content = self._opened(blob)
         given = unpack_solutions(content.solution) if content.solution else None
         if given is not None and self._setup.mechanism.witness is None:
             raise BadBatch("holds a solution, but the clearing is recomputed from the messages")
@@ -198,6 +260,18 @@ class BatchChecker:
         found = solutions.found if given is None else None
         packed = pack_solutions(found) if found else b""
         return _Known(content, recomputed, packed if len(blob) + len(packed) < MAX_BLOB_BYTES else b"")
+
+
+def takes_of(setup: Setup) -> Takes:
+    """Refuses what a collector refuses of orders in the open: what its market does not take, and more than a share."""
+    check, share = check_orders(setup), share_of(setup.genesis.params.limits, len(setup.roster))
+
+    def takes(message: OrderMessage) -> None:
+        check(message)
+        if not share.holds(taken_by(message, b"")):
+            raise OutOfRange("the orders take up more than the share of a home")
+
+    return takes
 
 
 class _Known(NamedTuple):

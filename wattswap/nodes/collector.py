@@ -7,16 +7,17 @@ interval that the chain has settled, whoever collected it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import trio
 from msgspec.structs import replace
 
 from market.errors import MarketError
-from p2p.batches.batch import BatchArgs, batch_tx, interval_secret
-from p2p.batches.blob import make_blob
+from p2p.batches.batch import BatchArgs, CloseArgs, Step, batch_tx, interval_secret
+from p2p.batches.blob import NOTHING_OPENED, make_blob
+from p2p.batches.closed_orders import Opened, make_closed
 from p2p.batches.closings import Closing, incomplete_slots, members_in, wanted_in
 from p2p.batches.receipts import slots
 from p2p.batches.standing import standing_for, with_standing
@@ -25,13 +26,15 @@ from p2p.ledger.execution import Tip
 from p2p.ledger.modules.settlement import TAKEOVER_BATCHES, next_problem
 from p2p.roles.collector.closer import Closer
 from p2p.roles.collector.intake import Collected
+from p2p.roles.collector.opener import Opener
 from p2p.roles.collector.operator import Operator
 from p2p.roles.replica.blobs import Blobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.schedule import Schedule
 from p2p.roles.validator.batch_check import Offload
 from p2p.wire.identity import Identity
-from p2p.wire.messages import OrderMessage, ReadingMessage
+from p2p.wire.messages import OrderMessage, ReadingMessage, SealedMessage
+from p2p.wire.sealing import digest_of
 from wattswap.errors import WattswapError
 from wattswap.nodes.ahead import Ahead, said_in
 from wattswap.nodes.announcer import Announcer
@@ -62,6 +65,20 @@ class Chain(Protocol):
     async def submit(self, tx: bytes) -> str: ...
 
 
+class _Said(NamedTuple):
+    """What homes have said of their orders.
+
+    Args:
+        signed: Signed messages, where they are sent in the open.
+        closed: The closed orders that the chain has taken, where they are sealed.
+        opened: What opens those.
+    """
+
+    signed: list[bytes]
+    closed: bytes = b""
+    opened: Opened = NOTHING_OPENED
+
+
 class CollectorLoop:
     """Collects intervals and announces settled ones.
 
@@ -69,6 +86,7 @@ class CollectorLoop:
         setup: The scenario.
         operator: The collecting role of this node.
         closer: Closes slots that lack messages.
+        opener: Opens sealed orders.
         identity: Key that signs batches.
         secret: Master secret of the salts, the same at every collector.
         schedule: Gates and turns.
@@ -82,6 +100,7 @@ class CollectorLoop:
         setup: Setup,
         operator: Operator,
         closer: Closer,
+        opener: Opener,
         identity: Identity,
         chain: Chain,
         blobs: Blobs,
@@ -95,7 +114,8 @@ class CollectorLoop:
         is_ready: Callable[[bytes], Awaitable[bool]],
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
-        self._setup, self._operator, self._closer, self._identity = setup, operator, closer, identity
+        self._setup, self._operator, self._identity = setup, operator, identity
+        self._closer, self._opener = closer, opener
         self._chain, self._ledger = chain, chain.ledger
         self._blobs, self._checker = blobs, checker
         self._secret, self._stats, self._pace = secret, stats, pace
@@ -198,12 +218,19 @@ class CollectorLoop:
             await self._look_for_operator()
         begun = trio.current_time()
         closings: dict[int, tuple[Closing, ...]] = {}
-        orders = await self._collect_orders(start_s, closings)
+        sealed = self._setup.genesis.params.sealed_bytes > 0
+        said = await self._said_sealed(start_s, place) if sealed else await self._said(start_s, closings)
         readings = await self._collect_readings(start_s, closings)
         collected = trio.current_time()
-        signed = [*(data for part in orders for data in part.signed), *readings.signed]
-        secret = interval_secret(self._secret, start_s)
-        blob = make_blob(self._setup.roster, start_s, secret, signed, self._needed(start_s, closings))
+        blob = make_blob(
+            self._setup.roster,
+            start_s,
+            interval_secret(self._secret, start_s),
+            [*said.signed, *readings.signed],
+            self._needed(start_s, closings, 1 if sealed else 0),
+            said.closed,
+            said.opened,
+        )
         blob, recomputed = await self._complete(await self._with_standing(blob, start_s), start_s)
         self._blobs.put(blob, start_s)
         self._stats.add(
@@ -211,7 +238,7 @@ class CollectorLoop:
             what="collected",
             gate_s=collected - begun,
             work_s=trio.current_time() - collected,
-            orders=sum(len(message.orders) for part in orders for message in part.messages),
+            orders=recomputed.args.orders,
             readings=len(readings.messages),
         )
         return self._operator.give_batch(
@@ -254,11 +281,81 @@ class CollectorLoop:
             found |= self._operator.present(start_s, slot)
         return found
 
-    def _needed(self, start_s: int, closings: dict[int, tuple[Closing, ...]]) -> list[Closing]:
-        """The closings of the slots that still lack messages."""
+    def _needed(
+        self, start_s: int, closings: dict[int, tuple[Closing, ...]], first: int = 0
+    ) -> list[Closing]:
+        """The closings of the slots that still lack messages, from one on."""
         members = members_in(self._setup.member_list, start_s)
         lacking = incomplete_slots(self._present(start_s), members, self._setup.rounds)
-        return [closing for slot in lacking for closing in closings.get(slot, ())]
+        return [closing for slot in lacking if slot >= first for closing in closings.get(slot, ())]
+
+    async def _said(self, start_s: int, closings: dict[int, tuple[Closing, ...]]) -> _Said:
+        """The orders of all rounds, as they are sent in the open."""
+        orders = await self._collect_orders(start_s, closings)
+        return _Said([data for part in orders for data in part.signed])
+
+    async def _said_sealed(self, start_s: int, place: int) -> _Said:
+        """The orders of an interval whose market seals them: closed on the chain, then opened.
+
+        Which of several collectors has closed them does not matter: the chain takes one, and all go on with that.
+        """
+        state = self._ledger.tip.state
+        if state.closed.interval_start != start_s:
+            await self._close_sealed(start_s, place)
+        data = await self._closed_blob(start_s)
+        closed = await self._offload(self._checker.closed_orders, data)
+        opened = await self._opener.open(closed)
+        if self._setup.reacts:
+            await self._provide_opened(start_s, data, opened)
+        return _Said([], data, opened)
+
+    async def _provide_opened(self, start_s: int, data: bytes, opened: Opened) -> None:
+        """Provide the positions by which homes react, from orders that were opened."""
+        try:
+            content = await self._offload(self._checker.said_in, start_s, data, opened)
+            position = await self._offload(positions_of, self._setup, start_s, content.orders)
+        except (*NOT_CLEARED, RemoteError) as error:
+            _log.error("interval %s cannot be cleared: %s", start_s, error)
+            self._operator.answers.provide_positions(start_s, {}, 0)
+        else:
+            self._announcer.provide_positions(start_s, position)
+
+    async def _close_sealed(self, start_s: int, place: int) -> None:
+        """Collect sealed orders, and submit their closing until the chain has one of the interval."""
+        deadline_s = self._pace.left_s(self._schedule.closes_ms(start_s, 0))
+        collected = await self._operator.collect_sealed(start_s, deadline_s)
+        closings: dict[int, tuple[Closing, ...]] = {}
+        if await self._close(start_s, 0, closings):
+            collected = self._operator.collected(SealedMessage, start_s, 0)
+        lacking = self._needed(start_s, closings)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._submit_closing, start_s, place, collected.signed, lacking)
+            await self._ledger.wait_for(lambda tip: tip.state.closed.interval_start >= start_s)
+            nursery.cancel_scope.cancel()
+
+    async def _submit_closing(
+        self, start_s: int, place: int, signed: Sequence[bytes], lacking: list[Closing]
+    ) -> None:
+        if lacking:
+            await self._pace.until(self._schedule.turn_ms(place))
+        while True:
+            # Made anew each time: validators may have changed, and others cannot open what was sealed to these.
+            validators = self._ledger.tip.state.validators
+            data = make_closed(self._setup.roster, start_s, validators, signed, lacking)
+            name = self._blobs.put(data, start_s)
+            await self._submit(CloseArgs(start_s, name, digest_of(validators)))
+            await trio.sleep(SUBMIT_AGAIN_S)
+
+    async def _closed_blob(self, start_s: int) -> bytes:
+        """The closed orders that the chain has taken, asked for until they are here."""
+        pause_s = SUBMIT_AGAIN_S
+        while True:
+            found = await self._announcer.blob(self._ledger.tip.state.closed)
+            if found is not None:
+                return found
+            _log.error("the closed orders of interval %s are not here; again in %g s", start_s, pause_s)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RECOMPUTE_MAX_S)
 
     async def _collect_orders(
         self, start_s: int, closings: dict[int, tuple[Closing, ...]]
@@ -346,7 +443,7 @@ class CollectorLoop:
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, RECOMPUTE_MAX_S)
 
-    async def _submit(self, args: BatchArgs) -> None:
+    async def _submit(self, args: Step) -> None:
         tip = self._ledger.tip
         tx = batch_tx(
             self._identity,
@@ -357,7 +454,7 @@ class CollectorLoop:
         )
         code = await self._chain.submit(tx.raw)
         if code:
-            _log.warning("batch of %s: %s", args.interval_start, code)
+            _log.warning("%s of %s: %s", tx.method, args.interval_start, code)
 
 
 def _settled(start_s: int, tip: Tip) -> bool:

@@ -53,6 +53,7 @@ from p2p.wire.messages import (
     NothingMessage,
     OrderMessage,
     ReadingMessage,
+    SealedMessage,
     message_id,
 )
 from wattswap.nodes.ahead import read_answer
@@ -193,8 +194,8 @@ class Home:
         said: list[HandedIn] = []
         taken = False
         if takes_part:
-            taken = await self._submit(first, done)
-            said.append(first)
+            said.append(self.client.sealed(first))
+            taken = await self._submit(said[0], done)
             done.receipt_s = trio.current_time() - begun
         if isinstance(orders, Lines):
             said += await self._ahead(i, community, orders if taken else NO_LINES, done)
@@ -385,7 +386,8 @@ class Home:
         if keeps(opening, message.nonce, message_id(message)) or not promises:
             return True
         home, kept = members.proof(self.index), True
-        if settled.tx.sender in promises:
+        # Who settles sealed orders need not have closed them: there the promises of validators alone bind.
+        if settled.tx.sender in promises and not isinstance(message, SealedMessage):
             receipt, signed = promises[settled.tx.sender]
             proof = make_omission(receipt, signed, home, opening, settled.tx)
             kept = not await self._accuse(message, slot, OMISSION, proof) and kept

@@ -6,8 +6,9 @@ one pure function of the interval's blob and the scenario's rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Recomputed:
         inclusion: Commitment to the messages that receipts promised to include.
         args: What goes on chain; the next turn in it is the first operator's, which is for the collector to change.
         ahead: The market, where it clears a horizon.
+        opened: Name of what each home has said in its envelope, where homes seal their orders.
     """
 
     record: IntervalRecord
@@ -47,6 +49,7 @@ class Recomputed:
     inclusion: Inclusion
     args: BatchArgs
     ahead: Ahead | None = None
+    opened: Mapping[int, bytes] | None = None
 
 
 def book_of(
@@ -156,8 +159,19 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solution
     batch = salted(record.settled.postings, start_s, content.interval_secret)
     inclusion = include(setup.roster, content.messages, content.interval_secret, setup.rounds)
     operator = setup.genesis.operator
-    args = args_of(record, batch, operator, blob_hash=blob_hash, inclusion_root=inclusion.root)
-    return Recomputed(record, batch, inclusion, args, ahead)
+    network: dict[str, Any] = {"blob_hash": blob_hash, "inclusion_root": inclusion.root}
+    if content.closed is not None:
+        network |= {"closed_hash": content.closed.name, "unopened": content.unopened}
+    args = args_of(record, batch, operator, **network)
+    return Recomputed(record, batch, inclusion, args, ahead, _opened(setup, content))
+
+
+def _opened(setup: Setup, content: IntervalContent) -> dict[int, bytes] | None:
+    if content.closed is None:
+        return None
+    index = {name: home for home, name in enumerate(setup.roster)}
+    found = {index[order.household]: message_id(order) for order in content.orders}
+    return found | {index[nothing.household]: message_id(nothing) for nothing in content.nothings}
 
 
 def check_messages(
@@ -187,6 +201,8 @@ def check_messages(
         nonce, sent = inclusion.of(home, number)
         if nonce == ABSENT or home in unsure[number]:
             return False
+        if recomputed.opened is not None:
+            sent = recomputed.opened.get(home, b"")
         return sent != message_id(expected(home, number))
 
     for home, name in enumerate(setup.roster):

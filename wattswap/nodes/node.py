@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from p2p.batches.closed_orders import is_sealed_to
 from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
-from p2p.errors import P2PError
+from p2p.errors import P2PError, RemoteError
 from p2p.ledger.store import ChainStore
 from p2p.roles.collector.closer import Closer
+from p2p.roles.collector.opener import Opener
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.turns import Timing
@@ -25,6 +28,9 @@ from p2p.roles.replica.snapshot import fetch_snapshot
 from p2p.roles.replica.status import ask_status
 from p2p.transports.base import Transport
 from p2p.wire.identity import Identity, derive_seed
+from p2p.wire.limits import Limits
+from p2p.wire.messages import Said, SealedMessage
+from p2p.wire.sealed import seal_message
 from wattswap.nodes.ahead import check_orders
 from wattswap.nodes.announcer import Announcer
 from wattswap.nodes.batch_checker import BatchChecker
@@ -118,9 +124,19 @@ class Node:
         return Schedule(ledger, timing, setup.after, opens_ms, self.world.now_ms)
 
     def collector_loop(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, schedule: Schedule
+        self,
+        operator: Operator,
+        chain: Chain,
+        blobs: FolderBlobs,
+        checker: BatchChecker,
+        schedule: Schedule,
+        own_answer: Callable[[int, bytes], bytes] | None = None,
     ) -> CollectorLoop:
-        """The collector loop of this node."""
+        """The collector loop of this node.
+
+        Args:
+            own_answer: See `Opener`.
+        """
         setup, own_key, ledger = self.setup, self.identity.public_key, chain.ledger
         closer = Closer(
             self.transport,
@@ -143,10 +159,14 @@ class Node:
             self.world.offload,
             self.config.kept_intervals,
         )
+        opener = Opener(
+            self.transport, setup.genesis.chain_id, own_key, self.addresses_of("validator"), own_answer
+        )
         return CollectorLoop(
             setup,
             operator,
             closer,
+            opener,
             self.identity,
             chain,
             blobs,
@@ -159,6 +179,12 @@ class Node:
             is_ready=self.is_ready,
             offload=self.world.offload,
         )
+
+    def seal(
+        self, identity: Identity, message: Said, validators: Sequence[bytes], limits: Limits
+    ) -> SealedMessage:
+        """What a home of this node sends in place of its order; see `seal_message`."""
+        return seal_message(identity, message, validators, limits)
 
     async def fetch(self, blob_hash: bytes) -> bytes | None:
         """Get a blob from a validator that checked it."""
@@ -196,7 +222,8 @@ class Node:
 
     def checker(self) -> BatchChecker:
         """What checks batches on this node."""
-        return self.world.checker(self.setup, self.known.home_keys.rotated)
+        keys = self.known.home_keys
+        return self.world.checker(self.setup, keys.rotated, keys.is_barred)
 
     def blobs(self) -> FolderBlobs:
         """What the batches of this node were computed from."""
@@ -225,6 +252,7 @@ class Node:
                 setup.member_list.check_reading,
                 check_orders(setup),
                 self.known.is_collector if closes else None,
+                partial(_check_sealed, schedule, setup.roster),
             )
 
     def collectors(self) -> Collectors:
@@ -234,4 +262,26 @@ class Node:
             self.addresses_of("operator", "validator"),
             self.known.sets,
             failover_s=self.config.clock.takeover_s,
+        )
+
+
+class OtherValidators(RemoteError):
+    """An envelope that is sealed to other validators than those of now, which could not open it."""
+
+    code = "other_validators"
+
+
+class HomeBarred(RemoteError):
+    """An order of a home that may send none for a while, as validators could not open one of it."""
+
+    code = "home_barred"
+
+
+def _check_sealed(schedule: Schedule, roster: Sequence[str], message: SealedMessage) -> None:
+    home, state = roster.index(message.household), schedule.ledger.tip.state
+    if state.is_barred(home, message.interval_start):
+        raise HomeBarred(f"{message.household} may not order in interval {message.interval_start}")
+    if not is_sealed_to(message, schedule.ledger.tip.state.validators):
+        raise OtherValidators(
+            f"the order of {message.household} is sealed to other validators than those of now"
         )

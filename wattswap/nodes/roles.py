@@ -15,7 +15,8 @@ import trio
 from p2p.blocks.genesis import read_genesis
 from p2p.consensus.sign_state import ConsensusStore, locked_folder
 from p2p.roles.exchange.wire import result_topic
-from p2p.roles.household.gateway import Former, Gateway
+from p2p.roles.household.former import Former
+from p2p.roles.household.gateway import Gateway
 from p2p.roles.household.member import Member
 from p2p.roles.household.witnesses import GateAge
 from p2p.roles.replica.blobs import serve_blobs
@@ -25,6 +26,7 @@ from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.config import ValidatorConfig
+from p2p.roles.validator.opening import ShareService
 from p2p.roles.validator.validator import Validator
 from p2p.transports.admission import Rank
 from p2p.transports.base import Transport
@@ -141,7 +143,17 @@ async def run_validator(node: Node) -> None:
         )
         try:
             with node.collector(schedule, closes=True) as collector:
-                loop = node.collector_loop(collector, OwnChain(validator), blobs, checker, schedule)
+                shares = ShareService(
+                    node.transport,
+                    setup.genesis.chain_id,
+                    node.identity,
+                    lambda: ledger.tip.state.closed,
+                    blobs,
+                    checker.closed_orders,
+                    node.known.is_collector,
+                )
+                chain = OwnChain(validator)
+                loop = node.collector_loop(collector, chain, blobs, checker, schedule, shares.answer)
                 await _together(validator.run, loop.run, collector.run)
         finally:
             signs.close()
@@ -223,6 +235,7 @@ async def run_homes(node: Node) -> None:
             SHOW_SHARE * node.config.clock.gate_s,
             _gate_age(node),
             _former(node),
+            node.seal,
             {home: node.keys[name] for home in identities if (name := meter_key(home)) in node.keys},
         )
         first, log = _first(node), RunLog(node, len(identities))

@@ -17,7 +17,7 @@ from p2p.roles.validator.batch_check import Offload
 from p2p.roles.validator.config import wall_clock_ms
 from p2p.transports.base import Transport
 from p2p.wire.identity import Identity
-from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.batch_checker import BatchChecker, IsBarred
 from wattswap.runs.prepare import Setup
 
 OpenTransport = Callable[[Identity, int], AbstractAsyncContextManager[Transport]]
@@ -41,7 +41,7 @@ class World:
     offload: Offload = trio.to_thread.run_sync
     now_ms: Callable[[], int] = wall_clock_ms
     disk: Disk = DISK
-    checker: Callable[[Setup, Rotated], BatchChecker] = BatchChecker
+    checker: Callable[[Setup, Rotated, IsBarred], BatchChecker] = BatchChecker
     shares_process: bool = False
 
 

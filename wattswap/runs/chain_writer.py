@@ -30,12 +30,12 @@ class Committed:
     cert: Any
 
 
-def args_of(record: IntervalRecord, batch: Batch, next_collector: bytes, **network: bytes) -> BatchArgs:
+def args_of(record: IntervalRecord, batch: Batch, next_collector: bytes, **network: Any) -> BatchArgs:
     """What an interval puts on the chain.
 
     Args:
         next_collector: Whose turn the next interval is first.
-        network: The roots and hashes that only a network has: `blob_hash` and `inclusion_root`.
+        network: What only a network has: `blob_hash`, `inclusion_root`, `closed_hash` and `unopened`.
     """
     return batch_args(
         batch,
@@ -84,7 +84,8 @@ class ChainWriter:
 
     def proof(self, committed: Committed, account: int) -> bytes:
         """The proof of one account's line of a block that was just written."""
-        proof = make_batch_proof(committed.block, committed.cert, self._setup.genesis)
+        ((index, _),) = batches(committed.block.txs)
+        proof = make_batch_proof(committed.block, committed.cert, self._setup.genesis, index)
         return make_proof(committed.batch, account, proof)
 
     def cut_back(self, height: int) -> None:

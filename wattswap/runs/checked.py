@@ -38,6 +38,7 @@ from wattswap.runs.keys import Keys
 from wattswap.runs.looking_ahead import refuse_to_look_ahead
 from wattswap.runs.membership import Membership, membership_of, refuse_strangers
 from wattswap.runs.rules import agent_rules, imbalance_rule
+from wattswap.runs.sealing_refused import refuse_sealing
 from wattswap.runs.study import studied
 from wattswap.runs.tariffs import Tariffs, refuse_with_several_tariffs, tariffs_of
 from wattswap.runs.throughput import DAYS
@@ -249,6 +250,7 @@ def _with_the_rest(scenario: Scenario, parts: _Parts, wrong: Faults, held: Held 
     zones = wrong.of(partial(zones_of, scenario, parts.data_homes, meter.households), None)
     strategies = () if homes.behaviours is None else homes.behaviours[0]
     wrong.of(partial(refuse_to_look_ahead, scenario, span.minutes, strategies), None)
+    wrong.of(partial(refuse_sealing, scenario), None)
     wrong.of(partial(refuse_common_battery, scenario, len(meter.households), homes.devices or {}), None)
     keys = wrong.of(partial(Keys.of, scenario), None)
     if (

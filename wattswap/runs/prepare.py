@@ -34,10 +34,9 @@ from p2p.blocks.members import Members, write_members
 from p2p.wire import messages
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     Kind,
-    Limits,
     NothingMessage,
     OrderLine,
     OrderMessage,
@@ -58,6 +57,7 @@ from wattswap.runs.keys import Keys
 from wattswap.runs.layout import GENESIS, MEMBERS
 from wattswap.runs.looking_ahead import refuse_to_look_ahead
 from wattswap.runs.rules import agent_rules, imbalance_rule, market_rules
+from wattswap.runs.sealing_refused import refuse_sealing
 from wattswap.runs.study import doubled
 from wattswap.runs.tariffs import refuse_with_several_tariffs
 from wattswap.runs.throughput import Throughput
@@ -356,7 +356,9 @@ class Setup(Checked):
             kinds = list(HORIZON_KINDS)
         elif self.rounds > 1:
             kinds = [OrderKind.SIMPLE]
-        return replace(DEFAULT_LIMITS, order_kinds=tuple(int(kind) for kind in kinds), rounds=self.rounds)
+        sealed_bytes = self.scenario.chain.sealed_bytes
+        taken = tuple(int(kind) for kind in kinds)
+        return replace(DEFAULT_LIMITS, order_kinds=taken, rounds=self.rounds, sealed_bytes=sealed_bytes)
 
     @cached_property
     def member_list(self) -> Members:
@@ -493,4 +495,5 @@ def under(setup: Setup, scenario: Scenario) -> Setup:
     refuse_off_grid(scenario, changed.grid, changed.prices)
     refuse_to_look_ahead(scenario, setup.minutes, strategies)
     refuse_common_battery(scenario, len(setup.roster), setup.devices)
+    refuse_sealing(scenario)
     return changed

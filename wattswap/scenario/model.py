@@ -239,6 +239,7 @@ class Scenario(Table):
             ("market", "horizon_hours", 24),
             ("homes", "strategies", {}),
             ("chain", "modules", []),
+            ("chain", "sealed_bytes", 0),
             ("homes", "control", "self_consumption"),
             ("homes", "controls", {}),
             ("homes", "forecasters", {}),

@@ -366,11 +366,20 @@ class Market(Table):
         return self
 
 
+MAX_SEALED_BYTES, MIN_SEALED_BYTES = 2_048, 32
+
+
 class Chain(Table):
     """[chain]: validators, signatures and keys of the chain."""
 
     authorities: int = Field(default=4, ge=1, le=25, description="Number of validators: 4 to 25, or 1.")
     sign_orders: bool = Field(default=False, description="Whether an in-process run signs every order.")
+    sealed_bytes: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_SEALED_BYTES,
+        description="Size to which homes pad the orders that they seal until their gate is closed; 0: in the open.",
+    )
     secret_file: str | None = Field(
         default=None, description="File of `wattswap secret`, from which all keys and salts follow."
     )
@@ -393,6 +402,11 @@ class Chain(Table):
             "use 4 to 25, or 1 for tests",
         )
         faults: Faults = [small] if self.authorities in (2, 3) else []
+        if 0 < self.sealed_bytes < MIN_SEALED_BYTES:
+            what = f"{self.sealed_bytes} bytes have no room for an order"
+            faults.append(
+                ("sealed_bytes", what, f"use 224 for 16 simple orders, {MIN_SEALED_BYTES} at least, or 0")
+            )
         if self.secret_file is not None:
             faults += missing_file("secret_file", self.secret_file, info)
         finish(faults)

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from agents.meters import Meters
 from p2p.blocks.genesis import read_genesis
@@ -16,7 +17,13 @@ from p2p.wire.identity import Identity
 from p2p.wire.messages import NothingMessage, OrderMessage
 from wattswap.nodes.config import Clock, NodeConfig
 from wattswap.nodes.keys import open_keys
-from wattswap.nodes.provision import GATES_SHARE, TAKEOVER_SHARE, KeyPlan, NetworkSpec, init_nodes
+from wattswap.nodes.provision import (
+    GATES_SHARE,
+    TAKEOVER_SHARE,
+    KeyPlan,
+    NetworkSpec,
+    init_nodes,
+)
 from wattswap.nodes.roles import joined
 from wattswap.runs.interval import read_meters, sent_orders
 from wattswap.runs.prepare import Setup, cut_to, prepare
@@ -59,6 +66,10 @@ class Base:
         return self.keys[name][self.configs[name].key_names[0]]
 
 
+SEALED_BYTES: Final = 224
+"""Size to which sealed orders are padded: 16 simple ones, in a message of 699 bytes with four validators."""
+
+
 @cache
 def base_of(shape: Shape, signatures: bool) -> Base:
     """The neighbourhood of a shape.
@@ -67,7 +78,8 @@ def base_of(shape: Shape, signatures: bool) -> Base:
         signatures: Real ones; else those of `signatures.by_hash`, in which its genesis is signed, too.
     """
     scenario = demo(OVERRIDES)
-    chain = scenario.chain.model_copy(update={"authorities": shape.validators})
+    sealed_bytes = SEALED_BYTES if shape.sealed else 0
+    chain = scenario.chain.model_copy(update={"authorities": shape.validators, "sealed_bytes": sealed_bytes})
     setup = prepare(cut_to(scenario.model_copy(update={"chain": chain}), shape.intervals, DAYLIGHT_S))
     spec = NetworkSpec(0, shape.validators, gateways=shape.gateways, pace_s=shape.pace_s)
     with tempfile.TemporaryDirectory() as folder, nullcontext() if signatures else by_hash():

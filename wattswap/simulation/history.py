@@ -15,7 +15,7 @@ from p2p.errors import RemoteError
 from p2p.ledger.execution import replay
 from p2p.ledger.modules import evidence
 from p2p.ledger.store import ChainStore
-from p2p.wire.messages import NothingMessage, OrderMessage, ReadingMessage
+from p2p.wire.messages import HandedIn, ReadingMessage, Said
 from wattswap.nodes.node import OMISSION
 from wattswap.nodes.stats import read_stats
 from wattswap.runs.layout import CHAIN
@@ -45,16 +45,23 @@ class Settled:
     at_s: float | None
     content: IntervalContent | None
 
-    def message_of(
-        self, household: str, kind: type, number: int = 0
-    ) -> OrderMessage | NothingMessage | ReadingMessage | None:
+    def message_of(self, household: str, kind: type, number: int = 0) -> HandedIn | None:
         """The message of a home in a round, or its reading."""
         if self.content is None:
             return None
         if kind is ReadingMessage:
             return next((one for one in self.content.readings if one.household == household), None)
-        said: tuple[OrderMessage | NothingMessage, ...] = (*self.content.orders, *self.content.nothings)
-        return next((one for one in said if (one.household, one.round) == (household, number)), None)
+        for one in self.content.messages:
+            if not isinstance(one, ReadingMessage) and (one.household, one.round) == (household, number):
+                return one
+        return None
+
+    def said_by(self, household: str) -> Said | None:
+        """What a home has ordered, or that it orders nothing, as its envelope says where orders are sealed."""
+        if self.content is None:
+            return None
+        order = next((one for one in self.content.orders if one.household == household), None)
+        return order or next((one for one in self.content.nothings if one.household == household), None)
 
 
 class History:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wattswap.simulation.history import History
+from wattswap.runs.interval import IntervalRecord
+from wattswap.simulation.history import History, Settled
 
 Found = Iterator[tuple[str, int, str]]
 """Text, start of the interval and victim of each violation."""
@@ -27,9 +28,22 @@ def meters(history: History) -> Found:
                 )
         wanted = history.base.ordered[setup.index_of(start_s)]
         for name in setup.roster:
-            order = settled.message_of(name, object)
+            order = settled.said_by(name)
             if order is not None and order != wanted[name]:
                 yield f"{name} is settled with other orders than its own", start_s, name
+
+
+def as_reported(history: History, settled: Settled, record: IntervalRecord) -> Found:
+    """Each home that has reported is settled by the registers that it reported.
+
+    Args:
+        record: The interval, recomputed.
+    """
+    for reading in settled.content.readings if settled.content is not None else ():
+        home = history.setup.roster.index(reading.household)
+        if (record.import_wh[home], record.export_wh[home]) != (reading.import_wh, reading.export_wh):
+            text = f"{reading.household} is settled with other registers than it reported"
+            yield text, settled.args.interval_start, reading.household
 
 
 def capacity(history: History) -> Found:

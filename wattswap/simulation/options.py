@@ -23,6 +23,7 @@ _USUAL: Final = {
     "gateways": 0,
     "intervals": 8,
     "pace_seconds": 10.0,
+    "sealed": False,
     "meter_keys": 0,
     "lie": [],
     "quiet_network": False,
@@ -85,7 +86,14 @@ def read_options(arguments: Sequence[str] | None = None) -> Options | None:
     if not 1 <= found.workers <= WORKERS_MAX:
         raise UsageError.of("--workers", f"{found.workers} is out of range", f"use 1 to {WORKERS_MAX}")
     _check_files(found)
-    shape = Shape(found.validators, found.gateways, found.intervals, found.pace_seconds, found.meter_keys)
+    shape = Shape(
+        found.validators,
+        found.gateways,
+        found.intervals,
+        found.pace_seconds,
+        bool(found.sealed),
+        found.meter_keys,
+    )
     check_shape(shape)
     draw = Draw(shape, tuple(map(_lie, found.lie)), found.quiet_network, found.byzantine)
     return Options(
@@ -114,7 +122,9 @@ def words_of(draw: Draw) -> str:
         f" {_option(name)} {digits(value)}" for name, value in values.items() if value != _USUAL[name]
     )
     found += "".join(f" --lie {':'.join(filter(None, (lie.name, lie.who, lie.victim)))}" for lie in draw.lies)
-    return found + " --quiet-network" * draw.quiet + " --byzantine" * draw.byzantine
+    return (
+        found + " --sealed" * shape.sealed + " --quiet-network" * draw.quiet + " --byzantine" * draw.byzantine
+    )
 
 
 def _option(name: str) -> str:
@@ -145,10 +155,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--gateways", type=_whole, metavar="N", help="gateways for the homes (0: a node a home)")
     add("--intervals", type=_whole, metavar="N", help="intervals of a run (8)")
     add("--pace-seconds", type=_number, metavar="S", help="length of an interval (10)")
+    flag = {"action": "store_true", "default": None}
+    add("--sealed", **flag, help="homes seal their orders")  # type: ignore[arg-type]
     add("--meter-keys", type=_whole, metavar="N", help="homes whose meters sign (0: drawn by the seed)")
     lie = "a node that lies, as late:operator-0:home-01; may be given several times"
     add("--lie", action="append", metavar="NAME:WHO[:VICTIM]", help=lie)
-    flag = {"action": "store_true", "default": None}
     add("--quiet-network", **flag, help="no faults besides the lies")  # type: ignore[arg-type]
     drawn = "drawn lies of the operator, of validators, homes and a stranger"
     add("--byzantine", **flag, help=drawn)  # type: ignore[arg-type]

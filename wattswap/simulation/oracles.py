@@ -19,9 +19,9 @@ from p2p.transports.base import REQUEST_TIMEOUT_S
 from p2p.wire.codec import decode
 from p2p.wire.messages import (
     PROMISES,
-    HandedIn,
     Kind,
     ReadingMessage,
+    SealedMessage,
     household_of,
     message_id,
     open_message,
@@ -31,8 +31,9 @@ from wattswap.nodes.interval import recompute
 from wattswap.runs.layout import CHAIN
 from wattswap.runs.solutions import Solutions
 from wattswap.simulation.history import History
-from wattswap.simulation.meter_oracles import Found, capacity, meters
+from wattswap.simulation.meter_oracles import Found, as_reported, capacity, meters
 from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
+from wattswap.simulation.sealing_oracles import sealing
 from wattswap.simulation.truth import Receipt
 
 DISK_MAX_BYTES: Final = 32 * 1024 * 1024
@@ -96,6 +97,8 @@ def agreement(history: History) -> Found:
 def accepted(history: History) -> Found:
     """Each message that its settler, or f + 1 validators, promised to include is settled, or somebody is convicted.
 
+    Of sealed orders the promise of the settler alone binds nobody: another collector may have closed them.
+
     A reading that says what the line of its home has without it, as of one that neither trades nor meters anything, is
     no loss. A promise of another collector alone binds nobody: a home that reaches fewer validators counts as without
     a message.
@@ -113,7 +116,8 @@ def accepted(history: History) -> Found:
         settled = history.settled.get(start_s)
         if settled is None or settled.content is None:
             continue  # `liveness` looks at it
-        if len(by & validators) < enough and history.name_of(settled.sender) not in by:
+        by_settler = history.name_of(settled.sender) in by and not isinstance(message, SealedMessage)
+        if len(by & validators) < enough and not by_settler:
             continue
         kind = ReadingMessage if isinstance(message, ReadingMessage) else object
         number = 0 if isinstance(message, ReadingMessage) else message.round
@@ -333,8 +337,7 @@ def dates(history: History) -> Found:
         if settled.content is None:
             continue
         content = settled.content
-        messages: tuple[HandedIn, ...] = (*content.orders, *content.nothings, *content.readings)
-        for message in messages:
+        for message in content.messages:
             spoken = history.truth.spoken.get(message_id(message))
             if spoken is None:
                 yield (
@@ -441,11 +444,13 @@ def money(history: History) -> Found:
             yield "no honest node has ever held the blob of its batch", start_s, ""
             continue
         try:
-            postings = checker.settled(settled.args, blob, before).record.settled.postings
+            record = checker.settled(settled.args, blob, before).record
+            postings = record.settled.postings
             check_balanced(postings)
         except (RemoteError, MarketError) as error:
             yield f"its batch is wrong: {error}", start_s, ""
             continue
+        yield from as_reported(history, settled, record)
         for name in MONEY_COLUMNS:
             total = sum(int(line[COLUMN_INDEX[name]]) for line in postings.lines)
             if total:
@@ -480,6 +485,7 @@ ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
         money,
         meters,
         capacity,
+        sealing,
         bounded,
     )
 }

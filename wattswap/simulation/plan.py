@@ -41,6 +41,7 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         gateways: Nodes that act for the homes; 0: one node per home.
         intervals: Number of intervals.
         pace_s: Time from one interval to the next. [s]
+        sealed: Whether homes seal their orders.
         meter_keys: Number of homes, the first of the roster, whose meters have keys of their own.
     """
 
@@ -48,6 +49,7 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways: int = 0
     intervals: int = 8
     pace_s: float = 10.0
+    sealed: bool = False
     meter_keys: int = 0
 
 
@@ -142,6 +144,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rotates(self) -> bool:
         """Whether a home rotates its key."""
         return any(act.kind == "rotate" for act in self.acts)
+
+    @property
+    def needs_own_checks(self) -> bool:
+        """Whether each node checks batches by its own state: what it knows of keys and of barred homes decides, too."""
+        return self.own_checks or self.rotates or self.shape.sealed
 
     @property
     def calm_s(self) -> float:

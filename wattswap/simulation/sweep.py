@@ -69,7 +69,9 @@ class Draw:
         if not self.byzantine:
             return msgspec.structs.replace(plan, lies=self.lies)
         acts = tuple(act for act in plan.acts if act.kind != "gone" or act.who == ("operator-0",))
-        return msgspec.structs.replace(plan, lies=(*self.lies, *draw_lies(seed, nodes)), acts=acts)
+        return msgspec.structs.replace(
+            plan, lies=(*self.lies, *draw_lies(seed, nodes, sealed=self.shape.sealed)), acts=acts
+        )
 
 
 def run_seed(draw: Draw, seed: int) -> Result:

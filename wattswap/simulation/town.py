@@ -15,7 +15,7 @@ from p2p.errors import LocalError
 from p2p.transports.base import peer_id_of
 from p2p.wire.identity import Identity
 from wattswap.errors import InvalidData
-from wattswap.nodes.batch_checker import BatchChecker
+from wattswap.nodes.batch_checker import BatchChecker, IsBarred
 from wattswap.nodes.config import NodeConfig, former_key
 from wattswap.nodes.live import ENDING
 from wattswap.nodes.roles import run_role
@@ -205,11 +205,11 @@ class Town:
             offload,
             node.clock.now_ms,
             node.disk,
-            BatchChecker if self.plan.own_checks or self.plan.rotates else self._shared_checker,
+            BatchChecker if self.plan.needs_own_checks else self._shared_checker,
             shares_process=True,
         )
 
-    def _shared_checker(self, setup: Any, _rotated: Rotated) -> BatchChecker:
+    def _shared_checker(self, setup: Any, _rotated: Rotated, _is_barred: IsBarred) -> BatchChecker:
         if self.checker is None:
             self.checker = BatchChecker(setup)
         return self.checker

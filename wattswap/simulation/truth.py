@@ -31,6 +31,7 @@ from p2p.wire.messages import (
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
+    SealedMessage,
     Signed,
     message_id,
 )
@@ -40,6 +41,7 @@ _TYPES: Mapping[int, type[Record]] = {
     Kind.NOTHING: NothingMessage,
     Kind.READING: ReadingMessage,
     Kind.RECEIPT: ReceiptMessage,
+    Kind.SEALED: SealedMessage,
 }
 
 _FRAMES = msgspec.msgpack.Decoder(ConsensusFrame)

@@ -2,8 +2,11 @@
 
 last     number of batches, the newest settled interval, and whose turn the next one is
 sums     `BatchArgs.totals` of all batches, row by row, each number 16 bytes big endian, signed
-p || slot u32     root over the postings of a settled interval, for KEPT_DAYS
+closed   where homes seal their orders: the interval whose orders were closed last, and their hash
+barred   and home: the intervals for which it may not order, as its envelope had no key
+p        and slot: root over the postings of a settled interval, for KEPT_DAYS
 
+Where homes seal them, an interval is closed by one transaction before anybody opens an order, and settled by another.
 The slots are a ring: an interval has the slot of its number, so that it replaces the one KEPT_DAYS before it, and none
 has to be looked for.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 
 from market.interval import begins_interval
 from market.settlement.accounts import (
@@ -26,8 +29,18 @@ from market.settlement.accounts import (
     SOLD,
     Postings,
 )
-from p2p.batches.batch import MEMBERS, SETTLE_BATCH, SETTLEMENT, BatchArgs, salted, unpack_entries
+from p2p.batches.batch import (
+    CLOSE,
+    MEMBERS,
+    SETTLE_BATCH,
+    SETTLEMENT,
+    BatchArgs,
+    CloseArgs,
+    salted,
+    unpack_entries,
+)
 from p2p.blocks import merkle
+from p2p.blocks.block import ZERO_HASH
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, NonCanonical
 from p2p.ledger import offices
@@ -36,10 +49,20 @@ from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
+from p2p.wire.sealing import digest_of
 
 NAME = SETTLEMENT
 Sums = tuple[tuple[int, ...], ...]
 _SUMS = b"sums"
+_CLOSED = b"closed"
+_BARRED = b"barred"
+
+BARRED_AFTER = 4
+"""The first interval that a home is barred from is so many after the newest settled one: messages of earlier ones may
+have been promised already, see `p2p.roles.replica.schedule`."""
+BARRED_INTERVALS = 672
+"""Seven days of quarter hours. A home that keeps somebody from opening its envelope, and not others, lets who opens it
+choose whether it trades."""
 _LOW = 2**64 - 1
 _DAY_S = 86_400
 
@@ -49,7 +72,15 @@ TAKEOVER_BATCHES = 96
 KEPT_DAYS = 92
 """How long the state keeps the root over the postings of an interval, at least. [days]"""
 
-_HASHES = ("book_root", "clearing_root", "postings_root", "prices_root", "blob_hash", "inclusion_root")
+_HASHES = (
+    "book_root",
+    "clearing_root",
+    "postings_root",
+    "prices_root",
+    "blob_hash",
+    "inclusion_root",
+    "closed_hash",
+)
 
 
 class Settled(Record, frozen=True):
@@ -89,6 +120,33 @@ class Kept(Record, frozen=True):
     postings_root: bytes
 
 
+class LastClosed(Record, frozen=True):
+    """The interval whose orders were closed last.
+
+    Args:
+        interval_start: Start of it, or -1. [s]
+        blob_hash: Hash of its closed orders.
+    """
+
+    interval_start: int
+    blob_hash: bytes
+
+
+class Barred(Record, frozen=True):
+    """The intervals for which a home may not order.
+
+    Args:
+        from_s: Start of the first one. [s]
+        until_s: Start of the first one after them. [s]
+    """
+
+    from_s: int
+    until_s: int
+
+
+NONE_CLOSED = LastClosed(-1, ZERO_HASH)
+
+
 @cache
 def _layout(numbers: int) -> struct.Struct:
     """128-bit numbers, in halves: a large currency unit would pass int64 nano within a year."""
@@ -100,6 +158,26 @@ def settled(view: View) -> Settled:
     found = view.read(NAME, _SUMS, Settled)
     assert found is not None, "the state was not started from a genesis"
     return found
+
+
+def last_closed(view: View) -> LastClosed:
+    """The interval whose orders were closed last; of a chain that takes them in the open, none."""
+    return view.read(NAME, _CLOSED, LastClosed) or NONE_CLOSED
+
+
+def is_barred(view: View, household: int, interval_start: int) -> bool:
+    """Whether a home may not order in an interval.
+
+    Args:
+        household: Index of the home.
+        interval_start: Of the interval. [s]
+    """
+    found = view.read(NAME, _barred_key(household), Barred)
+    return found is not None and found.from_s <= interval_start < found.until_s
+
+
+def _barred_key(household: int) -> bytes:
+    return _BARRED + household.to_bytes(4, "big")
 
 
 def settled_until(view: View, genesis: Genesis) -> int:
@@ -152,6 +230,12 @@ def _check_form(args: BatchArgs, genesis: Genesis) -> None:
         raise InvalidTx("tx_args", f"next_collector must have {PUBLIC_KEY_BYTES} bytes")
     if args.members != genesis.members:
         raise InvalidTx("settle_members", f"{args.members} members; the genesis has {genesis.members}")
+    if any(not 0 <= home < args.members for home in args.unopened) or any(
+        a >= b for a, b in pairwise(args.unopened)
+    ):
+        raise InvalidTx("tx_args", "unopened must be places of homes, ascending")
+    if args.unopened and not genesis.params.sealed_bytes:
+        raise InvalidTx("settle_closed", "the homes of this chain do not seal their orders")
     if min(args.orders, args.traded_wh) < 0 or args.prices < 1:
         raise InvalidTx("tx_args", f"{args.orders} orders, {args.prices} prices, {args.traded_wh} Wh traded")
     if args.price is not None and not args.price.lo <= args.price.price <= args.price.hi:
@@ -247,6 +331,7 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             f"interval {args.interval_start} is not whole intervals of {step_s} s after {known.last_interval_start}",
         )
     _check_next(ctx, args, known)
+    _check_closed(ctx, args)
     pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(args.rows), strict=True)
     totals = [old + new for old, new in pairs]
     if not -(2**127) <= min(totals) <= max(totals) < 2**127:
@@ -256,6 +341,55 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
     view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, args.next_collector, sums))
     kept = Kept(args.interval_start, args.postings_root)
     view.write(NAME, _slot_key(ctx.genesis, args.interval_start), kept)
+
+
+def _check_closed(ctx: Context, args: BatchArgs) -> None:
+    closed = last_closed(ctx.view)
+    expected = ZERO_HASH
+    if ctx.genesis.params.sealed_bytes:
+        if closed.interval_start != args.interval_start:
+            raise InvalidTx("settle_closed", f"the orders of interval {args.interval_start} are not closed")
+        expected = closed.blob_hash
+    if args.closed_hash != expected:
+        raise InvalidTx("settle_closed", "the batch is of other orders than were closed")
+    for household in args.unopened:
+        _bar(ctx, household, args.interval_start)
+
+
+def _bar(ctx: Context, household: int, interval_start: int) -> None:
+    """Bar a home; one that is barred from earlier on stays so, or it could put that off in each interval."""
+    step_s = ctx.genesis.params.minutes * 60
+    from_s = interval_start + BARRED_AFTER * step_s
+    until_s = from_s + BARRED_INTERVALS * step_s
+    known = ctx.view.read(NAME, _barred_key(household), Barred)
+    begun_s = known.from_s if known is not None and known.until_s >= from_s else from_s
+    ctx.view.write(NAME, _barred_key(household), Barred(begun_s, until_s))
+
+
+def check_close(args: CloseArgs, genesis: Genesis) -> None:
+    """Raise unless the closing of orders is well-formed, of a chain whose homes seal them.
+
+    Raises:
+        InvalidTx: Says what is wrong.
+    """
+    if not genesis.params.sealed_bytes:
+        raise InvalidTx("settle_closed", "the homes of this chain do not seal their orders")
+    if len(args.blob_hash) != merkle.HASH_BYTES:
+        raise InvalidTx("tx_args", f"blob_hash must have {merkle.HASH_BYTES} bytes")
+    begins = begins_interval(args.interval_start, genesis.params.minutes)
+    if not begins or not 0 <= args.interval_start <= MAX_TIME_S:
+        raise InvalidTx("tx_args", f"interval_start {args.interval_start} begins no interval")
+
+
+def _close(ctx: Context, args: CloseArgs) -> None:
+    known, closed = settled(ctx.view), last_closed(ctx.view)
+    if args.interval_start <= max(known.last_interval_start, closed.interval_start):
+        raise InvalidTx("settle_late", f"the orders of interval {args.interval_start} are closed already")
+    if closed.interval_start > known.last_interval_start:
+        raise InvalidTx("settle_closed", f"interval {closed.interval_start} is closed and not settled yet")
+    if args.sealed_to != digest_of(offices.validator_sets(ctx.view).current):
+        raise InvalidTx("settle_closed", "the orders are sealed to other validators than those of now")
+    ctx.view.write(NAME, _CLOSED, LastClosed(args.interval_start, args.blob_hash))
 
 
 def _check_next(ctx: Context, args: BatchArgs, known: Settled) -> None:
@@ -314,10 +448,20 @@ MODULE = CHAIN_MODULES.register(
                 _settle,
                 check_batch,
                 limited=False,
-            )
+            ),
+            CLOSE: Method(
+                "Close the orders of an interval, before anybody opens them.",
+                CloseArgs,
+                frozenset({OPERATOR, AUTHORITY}),
+                _close,
+                check_close,
+                limited=False,
+            ),
         },
         (
             Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),
+            Entry("The interval whose orders were closed last.", _CLOSED, record=LastClosed),
+            Entry("Intervals for which a home may not order.", _BARRED, (("household", "u32"),), Barred),
             Entry("Root over the postings of a settled interval.", b"p", (("slot", "u32"),), Kept),
         ),
         codes={
@@ -325,6 +469,7 @@ MODULE = CHAIN_MODULES.register(
             "settle_sums": "The totals do not add up to zero, do not agree, or give an account energy it cannot have.",
             "settle_turn": "The batch gives the next turn to somebody who may not have it.",
             "settle_members": "The batch does not have the members of the genesis.",
+            "settle_closed": "The orders are not closed, closed already, or others than those that were closed.",
             "settle_entries": "The entries are missing, not wanted, or not those of the root and the totals.",
         },
         start=_start,

@@ -27,7 +27,13 @@ from p2p.roles.exchange.wire import (
 )
 from p2p.transports.base import Transport
 from p2p.wire.codec import encode
-from p2p.wire.messages import Kind, Limits, LineQueryMessage, open_message, signer_of
+from p2p.wire.limits import Limits
+from p2p.wire.messages import (
+    Kind,
+    LineQueryMessage,
+    open_message,
+    signer_of,
+)
 
 TAPES_INTERVALS: Final = 2
 """Intervals whose tapes are kept: the one that is traded, and the one before for a home that is slow."""

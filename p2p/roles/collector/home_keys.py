@@ -19,6 +19,8 @@ class KeyState(Protocol):
 
     def home_of(self, key: bytes) -> int | None: ...
 
+    def is_barred(self, household: int, interval_start: int) -> bool: ...
+
 
 class HomeKeys:
     """The keys of the homes of a chain.
@@ -39,6 +41,10 @@ class HomeKeys:
     def rotated(self, household: int, interval_start: int) -> bytes | None:
         """See `p2p.blocks.members.Rotated`."""
         return self._state().home_key(household, interval_start)
+
+    def is_barred(self, household: int, interval_start: int) -> bool:
+        """Whether a home may not order in an interval; arguments as in `Rotated`."""
+        return self._state().is_barred(household, interval_start)
 
     def key_of(self, household: str, interval_start: int, kind: Kind) -> bytes | None:
         """See `p2p.wire.messages.KeyOf`."""

@@ -13,13 +13,14 @@ from p2p.batches.blob import MAX_BLOB_BYTES
 from p2p.batches.receipts import slot_of
 from p2p.roles.exchange.tape import MAX_ROWS
 from p2p.roles.exchange.wire import Forgotten
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     PROMISES,
     HandedIn,
-    Limits,
     OrderMessage,
     ReadingMessage,
     ReceiptCode,
+    SealedMessage,
     ordered_wh,
 )
 
@@ -36,7 +37,7 @@ CLOSINGS_BYTES: Final = MAX_BLOB_BYTES // 4
 SPARED_BYTES: Final = 64
 """What a line of a blob leaves out of a signed message at least: the chain and the key. [B]"""
 
-M = TypeVar("M", OrderMessage, ReadingMessage)
+M = TypeVar("M", OrderMessage, SealedMessage, ReadingMessage)
 T = TypeVar("T")
 
 Gate = tuple[int, int]

@@ -40,20 +40,21 @@ from p2p.transports.counters import Refusals
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     PROMISES,
     VERSION,
     HandedIn,
     Kind,
-    Limits,
     OrderMessage,
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
+    SealedMessage,
     interval_of,
     message_id,
     open_message,
+    said_kinds,
     sign_message,
 )
 
@@ -61,7 +62,6 @@ CLOSING, BATCH = "closing", "batch"
 """What a collector signs once, as the journal names it."""
 CLOSED_HOMES_BYTES: Final = FRAME_MAX_BYTES // 2
 """Messages that go with a closing, at most. [B]"""
-ORDERS: Final = (Kind.ORDER, Kind.NOTHING)
 
 
 class Gates(Protocol):
@@ -89,6 +89,7 @@ class Operator:
         check_reading: Raises `AboveCapacity` for a reading that the connection of its home does not allow.
         check_orders: Raises a `RemoteError` for orders that the market does not take, though the chain would.
         closes_for: Whether a peer may demand closings; None where this node is no validator.
+        check_sealed: Raises a `RemoteError` for an envelope that is not sealed to the validators of now.
 
     Attributes:
         answers: What it answers when homes ask.
@@ -110,6 +111,7 @@ class Operator:
         check_reading: Callable[[ReadingMessage], None] = lambda message: None,
         check_orders: Callable[[OrderMessage], None] = lambda message: None,
         closes_for: Callable[[str], bool] | None = None,
+        check_sealed: Callable[[SealedMessage], None] = lambda message: None,
     ) -> None:
         self._transport = transport
         self._identity = identity
@@ -124,6 +126,8 @@ class Operator:
         self._check_reading = check_reading
         self._check_orders = check_orders
         self._closes_for = closes_for
+        self._kinds = (*said_kinds(limits), Kind.READING)
+        self._check_sealed = check_sealed
         self._intake = Intake(share_of(limits, len(roster)), limits.rounds)
         self._journal = journal or Journal(None)
         self._broken: LocalError | None = None
@@ -183,6 +187,10 @@ class Operator:
         """
         return await self._collect(OrderMessage, (interval_start, slot), deadline_s, not_awaited)
 
+    async def collect_sealed(self, interval_start: int, deadline_s: float) -> Collected[SealedMessage]:
+        """Collect the sealed orders of an interval, as `collect` does those in the open."""
+        return await self._collect(SealedMessage, (interval_start, 0), deadline_s)
+
     async def collect_readings(self, interval_start: int, deadline_s: float) -> Collected[ReadingMessage]:
         """Collect the meter readings of an interval, as `collect` does orders."""
         return await self._collect(ReadingMessage, (interval_start, self._limits.rounds), deadline_s)
@@ -197,7 +205,7 @@ class Operator:
         """
         pending = self._gate((interval_start, slot))
         for data in messages:
-            message = self._check((*ORDERS, Kind.READING), data)
+            message = self._check(self._kinds, data)
             if self._intake.gate_of(message) == pending.gate and self._intake.has_room(message, data):
                 pending.take_over(message, data)
 
@@ -305,7 +313,7 @@ class Operator:
         if found is None:
             found = Pending(gate, closed=self._journal.is_closed(*gate))
             for promise in self._journal.promises(*gate):
-                message = self._open(promise.message, (*ORDERS, Kind.READING))
+                message = self._open(promise.message, self._kinds)
                 found.pin(message, promise.message, promise.name, promise.receipt)
             self._intake.add(found)
         return found
@@ -321,7 +329,7 @@ class Operator:
     # --- submitting -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
-        return self._take(ORDERS, peer, frame)
+        return self._take(said_kinds(self._limits), peer, frame)
 
     async def _take_reading(self, peer: str, frame: bytes) -> bytes:
         return self._take((Kind.READING,), peer, frame)
@@ -336,7 +344,7 @@ class Operator:
 
     async def _take_batch(self, peer: str, frame: bytes) -> bytes:
         """Check a gateway's messages one by one; a refused one does not affect the others."""
-        kinds = (*ORDERS, Kind.READING)
+        kinds = self._kinds
         opened = await read_each(
             peer, frame, self._chain_id, lambda data: self._read(peer, kinds, data), self.refused
         )
@@ -371,6 +379,8 @@ class Operator:
         self._check_term(message.household, message.interval_start)
         if isinstance(message, OrderMessage):
             self._check_orders(message)
+        elif isinstance(message, SealedMessage):
+            self._check_sealed(message)
         elif isinstance(message, ReadingMessage):
             self._check_reading(message)
         return message

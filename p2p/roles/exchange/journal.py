@@ -186,6 +186,25 @@ class Journal:
             for table in ("promises", "closed", "signed", "given"):
                 self._connection.execute(f"DELETE FROM {table} WHERE interval_start < ?", (interval_start,))
 
+    def signed(self, slot: int, interval_start: int, household: str, nonce: int) -> bytes | None:
+        """The signed bytes of a message that were written before, or None.
+
+        Raises:
+            JournalDamaged: They are not those that were written.
+        """
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT message, checksum FROM signed"
+                " WHERE slot = ? AND interval_start = ? AND household = ? AND nonce = ?",
+                (slot, interval_start, household, nonce),
+            ).fetchone()
+        if row is None:
+            return None
+        if not _holds(row[1], _key(slot, interval_start, household, nonce), row[0]):
+            raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
+        kept: bytes = row[0]  # by the key of then, which may have been rotated since
+        return kept
+
     def sign_once(
         self,
         slot: int,
@@ -205,27 +224,20 @@ class Journal:
             SignedOtherwise: Another message was signed under the same nonce.
         """
         signed, key = sign(), _key(slot, interval_start, household, nonce)
-        with self._explained():
-            row = self._connection.execute(
-                "SELECT message, checksum FROM signed"
-                " WHERE slot = ? AND interval_start = ? AND household = ? AND nonce = ?",
-                (slot, interval_start, household, nonce),
-            ).fetchone()
-            if row is None:
+        before = self.signed(slot, interval_start, household, nonce)
+        if before is None:
+            with self._explained():
                 self._connection.execute(
                     "INSERT INTO signed VALUES (?, ?, ?, ?, ?, ?)",
                     (slot, interval_start, household, nonce, signed, _checksum(key, signed)),
                 )
-                return signed
-        if not _holds(row[1], key, row[0]):
-            raise JournalDamaged(self._path, f"what {household} signed for {interval_start} has changed")
-        if content(row[0]) != content(signed):
+            return signed
+        if content(before) != content(signed):
             raise SignedOtherwise(
                 f"{household} has signed another message for interval {interval_start} under nonce {nonce};"
                 " a second process may be using its key"
             )
-        kept: bytes = row[0]  # by the key of then, which may have been rotated since
-        return kept
+        return before
 
     def _prepare(self) -> None:
         names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

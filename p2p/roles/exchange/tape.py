@@ -18,7 +18,8 @@ from p2p.errors import OutOfRange, WrongChain, WrongVersion
 from p2p.roles.exchange.wire import check_round
 from p2p.wire.codec import Record, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
-from p2p.wire.messages import VERSION, Limits
+from p2p.wire.limits import Limits
+from p2p.wire.messages import VERSION
 
 TAPE_PROTOCOL: Final = "/wattswap/tape/1"
 """A TapeQuery -> a TapePage; empty while the gate of the round is open."""

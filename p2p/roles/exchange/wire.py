@@ -35,6 +35,8 @@ CLOSING_PROTOCOL: Final = "/wattswap/closing/1"
 """A CloseQuery of a collector -> a CloseReply of a validator, once the gate of the slot has ended."""
 CLOSINGS_PROTOCOL: Final = "/wattswap/closings/1"
 """A SlotQuery about a settled interval -> a Closings of that slot; empty while it is not settled."""
+OPENING_PROTOCOL: Final = "/wattswap/opening/1"
+"""An OpenQuery of a collector -> an OpenReply of a validator, once the chain has taken the closed orders."""
 EVIDENCE_PROTOCOL: Final = "/wattswap/evidence/1"
 """An Accusation -> nothing; the validator puts it on the chain if it proves something."""
 
@@ -104,6 +106,32 @@ class CloseQuery(Record, frozen=True):
     interval_start: int
     slot: int
     wanted: tuple[int, ...]
+
+
+class OpenQuery(Record, frozen=True):
+    """A collector's question for the shares of a validator.
+
+    Args:
+        interval_start: Start of the interval. [s since 1970, UTC]
+        name: Hash of its closed orders.
+    """
+
+    version: int
+    chain_id: bytes
+    interval_start: int
+    name: bytes
+
+
+class OpenReply(Record, frozen=True):
+    """What a validator finds in closed orders.
+
+    Args:
+        shares: Of each envelope that is sealed to the validators, 32 bytes in order; empty where its piece is junk.
+        word: Canonical bytes of its `JunkWord` about those; empty where there are none.
+    """
+
+    shares: tuple[bytes, ...]
+    word: bytes
 
 
 class CloseReply(Record, frozen=True):
@@ -233,6 +261,15 @@ def read_close_query(data: bytes, chain_id: bytes, slots: int, homes: int) -> Cl
     return query
 
 
+def read_open_query(data: bytes, chain_id: bytes) -> OpenQuery:
+    """Read a question for shares.
+
+    Raises:
+        RemoteError: Not one, or one for another chain or version.
+    """
+    return _read(OpenQuery, data, chain_id, DEFAULT_MAX_BYTES)
+
+
 def read_accusation(data: bytes, chain_id: bytes, max_bytes: int) -> Accusation:
     """Read an accusation, its proof unchecked.
 
@@ -305,7 +342,7 @@ def read_moves(
     return moves.energy_wh
 
 
-Q = TypeVar("Q", IntervalQuery, SlotQuery, CloseQuery, Accusation, HandIn, Position, Moves)
+Q = TypeVar("Q", IntervalQuery, SlotQuery, CloseQuery, OpenQuery, Accusation, HandIn, Position, Moves)
 
 
 def _read(kind: type[Q], data: bytes, chain_id: bytes, max_bytes: int) -> Q:

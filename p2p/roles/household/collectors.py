@@ -93,6 +93,11 @@ class Collectors:
         return tuple(Collector(key, self._addresses[key]) for key in free)
 
     @property
+    def validator_set(self) -> tuple[bytes, ...]:
+        """The keys of all validators, in the order of the chain."""
+        return self._sets().validators
+
+    @property
     def witnesses(self) -> int:
         """How many validators must have promised a message, so that it binds the chain: f + 1 of 3 f + 1."""
         return (len(self._sets().validators) - 1) // 3 + 1

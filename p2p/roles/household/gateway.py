@@ -7,7 +7,7 @@ line that its homes did not ask for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -35,6 +35,7 @@ from p2p.roles.exchange.wire import (
 )
 from p2p.roles.household.carrier import Carrier, Item, NotTaken
 from p2p.roles.household.collectors import Collector, Collectors
+from p2p.roles.household.former import NO_FORMER, Former
 from p2p.roles.household.frames import AGAIN_MAX_S, AGAIN_MIN_S, RESULT_AGAIN_S
 from p2p.roles.household.witnesses import GateAge, Promise, Witnesses
 from p2p.transports.base import RequestRefused, Transport
@@ -42,17 +43,19 @@ from p2p.transports.counters import Refusals
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, LinkError
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     PROMISES,
     VERSION,
     HandedIn,
     Kind,
-    Limits,
     LineQueryMessage,
     ReadingMessage,
     ReceiptCode,
     ReceiptMessage,
+    Said,
+    SealedMessage,
+    Signed,
     content_of,
     lasting,
     message_id,
@@ -60,6 +63,7 @@ from p2p.wire.messages import (
     sign_message,
     signer_of,
 )
+from p2p.wire.sealed import seal_message
 
 GATHER_S: Final = 0.02
 """How long the first message of a gateway's homes waits for others. [s]"""
@@ -87,20 +91,7 @@ class _Shared(Generic[T]):
     done: trio.Event = field(default_factory=trio.Event)
 
 
-@dataclass(frozen=True, slots=True)
-class Former:
-    """The keys that homes had before they rotated them.
-
-    Args:
-        identities: By home.
-        until_s: Start of the first interval whose messages the new keys sign. [s since 1970, UTC]
-    """
-
-    identities: Mapping[str, Identity]
-    until_s: int
-
-
-NO_FORMER: Final = Former({}, 0)
+Seal = Callable[[Identity, Said, Sequence[bytes], Limits], SealedMessage]
 NO_METERS: Final[Mapping[str, Identity]] = {}
 
 
@@ -121,6 +112,7 @@ class Gateway:
         show_after_s: See `Witnesses`, `after_s`. [s]
         gate_age_s: See `GateAge`; without it each message is given as its gate opens.
         former: Keys that sign the messages of intervals before a rotation.
+        seal: Seals an order, see `seal_message`.
         meters: Keys that sign the readings of the homes whose meters have one.
     """
 
@@ -139,10 +131,11 @@ class Gateway:
         show_after_s: float = 0.0,
         gate_age_s: GateAge = lambda _start, _slot: 0.0,
         former: Former = NO_FORMER,
+        seal: Seal = seal_message,
         meters: Mapping[str, Identity] = NO_METERS,
     ) -> None:
         self._transport = transport
-        self._former, self._meters = former, meters
+        self._former, self._seal, self._meters = former, seal, meters
         self.identities = dict(identities)
         self._key_of = lasting({name: identity.public_key for name, identity in identities.items()})
         self._chain_id = chain_id
@@ -200,6 +193,23 @@ class Gateway:
         return meter or self.identity_of(message.household, message.interval_start)
 
     # --- submitting -----------------------------------------------------------------------------------
+
+    def sealed(self, message: Said) -> Said | SealedMessage:
+        """What a home says about its orders, in an envelope where its market seals them.
+
+        Raises:
+            InvalidMessage: It does not fit into one.
+        """
+        if not self._limits.sealed_bytes:
+            return message
+        identity = self.identity_of(message.household, message.interval_start)
+        sealed = self._seal(identity, message, self._collectors.validator_set, self._limits)
+        before = self._journal.signed(message.round, message.interval_start, message.household, message.nonce)
+        if before is not None:
+            kept = decode(SealedMessage, decode(Signed, before).body)
+            if kept.envelope.key_hash == sealed.envelope.key_hash:
+                return kept  # the same content, sealed before the validators changed
+        return sealed
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Sign a home's message, give it to the collector and to validators, and return the collector's receipt.

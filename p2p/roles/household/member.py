@@ -12,7 +12,7 @@ from p2p.ledger.light import SettledInterval
 from p2p.roles.exchange.wire import INCLUSIONS_PROTOCOL, LINES_PROTOCOL, POSITIONS_PROTOCOL
 from p2p.roles.household.gateway import Gateway
 from p2p.roles.household.witnesses import Promise
-from p2p.wire.messages import HandedIn, ReceiptMessage
+from p2p.wire.messages import HandedIn, ReceiptMessage, Said, SealedMessage
 
 T = TypeVar("T")
 
@@ -27,6 +27,10 @@ class Member:
     def public_key(self, interval_start: int) -> bytes:
         """The key that signs its own messages of an interval."""
         return self.gateway.identity_of(self.id, interval_start).public_key
+
+    def sealed(self, message: Said) -> Said | SealedMessage:
+        """See `Gateway.sealed`."""
+        return self.gateway.sealed(message)
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Submit an order, "nothing" or a meter reading."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from p2p.batches.batch import BatchArgs
+from p2p.batches.batch import BatchArgs, Step
 from p2p.batches.closings import check_closers
 from p2p.roles.exchange.turns import GateOpen, NotDue, NotInTurn, Timing, line_of
 from p2p.roles.replica.ledger import Ledger
@@ -107,8 +107,8 @@ class Schedule:
         if left_ms > 0:
             raise GateOpen(f"slot {slot} of interval {interval_start} is open for {left_ms} ms")
 
-    def check_batch(self, args: BatchArgs, sender: bytes) -> None:
-        """Raise unless a batch may settle the next interval now, if it lacks nothing.
+    def check_batch(self, args: Step, sender: bytes) -> None:
+        """Raise unless a batch may settle the next interval now, or close its orders, if it lacks nothing.
 
         Raises:
             NotInTurn: Another interval is next, or the sender is none that may settle it.
@@ -123,11 +123,15 @@ class Schedule:
         if now_ms < self.opens_ms(args.interval_start):
             raise NotDue(f"interval {args.interval_start} has not opened")
         state = self.ledger.tip.state
-        takes_it = args.next_collector == sender and sender not in (*state.operators, line[0])
+        takes_it = (
+            isinstance(args, BatchArgs)
+            and args.next_collector == sender
+            and sender not in (*state.operators, line[0])
+        )
         if takes_it and now_ms < self.takes_over_ms(line.index(sender)):
             raise NotDue(f"the sender takes the next turn before that of interval {args.interval_start}")
 
-    def check_lacking(self, args: BatchArgs, sender: bytes, closed: Sequence[frozenset[bytes]]) -> None:
+    def check_lacking(self, args: Step, sender: bytes, closed: Sequence[frozenset[bytes]]) -> None:
         """Raise unless a batch may settle the next interval though it lacks messages, where it does.
 
         Args:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from p2p.batches.batch import BatchArgs
+from p2p.batches.batch import BatchArgs, Step
 from p2p.errors import RemoteError
 from p2p.roles.replica.blobs import Blobs, fetch_blob
 from p2p.transports.base import Transport
@@ -21,7 +21,7 @@ from p2p.wire.codec import encode
 
 Closed = tuple[frozenset[bytes], ...]
 """Who has closed each slot of an interval that lacks a message; see `p2p.batches.closings.closers`."""
-BatchCheck = Callable[[BatchArgs, bytes, bytes | None], Closed]
+BatchCheck = Callable[[Step, bytes, bytes | None], Closed]
 """Returns who has closed slots that lack messages; raises a RemoteError where the blob does not lead to the batch, and
 `NoBlob` where that takes the blob of the interval before, its last argument, and it is None."""
 Offload = Callable[..., Awaitable[Any]]
@@ -161,7 +161,7 @@ class BatchChecks:
         self._right: OrderedDict[bytes, Closed] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
 
-    def of_sender(self, args: BatchArgs, sender: bytes, first: str | None = None) -> PendingCheck:
+    def of_sender(self, args: Step, sender: bytes, first: str | None = None) -> PendingCheck:
         """Return the check of a batch that somebody sent, within the quota of its sender.
 
         Args:
@@ -177,7 +177,7 @@ class BatchChecks:
             return refused
         return self._checked(args, lane, first)
 
-    def of_block(self, args: BatchArgs, sender: bytes, proposer: str) -> PendingCheck:
+    def of_block(self, args: Step, sender: bytes, proposer: str) -> PendingCheck:
         """Return the check of a batch in a proposed block; rounds limit how many there are of a proposer.
 
         It is that of its sender where nothing else of the sender could delay it.
@@ -191,7 +191,7 @@ class BatchChecks:
     def _lane(self, name: str) -> _Lane:
         return self._lanes.setdefault(name, _Lane())
 
-    def _checked(self, args: BatchArgs, lane: str, first: str | None) -> PendingCheck:
+    def _checked(self, args: Step, lane: str, first: str | None) -> PendingCheck:
         """The check in a lane, started when it is new or its blob was not available before."""
         name = _name_of(args)
         if name in self._right:
@@ -211,7 +211,7 @@ class BatchChecks:
         return found
 
     async def _run(
-        self, pending: PendingCheck, args: BatchArgs, name: bytes, lane: _Lane, first: str | None
+        self, pending: PendingCheck, args: Step, name: bytes, lane: _Lane, first: str | None
     ) -> None:
         try:
             closed = await self._find_and_check(args, lane, first)
@@ -224,7 +224,7 @@ class BatchChecks:
         finally:
             lane.open -= 1
 
-    async def _find_and_check(self, args: BatchArgs, lane: _Lane, first: str | None) -> Closed:
+    async def _find_and_check(self, args: Step, lane: _Lane, first: str | None) -> Closed:
         if not any(args.blob_hash):
             raise UnnamedBlob("the batch names no blob, so there is nothing to check")
         pause, until = _RETRY_S, trio.current_time() + PATIENCE_S
@@ -244,7 +244,7 @@ class BatchChecks:
             f"nobody had blob {args.blob_hash.hex()[:16]}, or that of the interval before, within {PATIENCE_S:g} s"
         )
 
-    async def _check_blob(self, args: BatchArgs, blob: bytes, until: float) -> Closed | None:
+    async def _check_blob(self, args: Step, blob: bytes, until: float) -> Closed | None:
         """Check a blob; None where that takes the blob of the interval before, and nobody has it now."""
         closed: Closed | None = None
         try:
@@ -255,7 +255,7 @@ class BatchChecks:
                 closed = await self._offload(self._check, args, blob, before)
         return closed
 
-    async def _before(self, args: BatchArgs, until: float) -> bytes | None:
+    async def _before(self, args: Step, until: float) -> bytes | None:
         """The blob of the interval before that of a batch, which this node or others had when it was settled."""
         newest = self._newest()
         if newest is None or newest.interval_start >= args.interval_start:
@@ -277,7 +277,7 @@ class BatchChecks:
         return blob
 
 
-def _name_of(args: BatchArgs) -> bytes:
+def _name_of(args: Step) -> bytes:
     return sha256(encode(args)).digest()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from p2p.batches.batch import batches
+from p2p.batches.batch import BatchArgs, steps
 from p2p.blocks import domains
 from p2p.blocks.block import Tx, decode_block
 from p2p.consensus.core import Core
@@ -313,8 +313,8 @@ class Validator:
         await self._hand_in(BlockChecked(action.block_hash, ok))
 
     async def _check_batches(self, txs: Sequence[Tx], proposer: str) -> None:
-        """Check the batch of a proposed block: that it follows, and that it is due and its sender may settle it."""
-        found = batches(txs)
+        """Check what a proposed block settles or closes: that it follows, is due, and its sender may do it."""
+        found = steps(txs)
         if len(found) > 1:
             raise NotInTurn(f"{len(found)} batches in a block; the turn of the second follows from the first")
         for index, args in found:
@@ -424,9 +424,10 @@ class Validator:
         try:
             # A stranger who passes a batch on is not asked for the blob: it could let its sender wait.
             first = peer if self._may_read(peer) else None
-            for _, args in batches((tx,)):
+            for _, args in steps((tx,)):
                 self._schedule.check_batch(args, tx.sender)
-                self._accuser.compare(tx, args)
+                if isinstance(args, BatchArgs):
+                    self._accuser.compare(tx, args)
                 closed = await self._batch_checks.of_sender(args, tx.sender, first).wait()
                 self._schedule.check_lacking(args, tx.sender, closed)
         except RemoteError as error:

@@ -26,6 +26,7 @@ class Household {
     this.id = settings.household;
     this.genesis = openGenesis(unhex(settings.genesis));
     this.account = settings.account;
+    [this.validators, this.height] = [this.genesis.authorities, 0n];
     this.said = new Map();
     this.saidFor = -1n;
     this.receipts = new Map();
@@ -69,11 +70,20 @@ class Household {
   readResult(data) {
     const result = checkBatchProof(data, this.genesis);
     const step = this.genesis.params.minutes * 60n;
+    if (result.height > this.height) [this.validators, this.height] = [result.validators, result.height];
     this.collectors.name(result.next_collector, result.height, result.interval_start / step + 1n);
     return result;
   }
 
-  async handIn(name, message) {
+  /** What goes out in the place of an order, on a chain whose homes seal theirs; else the message itself. */
+  sealed(name, message) {
+    const { limits } = this.genesis;
+    if (!limits.sealed || name !== 'order') return [name, message];
+    return ['sealed', wire.sealMessage(this.seed, message, this.validators, limits.sealed)];
+  }
+
+  async handIn(...said) {
+    const [name, message] = this.sealed(...said);
     const id = hex(wire.messageId(name, message)), signed = wire.signMessage(this.seed, name, message);
     if (message.interval_start !== this.saidFor) {
       this.saidFor = message.interval_start;
@@ -154,7 +164,7 @@ class Household {
 
   /** Hands in an order with one bit of its signature turned over; returns the code of the refusal. */
   async forge(order) {
-    const signed = wire.signMessage(this.seed, 'order', order);
+    const signed = wire.signMessage(this.seed, ...this.sealed('order', order));
     signed[signed.length - 40] ^= 1;
     return refusal(() => this.collectors.request('/wattswap/bid/1', signed));
   }

@@ -11,9 +11,9 @@ const MODULES = ['accounts', 'evidence', 'governance', 'guarantees', 'meters', '
 
 const of = (type, names) => names.split(' ').map((name) => [name, type]);
 const GOVERNED = of('int', 'tx_quota quota_window proposal_heights evidence_heights guarantee_days');
-const PARAMS = [['currency', 'str'], ...of('int', 'minutes max_energy_wh max_price_micro_per_kwh max_node'),
-  ['order_kinds', { list: 'int' }], ['rounds', 'int'], ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
-const GENESIS = [['version', 'int'], ['name', 'str'], ['time_ms', 'int'], ['params', PARAMS],
+export const PARAMS = [['currency', 'str'], ...of('int', 'minutes max_energy_wh max_price_micro_per_kwh max_node'),
+  ['order_kinds', { list: 'int' }], ...of('int', 'rounds sealed_bytes'), ['rules_hash', 'bytes'], ['full_entries', 'int'], ['governed', GOVERNED]];
+export const GENESIS = [['version', 'int'], ['name', 'str'], ['time_ms', 'int'], ['params', PARAMS],
   ['authorities', { list: 'bytes' }], ['operators', { list: 'bytes' }], ['members_root', 'bytes'], ['members', 'int'],
   ['accounts', { list: 'str' }], ['modules', { list: 'str' }]];
 export const TX = [['version', 'int'], ...of('bytes', 'chain_id sender'), ...of('int', 'nonce valid_until_height'),
@@ -32,17 +32,17 @@ export const OPENING = [['salt', 'bytes'], ['nonce', 'int'], ...of('bytes', 'mes
 const PROMISED = of('int', 'participant nonce');
 export const CLOSING = [['version', 'int'], ['chain_id', 'bytes'], ...of('int', 'interval_start slot'), ['promised', { list: PROMISED }],
   ...of('bytes', 'validator signature')];
-const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root prices_root'),
+export const BATCH = [...of('int', 'interval_start orders members'), ...of('bytes', 'book_root clearing_root postings_root prices_root'),
   ['prices', 'int'], ['price', { nil: PRICE }], ['traded_wh', 'int'], ['totals', { list: { list: 'wide' } }],
-  ...of('bytes', 'blob_hash inclusion_root entries next_collector')];
+  ...of('bytes', 'blob_hash inclusion_root entries next_collector closed_hash'), ['unopened', { list: 'int' }]];
 
 const fail = (detail, code = 'bad_proof') => { throw new Refused(code, detail); };
 
 export function openGenesis(bytes) {
   const genesis = decode(GENESIS, bytes, GENESIS_MAX);
   if (genesis.version !== 7n) fail(`genesis version ${genesis.version}`, 'wrong_version');
-  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds, rounds } = genesis.params;
-  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds, rounds } };
+  const { max_energy_wh: energy, max_price_micro_per_kwh: price, max_node: node, order_kinds: kinds, rounds, sealed_bytes: sealed } = genesis.params;
+  return { ...genesis, chainId: sha256(bytes), limits: { energy, price, node, kinds, rounds, sealed } };
 }
 
 export const leafHash = (data) => sha256(Uint8Array.of(0), data);

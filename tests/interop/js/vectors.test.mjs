@@ -1,10 +1,12 @@
 // The vectors of tests/vectors, read and written by the code of this peer.
 import assert from 'node:assert/strict';
+import { createCipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Refused, decode, encode, hex, join, ascii, unhex } from './codec.mjs';
+import { Refused, bigEndian, decode, encode, hex, join, ascii, unhex } from './codec.mjs';
 import { sha256, publicKeyOf, sign, verify } from './crypto.mjs';
 import * as proof from './proof.mjs';
+import * as sealing from './sealing.mjs';
 import * as wire from './wire.mjs';
 
 const load = (name) => JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), 'utf8'));
@@ -47,7 +49,8 @@ test('the layouts that this peer was written with are those of the vectors', () 
     ...Object.fromEntries(Object.entries(wire.KINDS).map(([kind, [, shape]]) =>
       [`${kind[0].toUpperCase()}${kind.slice(1)}Message`.replace('_query', 'Query'), shape])),
     Tx: proof.TX, Header: proof.HEADER, CommitCertificate: proof.CERT, ProofBundle: proof.BUNDLE,
-    BatchProof: proof.BATCH_PROOF, Closing: proof.CLOSING,
+    BatchProof: proof.BATCH_PROOF, Closing: proof.CLOSING, Genesis: proof.GENESIS, BatchArgs: proof.BATCH,
+    Envelope: sealing.ENVELOPE,
   };
   // A pair has no names on the wire, and needs some here.
   const named = (shape) => JSON.parse(JSON.stringify(shape), (_, part) =>
@@ -89,6 +92,87 @@ test('messages', () => {
 for (const { what, bytes, code } of vectors.refused) {
   test(`refused message: ${what}`, () => {
     assert.equal(refusal(() => wire.openMessage(unhex(bytes), Object.keys(wire.KINDS), context)), code);
+  });
+}
+
+const envelopes = load('envelopes');
+const sealedContext = { ...context, limits: { ...wire.DEFAULT_LIMITS, sealed: BigInt(envelopes.sealed_bytes) } };
+const seedOf = (place) => unhex(envelopes.validators[place].seed);
+
+for (const example of envelopes.good) {
+  const { validators: n, envelope: fields, body, id, bytes } = example;
+  const about = `${example.content.length / 2} bytes for ${n} validators`;
+  const [wanted, at, key, content] = ['envelope', 'context', 'key', 'content'].map((name) =>
+    (name === 'envelope' ? value(sealing.ENVELOPE, fields) : unhex(example[name])));
+
+  test(`an envelope is sealed: ${about}`, () => {
+    const keys = envelopes.validators.slice(0, n).map((one) => unhex(one.key));
+    assert.equal(sealing.needed(n), example.needed);
+    assert.equal(hex(sealing.keyFor(unhex(envelopes.seed), at, content)), example.key);
+    assert.deepEqual(sealing.seal(key, content, keys, at, envelopes.sealed_bytes), wanted);
+    const said = wire.openMessage(unhex(bytes), ['sealed'], sealedContext);
+    assert.deepEqual(said.envelope, wanted);
+    assert.deepEqual(sealing.contextOf(said), at);
+    assert.equal(hex(wire.bodyOf('sealed', said)), body);
+    assert.equal(hex(wire.messageId('sealed', said)), id);
+    assert.equal(hex(wire.signMessage(unhex(envelopes.seed), 'sealed', said)), bytes);
+    const { envelope, ...head } = said, orders = decode({ list: wire.ORDER }, content);
+    assert.deepEqual(wire.sealMessage(unhex(envelopes.seed), { ...head, orders }, keys, envelopes.sealed_bytes), said);
+  });
+
+  test(`an envelope is opened by any shares that are enough: ${about}`, () => {
+    const shares = [...Array(n).keys()].map((place) => [place, sealing.openShare(wanted, place, seedOf(place), at)]);
+    assert.deepEqual(shares.map(([, share]) => hex(share)), example.shares);
+    for (const chosen of subsets(shares, example.needed)) assert.equal(hex(sealing.combine(chosen)), example.key);
+    for (const chosen of subsets(shares, example.needed - 1)) assert.notEqual(hex(sealing.combine(chosen)), example.key);
+    assert.deepEqual(sealing.open(wanted, key, at), content);
+  });
+
+  test(`an envelope does not open otherwise: ${about}`, () => {
+    const turned = (data) => Uint8Array.from(data, (byte, i) => (i === 5 ? byte ^ 1 : byte));
+    const other = sealing.contextOf({ ...wire.openMessage(unhex(bytes), ['sealed'], sealedContext), nonce: 9n });
+    assert.equal(sealing.openShare(wanted, 0, seedOf(1), at), null);
+    assert.equal(sealing.openShare(wanted, 0, seedOf(0), other), null);
+    assert.equal(refusal(() => sealing.open(wanted, turned(key), at)), 'wrong_key');
+    assert.equal(refusal(() => sealing.open(wanted, key, other)), 'wrong_key');
+    assert.equal(refusal(() => sealing.open({ ...wanted, box: turned(wanted.box) }, key, at)), 'wrong_key');
+  });
+}
+
+/** Every choice of `size` of the items. */
+function subsets(items, size) {
+  if (size === 0) return [[]];
+  return items.flatMap((item, i) => subsets(items.slice(i + 1), size - 1).map((rest) => [item, ...rest]));
+}
+
+test('a one-time key of no point that hides anything', () => {
+  const [wanted] = envelopes.good.map(({ envelope }) => value(sealing.ENVELOPE, envelope)), prime = 2n ** 255n - 19n;
+  // The last two are the coordinates of the points of order 8.
+  const eighth = [325606250916557431795983626356110631294008115727848805560023387167927233504n,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823n];
+  const problem = (u) => sealing.envelopeProblem({ ...wanted, one_time: bigEndian(u, 32).reverse() }, envelopes.sealed_bytes);
+  for (const u of [0n, 1n, prime - 1n, ...eighth, prime, prime + 9n, 2n ** 255n + 9n]) assert.match(problem(u), /one_time/);
+  assert.equal(problem(9n), null);
+});
+
+test('content that is padded in another way is none', () => {
+  const [example] = envelopes.good, wanted = value(sealing.ENVELOPE, example.envelope), [key, at] = [unhex(example.key), unhex(example.context)];
+  const box = (padded) => {
+    const cipher = createCipheriv('chacha20-poly1305', key, new Uint8Array(12), { authTagLength: 16 }).setAAD(at, { plaintextLength: padded.length });
+    return join(cipher.update(padded), cipher.final(), cipher.getAuthTag());
+  };
+  const padded = (length, last) => join(bigEndian(length, 2), Uint8Array.of(0x90), new Uint8Array(92), Uint8Array.of(last));
+  const opened = (data) => sealing.open({ ...wanted, box: box(data) }, key, at);
+  assert.deepEqual(opened(padded(1, 0)), Uint8Array.of(0x90));
+  assert.equal(refusal(() => opened(padded(1, 1))), 'malformed');
+  assert.equal(refusal(() => opened(padded(95, 0))), 'malformed');
+});
+
+for (const { what, body, code } of envelopes.refused) {
+  test(`refused envelope: ${what}`, () => {
+    const said = decode(wire.KINDS.sealed[1], unhex(body));
+    const bytes = wire.signMessage(unhex(envelopes.seed), 'sealed', said);
+    assert.equal(refusal(() => wire.openMessage(bytes, ['sealed'], sealedContext)), code);
   });
 }
 

@@ -2,6 +2,7 @@
 import { bigEndian, decode, encode, hex, join, Refused, same } from './codec.mjs';
 import { publicKeyOf, sha256, sign, verify } from './crypto.mjs';
 import { ascii } from './codec.mjs';
+import { ENVELOPE, contextOf, envelopeProblem, keyFor, seal } from './sealing.mjs';
 
 export const FRAME_MAX = 256 * 1024;
 export const REQUEST = 0, REPLY = 1, ERROR = 2;
@@ -16,7 +17,7 @@ const interval = [...begin, ...ints('interval_start', 'minutes'), ['household', 
 const round = [...interval, ['round', 'int']];
 export const PRICE = ints('lo', 'hi', 'price');
 
-const ORDER = [...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node', 'kind'), ['terms', { list: 'int' }]];
+export const ORDER = [...ints('side', 'energy_wh', 'limit_micro_per_kwh', 'node', 'kind'), ['terms', { list: 'int' }]];
 
 export const KINDS = {
   order: [1, [...round, ['orders', { list: ORDER }]]],
@@ -24,6 +25,7 @@ export const KINDS = {
   receipt: [3, [...begin, ['interval_start', 'int'], ['household', 'str'], ['message_id', 'bytes'], ['code', 'int']]],
   nothing: [5, round],
   line_query: [6, [...interval, ['slot', 'int']]],
+  sealed: [7, [...round, ['envelope', ENVELOPE]]],
 };
 const SIGNED = [['kind', 'int'], ['body', 'bytes'], ['public_key', 'bytes'], ['signature', 'bytes']];
 const INTERVAL_QUERY = [...begin, ['interval_start', 'int']];
@@ -56,6 +58,12 @@ export function signMessage(seed, name, message) {
   const kind = KINDS[name][0], body = bodyOf(name, message);
   const signature = sign(seed, MESSAGE_DOMAIN, covered(kind, body));
   return encode(SIGNED, { kind, body, public_key: publicKeyOf(seed), signature });
+}
+
+/** An order or "nothing" as the sealed message that goes in its place. */
+export function sealMessage(seed, { orders = [], ...head }, validators, sealedBytes) {
+  const content = encode({ list: ORDER }, orders), context = contextOf(head);
+  return { ...head, envelope: seal(keyFor(seed, context, content), content, validators, context, Number(sealedBytes)) };
 }
 
 /** Opens a signed message; `context` has chainId, households (Map id -> key), collectors (keys), limits. */
@@ -91,6 +99,7 @@ function problemOf(name, message, limits) {
   const idBytes = Buffer.byteLength(message.household ?? 'x');
   if (idBytes < 1 || idBytes > 64) return `household has ${idBytes} bytes`;
   if (name === 'order') { const problem = ordersProblem(message.orders, limits); if (problem) return problem; }
+  if (name === 'sealed') { const problem = limits.sealed ? envelopeProblem(message.envelope, limits.sealed) : 'orders are not sealed here'; if (problem) return problem; }
   if (name === 'receipt') return null;
   if (!MINUTES.includes(message.minutes)) return `minutes is ${message.minutes}`;
   return message.interval_start % (message.minutes < 15n ? 300n : 900n) ? 'interval_start is not on a boundary' : null;
@@ -109,7 +118,7 @@ function ordersProblem(orders, { energy, price, node, kinds }) {
   return orders.reduce((sum, order) => sum + order.energy_wh, 0n) > energy ? 'energies add up to too much' : null;
 }
 
-export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n], rounds: 1n };
+export const DEFAULT_LIMITS = { energy: 1_000_000n, price: 1_000_000_000n, node: 1_000_000n, kinds: [0n], rounds: 1n, sealed: 0n };
 export const ask = (chainId, start) => encode(INTERVAL_QUERY, { version: 4, chain_id: chainId, interval_start: start });
 export const askSlot = (chainId, start, slot) => encode(SLOT_QUERY, { version: 4, chain_id: chainId, interval_start: start, slot });
 export const resultTopic = (chainId) => `/wattswap/${hex(chainId.subarray(0, 8))}/result/1`;

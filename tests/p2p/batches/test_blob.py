@@ -26,9 +26,9 @@ from p2p.errors import (
     WrongSignature,
 )
 from p2p.wire.codec import decode, encode
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     Kind,
-    Limits,
     NothingMessage,
     OrderLine,
     OrderMessage,

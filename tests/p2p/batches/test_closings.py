@@ -37,7 +37,8 @@ from p2p.blocks.genesis import Genesis
 from p2p.blocks.members import ALWAYS, Members
 from p2p.errors import BadProof, Malformed, OutOfRange, RemoteError, TooLarge, WrongChain, WrongSignature
 from p2p.wire.codec import decode, encode
-from p2p.wire.messages import HandedIn, Limits, ReceiptCode
+from p2p.wire.limits import Limits
+from p2p.wire.messages import HandedIn, ReceiptCode
 from tests.kits.chain_kit import START, STEP, authorities, flip
 from tests.kits.proofs_kit import HOME, broken_promise
 from tests.kits.sample_kit import some

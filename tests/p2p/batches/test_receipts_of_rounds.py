@@ -6,7 +6,13 @@ import pytest
 
 from p2p.batches.receipts import check_omission, include, make_omission, slot_of
 from p2p.errors import BadProof
-from p2p.wire.messages import Limits, NothingMessage, OrderMessage, ReadingMessage, ReceiptCode
+from p2p.wire.limits import Limits
+from p2p.wire.messages import (
+    NothingMessage,
+    OrderMessage,
+    ReadingMessage,
+    ReceiptCode,
+)
 from tests.kits.chain_kit import OPERATOR, START
 from tests.kits.signed_kit import batch_of, homes, keyed_genesis, names, order, reading, receipt, signed
 

@@ -26,7 +26,7 @@ from p2p.blocks.block import (
 from p2p.blocks.genesis import Genesis, Params, decode_genesis, make_params, read_genesis, write_genesis
 from p2p.errors import BadCertificate, GenesisError, WrongSignature
 from p2p.wire.codec import encode
-from p2p.wire.messages import Limits
+from p2p.wire.limits import Limits
 from tests.kits.chain_kit import OPERATOR, authorities, flip, make_args, make_genesis
 
 HASH = bytes(range(32))

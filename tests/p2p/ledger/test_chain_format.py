@@ -170,7 +170,7 @@ def test_the_state_of_the_genesis_and_of_a_batch_are_what_the_document_says(made
             b"council": pack([authorities, authorities, [], []]),
             b"history": pack([[[1, authorities]]]),
             b"operators": pack([operators]),
-            b"governed": pack(params[9]),
+            b"governed": pack(params[10]),
         },
         "meters": {},
         "settlement": {b"sums": pack([0, -1, operators[0], bytes(4 * 12 * 16)])},

@@ -250,6 +250,7 @@ WAYS: dict[str, Callable[[World], None]] = {
     "settle_sums": lambda w: w.settle(traded_wh=0),
     "settle_members": lambda w: w.settle(members=5),
     "settle_entries": lambda w: w.settle(entries=b"x"),
+    "settle_closed": lambda w: w.settle(closed_hash=bytes([1]) * 32),
     "settle_turn": lambda w: w.settle(next_collector=STRANGER.public_key),
     "evidence_proof": lambda w: w.accuse("omission", ProofArgs(b"")),
     "evidence_known": World.accuse_twice,

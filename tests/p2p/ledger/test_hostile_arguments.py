@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from p2p.batches.batch import CloseArgs
 from p2p.blocks.possession import prove_possession
 from p2p.errors import InvalidTx
 from p2p.ledger.issuances import issuance_id
@@ -28,6 +29,7 @@ from p2p.ledger.modules.meters import AnchorArgs, ConfirmArgs, RegisterArgs
 from p2p.ledger.state import apply_to, check_invariants, check_tx
 from p2p.wire.codec import Record
 from p2p.wire.identity import Identity
+from p2p.wire.sealing import digest_of
 from tests.kits.chain_kit import authorities, make_args
 from tests.kits.modules_kit import DAY, DAY_START, HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis
 from tests.kits.proofs_kit import broken_promise, omission, two_batches
@@ -126,15 +128,23 @@ def busy() -> tuple[Chain, Calls]:
     }
 
 
-def test_every_method_of_the_format_is_called(busy: tuple[Chain, Calls]) -> None:
-    assert sorted(busy[1]) == METHODS
+@pytest.fixture(scope="module")
+def sealed() -> tuple[Chain, Calls]:
+    """A chain whose homes seal their orders, and a valid call of what it alone takes."""
+    chain = Chain(make_genesis(sealed_bytes=64))
+    to = digest_of(chain.genesis.authorities)
+    return chain, {"settlement.close": (OPERATORS[0], CloseArgs(DAY_START, bytes([7]) * 32, to))}
+
+
+def test_every_method_of_the_format_is_called(busy: tuple[Chain, Calls], sealed: tuple[Chain, Calls]) -> None:
+    assert sorted([*busy[1], *sealed[1]]) == METHODS
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_one_absurd_field_is_refused_with_a_code_and_changes_nothing(
-    name: str, busy: tuple[Chain, Calls]
+    name: str, busy: tuple[Chain, Calls], sealed: tuple[Chain, Calls]
 ) -> None:
-    chain, calls = busy
+    chain, calls = sealed if name in sealed[1] else busy
     sender, valid = calls[name]
     state, height = chain.tip.state, chain.tip.height + 1
     outcomes: dict[str, int] = {}

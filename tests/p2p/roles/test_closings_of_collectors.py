@@ -20,10 +20,10 @@ from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES, Unreachable
 from p2p.wire.identity import Identity
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     VERSION,
     HandedIn,
-    Limits,
     OrderMessage,
     ReadingMessage,
     ReceiptCode,

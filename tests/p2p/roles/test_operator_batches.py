@@ -28,10 +28,10 @@ from p2p.roles.exchange.wire import (
 from p2p.transports.base import Endpoint, RequestRefused, peer_id_of
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import encode
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     VERSION,
     HandedIn,
-    Limits,
     LineQueryMessage,
     ReadingMessage,
     ReceiptCode,

@@ -16,11 +16,11 @@ from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.tape import MAX_ROWS
 from p2p.transports.memory import Faults, MemoryNetwork
 from p2p.wire.codec import decode
+from p2p.wire.limits import Limits
 from p2p.wire.messages import (
     MAX_MESSAGE_BYTES,
     PROMISES,
     HandedIn,
-    Limits,
     OrderLine,
     OrderMessage,
     ReceiptCode,

@@ -29,7 +29,8 @@ from p2p.roles.exchange.tape import (
 from p2p.roles.exchange.wire import Position, SlotQuery, read_position, read_slot_query
 from p2p.wire.codec import INT64_MAX, INT64_MIN, decode, encode
 from p2p.wire.frames import FRAME_MAX_BYTES
-from p2p.wire.messages import VERSION, Limits
+from p2p.wire.limits import Limits
+from p2p.wire.messages import VERSION
 
 CHAIN = b"c" * 32
 START = 1_700_000_100

@@ -8,7 +8,8 @@ import trio
 
 from p2p.roles.exchange.tape import COLUMNS, PAGE_ROWS, TapePage, TapeReader
 from p2p.wire.codec import encode
-from p2p.wire.messages import VERSION, Limits
+from p2p.wire.limits import Limits
+from p2p.wire.messages import VERSION
 
 CHAIN, PAGES, ROUND = b"c" * 32, 16, 63
 MOST_BYTES = 2 * 8 * len(COLUMNS) + 32

@@ -16,8 +16,8 @@ from market.orders import kind_of as kind_of_terms
 from p2p.errors import InvalidMessage, OutOfRange, RemoteError
 from p2p.wire.codec import encode
 from p2p.wire.identity import Identity
+from p2p.wire.limits import DEFAULT_LIMITS
 from p2p.wire.messages import (
-    DEFAULT_LIMITS,
     MAX_MESSAGE_BYTES,
     VERSION,
     Kind,

@@ -60,7 +60,7 @@ def other(value: Any) -> Any:
     if isinstance(value, int):
         return value + 1
     if isinstance(value, tuple):
-        return (*value[:-1], value[0])
+        return (*value[:-1], value[0]) if value else (1,)
     return PriceLine(1, 3, 2) if value is None else None
 
 

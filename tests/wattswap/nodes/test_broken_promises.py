@@ -95,8 +95,10 @@ def leave_out(monkeypatch: pytest.MonkeyPatch, slots: Collection[int], *, with_c
         dropped = {(slot, place) for slot in slots} if is_operator(loop) else set()
         return {key: nonce for key, nonce in found.items() if key not in dropped}
 
-    def needing(loop: CollectorLoop, start_s: int, closings: dict[int, tuple[Closing, ...]]) -> list[Closing]:
-        return needed(loop, start_s, closings) if with_closings or not is_operator(loop) else []
+    def needing(
+        loop: CollectorLoop, start_s: int, closings: dict[int, tuple[Closing, ...]], first: int
+    ) -> list[Closing]:
+        return needed(loop, start_s, closings, first) if with_closings or not is_operator(loop) else []
 
     monkeypatch.setattr(CollectorLoop, "_collect_orders", collecting)
     monkeypatch.setattr(CollectorLoop, "_present", presenting)

@@ -265,9 +265,9 @@ def test_a_batch_without_a_message_that_a_closing_in_it_promises_is_found(
     """The operator leaves out an order, and all validators vote for the batch all the same."""
     make = collector.make_blob
 
-    def without_one(roster: Any, start_s: int, secret: bytes, signed: Any, closings: Any) -> bytes:
+    def without_one(roster: Any, start_s: int, secret: bytes, signed: Any, *more: Any) -> bytes:
         kept = [data for data in signed if household_of(data) != "home-3" or kind_of(data) == Kind.READING]
-        return make(roster, start_s, secret, kept, closings)
+        return make(roster, start_s, secret, kept, *more)
 
     def kind_of(data: bytes) -> int:
         return decode(Signed, data).kind

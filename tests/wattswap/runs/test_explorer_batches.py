@@ -31,7 +31,20 @@ def batch(number: int) -> BatchArgs:
     totals = tuple((0,) * len(COLUMNS) for _ in range(4))
     hashes = (ZERO_HASH,) * 4
     return BatchArgs(
-        number * 900, 0, 0, *hashes, 1, None, 0, totals, ZERO_HASH, ZERO_HASH, b"", OPERATOR.public_key
+        number * 900,
+        0,
+        0,
+        *hashes,
+        1,
+        None,
+        0,
+        totals,
+        ZERO_HASH,
+        ZERO_HASH,
+        b"",
+        OPERATOR.public_key,
+        ZERO_HASH,
+        (),
     )
 
 

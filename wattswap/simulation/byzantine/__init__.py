@@ -15,6 +15,7 @@ from wattswap.simulation.byzantine.behaviour import Behaviour, run_behaviours
 from wattswap.simulation.byzantine.books import OF_BOOKS, accomplice_of
 from wattswap.simulation.byzantine.homes import OF_HOMES
 from wattswap.simulation.byzantine.operators import OF_OPERATORS
+from wattswap.simulation.byzantine.sealing import JUNK_OF_HOMES, SHARES_OF_AUTHORITIES
 from wattswap.simulation.byzantine.strangers import OF_STRANGERS, Stranger
 from wattswap.simulation.plan import STRANGER, Lie, Plan, has_meter_keys
 from wattswap.simulation.town import Town
@@ -22,8 +23,8 @@ from wattswap.simulation.town import Town
 __all__ = ["LIES", "STRANGER", "arm", "byzantine_nodes", "check_lies", "draw_lies"]
 
 _BY_ROLE: Final[Mapping[tuple[str, ...], Mapping[str, Callable[..., Behaviour]]]] = {
-    ("validator",): OF_AUTHORITIES,
-    ("household", "gateway"): OF_HOMES,
+    ("validator",): {**OF_AUTHORITIES, **SHARES_OF_AUTHORITIES},
+    ("household", "gateway"): {**OF_HOMES, **JUNK_OF_HOMES},
     ("operator",): {**OF_OPERATORS, **OF_BOOKS},
     (STRANGER,): OF_STRANGERS,
 }
@@ -46,11 +47,12 @@ def arm(town: Town) -> None:
             town.roles[who] = partial(run_behaviours, behaviours)
 
 
-def draw_lies(seed: int, names: Sequence[str]) -> tuple[Lie, ...]:
+def draw_lies(seed: int, names: Sequence[str], *, sealed: bool = False) -> tuple[Lie, ...]:
     """Draw who lies: the operator in most seeds, as many validators as the market bears, a home, a stranger.
 
     Args:
         names: Of all nodes.
+        sealed: Whether homes seal their orders; then who lies anyway lies about these too, and one or two homes.
     """
     random = Random(f"lies|{seed}")
     homes = [name for name in names if name.startswith(("home-", "gateway-"))]
@@ -73,6 +75,10 @@ def draw_lies(seed: int, names: Sequence[str]) -> tuple[Lie, ...]:
         drawn.append(("flood", STRANGER, ""))
     if random.random() < 0.2:
         drawn.append(("false_reading", random.choice(homes), ""))
+    if sealed:
+        drawn += [(random.choice(list(SHARES_OF_AUTHORITIES)), who, "") for who in dishonest]
+        junk = random.sample(homes, min(len(homes), random.choice((0, 1, 2))))
+        drawn += [(random.choice(list(JUNK_OF_HOMES)), who, "") for who in junk]
     if has_meter_keys(seed):
         drawn.append(("own_reading", Random(f"own reading|{seed}").choice(homes), ""))
     return tuple(Lie(name, who, victim, first=random.randrange(3)) for name, who, victim in drawn)

@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 import trio
 from msgspec.structs import replace
 
-from p2p.batches.batch import BatchArgs, batch_tx, batches
-from p2p.batches.blob import blob_hash, make_blob
+from p2p.batches.batch import Step, batch_tx, batches, steps
+from p2p.batches.blob import blob_hash
 from p2p.batches.closings import Promised, decode_closing, make_closing
 from p2p.blocks import domains
 from p2p.blocks.block import PRECOMMIT, Block, decode_block, make_cert, vote_bytes
@@ -56,8 +56,7 @@ class Proposes(Behaviour):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._served: dict[bytes, bytes] = {}
-        empty = make_blob(self.setup.roster, self.setup.start_s, bytes(32), [])
-        self.empty = self.args_of(empty)[1]
+        self.empty = self.first_step(self.setup.start_s)[1]
 
     def handler(self, protocol: str, honest: Handler) -> Handler:
         return partial(self._give_blob, honest) if protocol == BLOB_PROTOCOL else honest
@@ -69,7 +68,7 @@ class Proposes(Behaviour):
             return await honest(peer, frame)
         return encode(BlobPiece(len(blob), blob[query.offset : query.offset + PIECE_BYTES]))
 
-    async def propose(self, transport: Transport, args: BatchArgs, blob: bytes) -> None:
+    async def propose(self, transport: Transport, args: Step, blob: bytes) -> None:
         """Submit a batch to every other validator; counted for each that takes it."""
         self._served[args.blob_hash] = blob
         tx = self.batch(args)
@@ -78,7 +77,7 @@ class Proposes(Behaviour):
                 if name != self.lie.who:
                     nursery.start_soon(self._submit, transport, name, tx)
 
-    def batch(self, args: BatchArgs) -> bytes:
+    def batch(self, args: Step) -> bytes:
         """A batch transaction of its own."""
         tip, key = self.ledger.tip, self.identity
         nonce = tip.state.nonce(key.public_key) + 1
@@ -108,8 +107,7 @@ class SettlesAhead(Proposes):
         async for i in self.moments():
             wanted = self.setup.intervals - 1 if self._last else i + 2
             if i < wanted < self.setup.intervals and self.is_open(self.setup.start_of(wanted - 1)):
-                blob = make_blob(self.setup.roster, self.setup.start_of(wanted), bytes(32), [])
-                blob, args = self.args_of(blob)
+                blob, args = self.first_step(self.setup.start_of(wanted))
                 await self.propose(transport, args, blob)
 
 
@@ -120,8 +118,7 @@ class SettlesNext(Proposes):
         await self.first_moment()
         last_s = self.setup.start_of(self.setup.intervals - 1)
         while (settled_s := self.ledger.tip.state.settled.last_interval_start) < last_s:
-            blob = make_blob(self.setup.roster, self.setup.after(settled_s), bytes(32), [])
-            blob, args = self.args_of(blob)
+            blob, args = self.first_step(self.setup.after(settled_s))
             with trio.move_on_after(AGAIN_MAX_S):
                 await self.propose(transport, args, blob)
                 await self.ledger.wait_for(partial(_is_beyond, settled_s))
@@ -148,7 +145,7 @@ class ProposesAhead(SettlesAhead):
             self._own = honest
         return super().handler(protocol, honest)
 
-    async def propose(self, transport: Transport, args: BatchArgs, blob: bytes) -> None:
+    async def propose(self, transport: Transport, args: Step, blob: bytes) -> None:
         if self._own is not None:
             self.blobs.put(blob, args.interval_start)
             self._hashes.add(args.blob_hash)
@@ -166,7 +163,7 @@ class ProposesAhead(SettlesAhead):
         if message[:1] != bytes((PROPOSAL,)):
             return False
         block = decode_block(decode(Proposal, message[1:], max_bytes=FRAME_MAX_BYTES).block, self.chain_id)
-        return any(args.blob_hash in self._hashes for _, args in batches(block.txs))
+        return any(args.blob_hash in self._hashes for _, args in steps(block.txs))
 
 
 class _EveryTurn:
@@ -228,8 +225,7 @@ class MakesUp(Behaviour):
     def made_up(self, start_s: int, height: int) -> BatchProof:
         """The proof of a block that nobody has made, certified by the own key alone."""
         setup, key, tip = self.setup, self.identity, self.ledger.tip
-        empty = make_blob(setup.roster, start_s, bytes(32), [])
-        args = self.args_of(empty)[1]
+        args = self.args_of(self.empty_blob(start_s))[1]
         tx = batch_tx(key, self.chain_id, tip.state.nonce(key.public_key) + 1, height + TX_LIFETIME, args)
         proposer = setup.genesis.authorities.index(key.public_key)
         made = next_header(tip, setup.genesis, tip.time_ms + 1, proposer, (tx,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,13 +12,17 @@ from typing import Any, Final, cast
 import msgspec
 import trio
 
-from p2p.batches.batch import BatchArgs
+from p2p.batches.batch import BatchArgs, CloseArgs, Step
+from p2p.batches.blob import SECRET_BYTES, blob_hash, make_blob
+from p2p.batches.closed_orders import make_closed
 from p2p.roles.collector.operator import Operator
 from p2p.roles.replica.blobs import FolderBlobs
 from p2p.roles.replica.ledger import Ledger
 from p2p.roles.replica.schedule import Schedule
 from p2p.transports.base import Handler, Transport
 from p2p.wire.identity import Identity
+from p2p.wire.messages import SealedMessage
+from p2p.wire.sealing import digest_of
 from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.collector import Chain, CollectorLoop
 from wattswap.nodes.config import NodeConfig
@@ -136,6 +140,31 @@ class Behaviour:
         up = {home for node in nodes.values() if node.is_up for home in node.config.households}
         return spoken & up
 
+    def empty_blob(self, start_s: int) -> bytes:
+        """The blob of an interval for which nobody has said anything."""
+        closed = self.empty_closed(start_s) if self.seals else b""
+        return make_blob(self.setup.roster, start_s, bytes(SECRET_BYTES), [], closed=closed)
+
+    def empty_closed(self, start_s: int) -> bytes:
+        """Closed orders of nobody."""
+        return make_closed(self.setup.roster, start_s, self.setup.genesis.authorities, [])
+
+    def first_step(self, start_s: int) -> tuple[bytes, Step]:
+        """What a collector submits first of an interval for which nobody has said anything, and the blob of it."""
+        if not self.seals:
+            return self.args_of(self.empty_blob(start_s))
+        closed = self.empty_closed(start_s)
+        return closed, CloseArgs(start_s, blob_hash(closed), digest_of(self.setup.genesis.authorities))
+
+    @property
+    def seals(self) -> bool:
+        """Whether homes seal their orders."""
+        return self.setup.genesis.params.sealed_bytes > 0
+
+    def envelope(self, sealed: SealedMessage) -> SealedMessage:
+        """What a home sends in place of its envelope."""
+        return sealed
+
     def args_of(self, blob: bytes) -> tuple[bytes, BatchArgs]:
         """A blob, completed by its solution, and the batch that follows from it, with the own key next."""
         if self._checker is None:
@@ -181,6 +210,12 @@ class ByzantineNode(Node):
                 behaviour.ledger = ledger
             yield ledger
 
+    def seal(self, *arguments: Any) -> SealedMessage:
+        sealed = Node.seal(self, *arguments)
+        for behaviour in self.behaviours:
+            sealed = behaviour.envelope(sealed)
+        return sealed
+
     def schedule(self, ledger: Ledger) -> Schedule:
         schedule = Node.schedule(self, ledger)
         for behaviour in self.behaviours:
@@ -201,11 +236,17 @@ class ByzantineNode(Node):
             yield operator
 
     def collector_loop(
-        self, operator: Operator, chain: Chain, blobs: FolderBlobs, checker: BatchChecker, schedule: Schedule
+        self,
+        operator: Operator,
+        chain: Chain,
+        blobs: FolderBlobs,
+        checker: BatchChecker,
+        schedule: Schedule,
+        own_answer: Callable[[int, bytes], bytes] | None = None,
     ) -> CollectorLoop:
         for behaviour in self.behaviours:
             chain = behaviour.chain(self, chain)
-        return Node.collector_loop(self, operator, chain, blobs, checker, schedule)
+        return Node.collector_loop(self, operator, chain, blobs, checker, schedule, own_answer)
 
 
 async def run_behaviours(

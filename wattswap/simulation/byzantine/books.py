@@ -9,8 +9,9 @@ from typing import Final
 import trio
 from msgspec.structs import replace
 
-from p2p.batches.batch import BatchArgs, batch_tx, batches
-from p2p.batches.blob import MAX_BLOB_BYTES, Blob
+from p2p.batches.batch import CloseArgs, Step, batch_tx, steps
+from p2p.batches.blob import MAX_BLOB_BYTES, Blob, blob_hash
+from p2p.batches.closed_orders import MAX_CLOSED_BYTES, Closed
 from p2p.blocks.block import Tx
 from p2p.roles.replica.ledger import Ledger
 from p2p.transports.base import Transport
@@ -29,23 +30,32 @@ class OtherBook(Behaviour, ABC):
         return _Submits(chain.ledger, node.transport, node.addresses("validator"), self)
 
     @abstractmethod
-    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: BatchArgs) -> str:
+    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: Step) -> str:
         """Submit something in place of an honest batch; returns the refusal code, or ""."""
 
-    def without_victims(self, args: BatchArgs) -> BatchArgs | None:
-        """The batch of an interval without the victims, whose blob is served; None where they said nothing."""
+    def without_victims(self, args: Step) -> Step | None:
+        """The same without the victims, whose blob is served; None where they said nothing."""
         data = self.blobs.get(args.blob_hash)
         if data is None:
             return None
-        blob, roster = decode(Blob, data, max_bytes=MAX_BLOB_BYTES), self.setup.roster
-        lines = tuple(line for line in blob.lines if roster[line.participant] not in self.victims)
-        if lines == blob.lines:
-            return None
-        data, other = self.args_of(encode(replace(blob, lines=lines, solution=b"")))
+        roster, other = self.setup.roster, args
+        if isinstance(args, CloseArgs):
+            closed = decode(Closed, data, max_bytes=MAX_CLOSED_BYTES)
+            sealed = tuple(line for line in closed.lines if roster[line.participant] not in self.victims)
+            if sealed == closed.lines:
+                return None
+            data = encode(replace(closed, lines=sealed))
+            other = replace(args, blob_hash=blob_hash(data))
+        else:
+            blob = decode(Blob, data, max_bytes=MAX_BLOB_BYTES)
+            lines = tuple(line for line in blob.lines if roster[line.participant] not in self.victims)
+            if lines == blob.lines:
+                return None
+            data, other = self.args_of(encode(replace(blob, lines=lines, solution=b"")))
         self.blobs.put(data, args.interval_start)
         return other
 
-    def batch(self, identity: Identity, args: BatchArgs) -> bytes:
+    def batch(self, identity: Identity, args: Step) -> bytes:
         """A batch transaction of a key."""
         tip = self.ledger.tip
         nonce = tip.state.nonce(identity.public_key) + 1
@@ -63,14 +73,14 @@ class _Submits:
 
     async def submit(self, tx: bytes) -> str:
         found = decode(Tx, tx)
-        ((_, args),) = batches((found,))
+        ((_, args),) = steps((found,))
         return await self._behaviour.submit(self._transport, self._addresses, found, args)
 
 
 class TwoBooks(OtherBook):
     """Submits one batch to the first half of the validators, and another without its victims to the other half."""
 
-    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: BatchArgs) -> str:
+    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: Step) -> str:
         other = self.without_victims(args) if self.has_begun else None
         if other is None:
             return (await send_tx(transport, addresses, tx.raw)).code
@@ -95,7 +105,7 @@ class Accomplice(OtherBook):
     So the receipts are of one key and the batch of another.
     """
 
-    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: BatchArgs) -> str:
+    async def submit(self, transport: Transport, addresses: list[str], tx: Tx, args: Step) -> str:
         other = self.without_victims(args) if self.has_begun else None
         if other is None:
             return (await send_tx(transport, addresses, tx.raw)).code

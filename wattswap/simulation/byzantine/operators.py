@@ -229,6 +229,10 @@ class _Forgetful:
         collected = await self._honest.collect(*arguments)
         return self._without(collected) if self._what == "orders" else collected
 
+    async def collect_sealed(self, *arguments: Any) -> Any:
+        collected = await self._honest.collect_sealed(*arguments)
+        return self._without(collected) if self._what == "orders" else collected
+
     async def collect_readings(self, *arguments: Any) -> Any:
         collected = await self._honest.collect_readings(*arguments)
         return self._without(collected) if self._what == "readings" else collected
