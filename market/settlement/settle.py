@@ -50,6 +50,7 @@ def settle(
     rank: IntArray | None = None,
     external: int = 0,
     grid: GridTerms | None = None,
+    deemed: BoolArray | None = None,
 ) -> Postings:
     """Settle one interval.
 
@@ -73,6 +74,9 @@ def settle(
         rank: A permutation of the members by random draw, which settles ties; the earlier member when left out.
         external: Number of external accounts.
         grid: Zones and rent, where the market has a grid.
+        deemed: Which members are settled without a reading, see `deemed_wh`: they trade, and settle all else with the
+            retailer alone, so that what nobody has metered is netted with nobody and has no share of a pool or rent.
+            None, when left out.
 
     Returns:
         Balanced postings.
@@ -97,21 +101,23 @@ def settle(
     both = np.minimum(import_wh, export_wh)
     net_wh, traded_wh = import_wh - export_wh, member[:, BOUGHT] - member[:, SOLD]
     need, offer = np.maximum(net_wh - traded_wh, 0), np.maximum(traded_wh - net_wh, 0)
+    metered = np.ones(members, dtype=np.int64) if deemed is None else 1 - deemed.astype(np.int64)
     back_in = back_out = np.zeros_like(need)
     if grid is not None:
-        back_in, back_out = returned_wh(need, offer, outside, grid, rank)
+        back_in, back_out = returned_wh(need * metered, offer * metered, outside, grid, rank)
         pass_on(outside, prices.main, int(back_out.sum()))
         need, offer = need - back_in, offer - back_out
-    present = np.ones(members, dtype=np.int64) if takes_part is None else takes_part.astype(np.int64)
+    present = metered if takes_part is None else takes_part * metered
     if rule.netted and (one := _of_one_retailer(prices, rule)).local_gain_micro_per_kwh >= 0:
         for rows, price in _parts(book, clearing, rule, one, grid):
             ranks = rank if rank is None or grid is None else np.argsort(np.argsort(rank[rows]))
-            found = _netted(need[rows], offer[rows], ranks)
+            needed, offered = (need * metered)[rows], (offer * metered)[rows]
+            found = _netted(needed, offered, ranks)
             if found is None:
                 continue
             deviations = Deviations(
-                need_wh=need[rows],
-                offer_wh=offer[rows],
+                need_wh=needed,
+                offer_wh=offered,
                 in_wh=found[0],
                 out_wh=found[1],
                 delivered_wh=delivered_wh(net_wh[rows], traded_wh[rows]),

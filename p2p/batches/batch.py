@@ -36,6 +36,7 @@ from p2p.wire.messages import PriceLine
 SETTLEMENT = "settlement"
 SETTLE_BATCH = "batch"
 CLOSE = "close"
+SETTLE_AGAIN = "again"
 MEMBERS = "members"
 """Name of the row of totals of all homes together; one row for each account behind them follows."""
 
@@ -96,7 +97,30 @@ class BatchArgs(Record, frozen=True):
         Raises:
             NonCanonical: One is not in its only form.
         """
-        return tuple(map(_integers, self.totals))
+        return integers_of(self.totals)
+
+
+class AgainArgs(Record, frozen=True):
+    """Arguments of settlement.again: a later version of a settled interval, with readings that came late.
+
+    Args:
+        version: 2 for the first one.
+        before: `totals` of the version before it; the sums change by the difference.
+        batch: The interval with these readings; it gives no turn, so `next_collector` is zeros.
+    """
+
+    version: int
+    before: tuple[tuple[Wide, ...], ...]
+    batch: BatchArgs
+
+
+def integers_of(totals: tuple[tuple[Wide, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Totals as integers.
+
+    Raises:
+        NonCanonical: One is not in its only form.
+    """
+    return tuple(map(_integers, totals))
 
 
 class CloseArgs(Record, frozen=True):
@@ -355,6 +379,19 @@ def steps(txs: Iterable[Tx]) -> list[tuple[int, Step]]:
         elif (tx.module, tx.method) == (SETTLEMENT, CLOSE):
             found.append((i, decode(CloseArgs, tx.args, max_bytes=MAX_TX_BYTES)))
     return found
+
+
+def versions_in(txs: Iterable[Tx]) -> list[tuple[int, AgainArgs]]:
+    """Return the later versions of intervals in a block's transactions, each with its position.
+
+    Raises:
+        RemoteError: One of them cannot be read.
+    """
+    return [
+        (i, decode(AgainArgs, tx.args, max_bytes=MAX_TX_BYTES))
+        for i, tx in enumerate(txs)
+        if (tx.module, tx.method) == (SETTLEMENT, SETTLE_AGAIN)
+    ]
 
 
 def batch_tx(sender: Identity, chain_id: bytes, nonce: int, valid_until_height: int, args: Step) -> Tx:

@@ -20,7 +20,7 @@ from itertools import pairwise
 from p2p.batches.closings import Closing, check_closing
 from p2p.blocks import domains
 from p2p.blocks.block import MAX_VALIDATORS
-from p2p.blocks.genesis import Genesis
+from p2p.blocks.genesis import MAX_CLOSED_BYTES, Genesis
 from p2p.blocks.members import Members, Rotated, none_rotated
 from p2p.errors import BadProof, Malformed, UnknownHousehold, WrongSignature
 from p2p.wire.codec import Record, decode, encode
@@ -29,18 +29,17 @@ from p2p.wire.messages import VERSION as MESSAGE_VERSION
 from p2p.wire.messages import Kind, Said, SealedMessage, Signed, open_message
 from p2p.wire.sealed import sealing_context, unseal_message
 from p2p.wire.sealing import (
-    KEY_BYTES,
     Envelope,
     combine,
     commits_to,
     digest_of,
     hash_of_key,
+    is_key,
     is_share,
     needed,
 )
 
 VERSION = 1
-MAX_CLOSED_BYTES = 8 * 1024 * 1024
 NO_KEY = b""
 
 
@@ -182,6 +181,10 @@ def read_closed(
     for closing in closed.closings:
         if (closing.interval_start, closing.slot) != (closed.interval_start, 0):
             raise Malformed("a closing of another interval or slot")
+        if closing.validator not in closed.validators:
+            raise Malformed("a closing of one who is no validator")
+        if any(not 0 <= one.participant < len(members) or one.nonce < 0 for one in closing.promised):
+            raise Malformed("a closing promises a message that no home can send")
         check_closing(closing, genesis.chain_id)
     key_of = members.keys_with(rotated)
     messages = []
@@ -268,7 +271,7 @@ def open_closed(
         message = closed.messages[place]
         if key == NO_KEY:
             continue
-        if len(key) != KEY_BYTES or hash_of_key(key) != message.envelope.key_hash:
+        if not is_key(key, message.envelope):
             raise BadProof(f"a key that is not that of envelope {place}")
         if commits_to(message.envelope, key, sealing_context(message)):
             found[place] = unseal_message(message, key, genesis.params.limits)
@@ -333,9 +336,9 @@ def find_keys(
             continue
         first = dict(sorted(shares.items())[:threshold])
         key = combine(first, threshold)
-        is_key = hash_of_key(key) == closed.messages[place].envelope.key_hash
-        keys.append(key if is_key else NO_KEY)
-        if not is_key:
+        opens = is_key(key, closed.messages[place].envelope)
+        keys.append(key if opens else NO_KEY)
+        if not opens:
             other.append(OtherKey(place, tuple(first.items())))
     words = [word for _, _, word in answers if word is not None and lacking.intersection(word.places)]
     for place in lacking:

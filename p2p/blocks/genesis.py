@@ -20,6 +20,7 @@ from p2p.wire.codec import Record, decode, encode
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.limits import DEFAULT_LIMITS, Limits
 from p2p.wire.messages import MAX_TIME_S
+from p2p.wire.sealing import can_receive
 
 VERSION = 7
 """The format of a chain: of its genesis, messages, batches and proofs, and the modules it has."""
@@ -38,6 +39,13 @@ MAX_GENESIS_BYTES = 64 * 1024
 MAX_ACCOUNTS = 16
 MAX_MODULES = 32
 MAX_SEALED_BYTES = 2 * 1024
+MAX_CLOSED_BYTES = 8 * 1024 * 1024
+"""Of the closed orders of an interval, see `p2p.batches.closed_orders`. [B]"""
+MAX_SHARES_BYTES = 256 * 1024
+"""Of the shares in an answer, which is one frame, see `p2p.wire.frames`. [B]"""
+LINE_BYTES, PIECE_BYTES, SHARE_BYTES = 384, 56, 36
+"""Room of an envelope with its signature and a promise of each validator beside the content, of a piece in it, and of a
+share in an answer. [B]"""
 
 
 class Governed(Record, frozen=True):
@@ -231,8 +239,26 @@ def _key_problems(genesis: Genesis) -> list[str]:
             problems.append(f"{what} holds a key that has not {PUBLIC_KEY_BYTES} bytes")
         if len(set(keys)) != len(keys):
             problems.append(f"{what} holds the same key twice")
+    if genesis.params.sealed_bytes:
+        problems += _sealing_problems(genesis)
     if genesis.params.full_entries and genesis.members > MAX_FULL_MEMBERS:
         problems.append(f"{genesis.members} members; with full_entries at most {MAX_FULL_MEMBERS} fit")
+    return problems
+
+
+def _sealing_problems(genesis: Genesis) -> list[str]:
+    problems = []
+    if not all(len(key) == PUBLIC_KEY_BYTES and can_receive(key) for key in genesis.authorities):
+        problems.append("validators holds a key to which nothing can be sealed: it has no X25519 key")
+    # With the most validators, as more may join: else an interval is closed that does not fit into a message.
+    most = min(
+        MAX_CLOSED_BYTES // (genesis.params.sealed_bytes + LINE_BYTES + PIECE_BYTES * MAX_VALIDATORS),
+        MAX_SHARES_BYTES // SHARE_BYTES,
+    )
+    if genesis.members > most:
+        problems.append(
+            f"{genesis.members} members; with sealed_bytes {genesis.params.sealed_bytes} at most {most} fit"
+        )
     return problems
 
 

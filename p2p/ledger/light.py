@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS
-from p2p.batches.batch import Batch, BatchArgs, is_batch, open_entry
+from p2p.batches.batch import Batch, BatchArgs, is_batch, open_entry, versions_in
 from p2p.blocks import block as blocks
 from p2p.blocks import merkle
 from p2p.blocks.block import Block, CommitCertificate, Header, Tx
@@ -117,6 +117,7 @@ class SettledInterval:
             then it says nothing about the operators to who has seen others before.
         trusted: The header, for later proofs.
         signers: Indices of the validators whose signatures were checked.
+        version: 1, or more where the interval was settled again with readings that came late.
     """
 
     args: BatchArgs
@@ -127,6 +128,7 @@ class SettledInterval:
     shows_operators: bool
     trusted: Trusted
     signers: tuple[int, ...]
+    version: int = 1
 
     @property
     def interval_start(self) -> int:
@@ -154,6 +156,7 @@ class Line:
         values: Column name to number. [Wh, nano-currency]
         sender: Who settled the interval: an operator or a validator that took over.
         signers: Indices of the validators whose signatures were checked.
+        version: Of the interval: the newest one counts, and a proof does not show which that is.
     """
 
     interval_start: int
@@ -165,6 +168,7 @@ class Line:
     time_ms: int
     sender: str
     signers: tuple[int, ...]
+    version: int = 1
 
     @property
     def total_nano(self) -> int:
@@ -309,7 +313,7 @@ def _check_batch_proof(proof: BatchProof, genesis: Genesis, trusted: Trusted | N
     if trusted is not None:
         _check_trusted(header, validators, at_trusted, trusted)
     operators = _operators(proof, genesis)
-    args, sender = _check_tx(proof, genesis, validators, operators)
+    args, sender, version = _check_tx(proof, genesis, validators, operators)
     return SettledInterval(
         args,
         proof.tx,
@@ -319,6 +323,7 @@ def _check_batch_proof(proof: BatchProof, genesis: Genesis, trusted: Trusted | N
         proof.operators is not None,
         Trusted(header.height, header.time_ms, since_ms, validators),
         tuple(blocks.signers(proof.cert)),
+        version,
     )
 
 
@@ -376,13 +381,15 @@ def _operators(proof: BatchProof, genesis: Genesis) -> tuple[bytes, ...]:
 
 def _check_tx(
     proof: BatchProof, genesis: Genesis, validators: tuple[bytes, ...], operators: tuple[bytes, ...]
-) -> tuple[BatchArgs, str]:
+) -> tuple[BatchArgs, str, int]:
+    """The batch of a transaction in the block, who sent it, and which version of its interval it is."""
     tx = proof.tx
     leaf = blocks.tx_leaf(tx)
     root = merkle.root_from_path(leaf, proof.tx_index, proof.tx_count, _steps(proof.tx_path))
     if root != proof.header.tx_root:
         raise BadProof("the transaction is not in the block")
-    if not is_batch(tx) or tx.chain_id != genesis.chain_id:
+    later = versions_in((tx,))
+    if not (is_batch(tx) or later) or tx.chain_id != genesis.chain_id:
         raise BadProof(f"the transaction is {tx.module}.{tx.method}, not a settlement of this chain")
     if tx.sender in operators:
         sender = f"operator {operators.index(tx.sender)}"
@@ -391,7 +398,9 @@ def _check_tx(
     else:
         raise BadProof("the transaction is not by an operator or a validator")
     blocks.check_tx_signature(tx)
-    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES), sender
+    if later:
+        return later[0][1].batch, sender, later[0][1].version
+    return decode(BatchArgs, tx.args, max_bytes=blocks.MAX_TX_BYTES), sender, 1
 
 
 def _check_entry(bundle: ProofBundle, settled: SettledInterval, genesis: Genesis) -> Line:
@@ -415,6 +424,7 @@ def _check_entry(bundle: ProofBundle, settled: SettledInterval, genesis: Genesis
         time_ms=settled.trusted.time_ms,
         sender=settled.sender,
         signers=settled.signers,
+        version=settled.version,
     )
 
 

@@ -20,10 +20,12 @@ from p2p.blocks.block import MAX_TX_BYTES, VERSION, Tx, check_tx_signature
 from p2p.blocks.genesis import Genesis, Governed
 from p2p.blocks.tree import EMPTY_TREE, Tree, TreeProof, check_tree_proof
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, P2PError, RemoteError, WrongSignature
+from p2p.ledger import closed as closed_orders
 from p2p.ledger import offices
+from p2p.ledger.closed import LastClosed
 from p2p.ledger.module import CHAIN_MODULES, ChainModule, Method, modules_of
 from p2p.ledger.modules import accounts, settlement
-from p2p.ledger.modules.settlement import LastClosed, Settled
+from p2p.ledger.modules.settlement import Settled
 from p2p.ledger.view import MAX_VALUE_BYTES, Context, View
 from p2p.wire.codec import Record, decode, encode
 
@@ -70,12 +72,12 @@ class State:
 
     def is_barred(self, household: int, interval_start: int) -> bool:
         """Whether a home may not order in an interval, as an envelope of it had no key; arguments as `home_key`."""
-        return settlement.is_barred(self.view(), household, interval_start)
+        return closed_orders.is_barred(self.view(), household, interval_start)
 
     @property
     def closed(self) -> LastClosed:
         """The interval whose orders were closed last, in a market that seals them."""
-        return settlement.last_closed(self.view())
+        return closed_orders.last_closed(self.view())
 
     @property
     def settled(self) -> Settled:

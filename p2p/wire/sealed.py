@@ -20,7 +20,7 @@ from p2p.wire.messages import (
     SealedMessage,
     range_problem,
 )
-from p2p.wire.sealing import TooLong, key_for, open_box, seal
+from p2p.wire.sealing import TooLong, digest_of, hash_of_key, key_for, open_box, seal
 
 
 def sealing_context(message: Said | SealedMessage) -> bytes:
@@ -39,9 +39,8 @@ def seal_message(
     problem = range_problem(message, limits)
     if problem:
         raise InvalidMessage(f"{type(message).__name__}: {problem}")
-    content = encode(message.orders if isinstance(message, OrderMessage) else ())
-    context = sealing_context(message)
-    key = key_for(identity, context, content)
+    content, context = _content_of(message), sealing_context(message)
+    key = key_for(identity, digest_of(validators), context, content)
     try:
         envelope = seal(
             content, key=key, context=context, validators=validators, padded_bytes=limits.sealed_bytes
@@ -49,6 +48,17 @@ def seal_message(
     except TooLong as error:
         raise InvalidMessage(f"{type(message).__name__}: {error}") from None
     return SealedMessage(*_head_of(message), envelope)
+
+
+def says(sealed: SealedMessage, identity: Identity, message: Said) -> bool:
+    """Whether an envelope of a home, sealed by `seal_message` to whichever validators, says this."""
+    content, context = _content_of(message), sealing_context(message)
+    key = key_for(identity, sealed.envelope.sealed_to, context, content)
+    return hash_of_key(key) == sealed.envelope.key_hash
+
+
+def _content_of(message: Said) -> bytes:
+    return encode(message.orders if isinstance(message, OrderMessage) else ())
 
 
 def _head_of(message: Said | SealedMessage) -> tuple[int, bytes, int, int, str, int, int]:

@@ -118,9 +118,29 @@ def seal(
     return Envelope(digest_of(validators), hash_of_key(key), one_time, box, tuple(pieces))
 
 
-def key_for(identity: Identity, context: bytes, content: bytes) -> bytes:
-    """The key of one content; the same for the same one, so that a home that starts again seals the same bytes."""
-    return _hash(b"key", identity.seed, context, content)
+def key_for(identity: Identity, sealed_to: bytes, context: bytes, content: bytes) -> bytes:
+    """The key of one content; the same for the same one, so that a home that starts again seals the same bytes.
+
+    Args:
+        sealed_to: Digest of the validators: those of two sets must not have shares of one key.
+    """
+    number = int.from_bytes(_hash(b"key", identity.seed, sealed_to, context, content), "big")
+    return (number % PRIME).to_bytes(KEY_BYTES, "big")
+
+
+def is_key(key: bytes, envelope: Envelope) -> bool:
+    """Whether bytes are the key that an envelope names; one beyond the field is none, as no shares give it."""
+    is_in_field = len(key) == KEY_BYTES and int.from_bytes(key, "big") < PRIME
+    return is_in_field and hash_of_key(key) == envelope.key_hash
+
+
+def can_receive(validator: bytes) -> bool:
+    """Whether something can be sealed to a key: one with a part of small order signs, and has no X25519 key."""
+    try:
+        crypto_sign_ed25519_pk_to_curve25519(validator)
+    except CryptoError:
+        return False
+    return True
 
 
 def hash_of_key(key: bytes) -> bytes:

@@ -194,10 +194,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CHECKS.without(
         "blob_is_stored_unchecked",
-        "                closed = None if blob is None else await self._check_blob(args, blob, until)\n",
+        "                closed = None if blob is None else await self._check_blob(args, blob, until, former)\n",
         "                if blob is not None:\n"
         "                    self._blobs.put(blob, args.interval_start)\n"
-        "                closed = None if blob is None else await self._check_blob(args, blob, until)\n",
+        "                closed = None if blob is None else await self._check_blob(args, blob, until, former)\n",
         "A sender fills the disks of validators with junk.",
         "test_a_blob_is_on_disk_once_it_was_checked_right_and_not_before",
     ),

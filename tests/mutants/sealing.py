@@ -9,7 +9,7 @@ CONTENT = Rules("p2p/wire/sealed.py", "tests/p2p/wire/test_sealing.py")
 MESSAGES = Rules("p2p/wire/messages.py", "tests/p2p/wire/test_sealing.py")
 CLOSED = Rules("p2p/batches/closed_orders.py", "tests/p2p/batches/test_closed_orders.py")
 BLOB = Rules("p2p/batches/blob.py", "tests/p2p/batches/test_closed_orders.py")
-CHAIN = Rules("p2p/ledger/modules/settlement.py", "tests/p2p/ledger/test_chain_sealed.py")
+CHAIN = Rules("p2p/ledger/closed.py", "tests/p2p/ledger/test_chain_sealed.py")
 SHARES = Rules("p2p/roles/validator/opening.py", "tests/p2p/roles/test_opening.py")
 OPENER = Rules("p2p/roles/collector/opener.py", "tests/p2p/roles/test_opening.py")
 CHECK = Rules("wattswap/nodes/batch_checker.py", "tests/wattswap/nodes/test_sealed_check.py")
@@ -52,8 +52,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     ENVELOPE.without(
         "one_key_for_all_content",
-        'return _hash(b"key", identity.seed, context, content)',
-        'return _hash(b"key", identity.seed, context)',
+        '_hash(b"key", identity.seed, sealed_to, context, content)',
+        '_hash(b"key", identity.seed, sealed_to, context)',
         "Two orders under one key and nonce show their difference.",
         "test_another_nonce_home_or_content_has_another_key",
     ),
@@ -63,6 +63,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "    except ZeroDivisionError:\n        return None\n",
         "One home ends each validator that opens its envelope.",
         "test_a_one_time_key_that_hides_nothing_is_refused",
+    ),
+    ENVELOPE.without(
+        "one_key_for_two_sets",
+        '_hash(b"key", identity.seed, sealed_to, context, content)',
+        '_hash(b"key", identity.seed, context, content)',
+        "A validator of each of two sets puts its share with that of the other.",
+        "test_one_content_for_two_sets_has_two_keys",
+    ),
+    ENVELOPE.without(
+        "a_key_beyond_the_field",
+        'is_in_field = len(key) == KEY_BYTES and int.from_bytes(key, "big") < PRIME',
+        "is_in_field = len(key) == KEY_BYTES",
+        "A home and its collector choose after the opening whether the order counts.",
+        "test_a_key_beyond_the_field_is_none",
     ),
     CONTENT.without(
         "anything_in_an_envelope_is_an_order",
@@ -94,8 +108,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CLOSED.without(
         "any_key_opens",
-        "if len(key) != KEY_BYTES or hash_of_key(key) != message.envelope.key_hash:",
-        "if len(key) != KEY_BYTES:",
+        "if not is_key(key, message.envelope):",
+        "if not key:",
         "A collector settles an honest home as without an order, by a wrong key.",
         "test_what_proves_nothing_has_no_place_beside_what_does",
     ),
@@ -220,14 +234,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CHAIN.without(
         "closed_twice",
-        "if args.interval_start <= max(known.last_interval_start, closed.interval_start):",
-        "if args.interval_start <= known.last_interval_start:",
+        "if args.interval_start <= max(last_settled_s, last.interval_start):",
+        "if args.interval_start <= last_settled_s:",
         "A collector closes an interval again once it has read the orders.",
         "test_an_interval_is_closed_once",
     ),
     CHAIN.without(
         "closed_before_the_one_before_is_settled",
-        "    if closed.interval_start > known.last_interval_start:\n",
+        "    if last.interval_start > last_settled_s:\n",
         "    if False:\n",
         "An interval is closed that can never be settled, as a later one was closed meanwhile.",
         "test_an_interval_is_closed_once",
@@ -241,7 +255,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CHAIN.without(
         "settled_without_being_closed",
-        "if closed.interval_start != args.interval_start:",
+        "if last.interval_start != args.interval_start:",
         "if False:",
         "A batch of orders that were never closed settles an interval.",
         "test_nothing_is_settled_that_was_not_closed",
@@ -255,7 +269,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     CHAIN.without(
         "without_a_key_and_not_barred",
-        "        _bar(ctx, household, args.interval_start)\n",
+        "        bar(ctx.view, household, args.interval_start, ctx.genesis.params.minutes * 60)\n",
         "        pass\n",
         "A home lets a collector choose in each interval whether it trades.",
         "test_a_home_whose_envelope_had_no_key_is_barred_for_a_week_of_intervals",

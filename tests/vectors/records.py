@@ -94,6 +94,7 @@ RECORDS: dict[str, tuple[type[Record], ...]] = {
         block.CommitCertificate,
         settlement.BatchArgs,
         settlement.CloseArgs,
+        settlement.AgainArgs,
     ),
     "proofs": (
         light.ProofBundle,

@@ -52,7 +52,7 @@ def _good(said: Said, count: int) -> dict[str, Any]:
     context, envelope = sealing_context(sealed), sealed.envelope
     shares = [open_share(envelope, place, VALIDATORS[place], context) for place in range(count)]
     key = combine({place: share for place, share in enumerate(shares) if share}, needed(count))
-    assert key == key_for(HOME, context, content)
+    assert key == key_for(HOME, envelope.sealed_to, context, content)
     return {
         "validators": count,
         "needed": needed(count),

@@ -134,7 +134,7 @@ def test_the_page_has_a_sentence_for_every_refusal_of_a_transaction() -> None:
 NEVER_SENT = frozenset(
     "SignState LastSigned SimBlock Account Role Receipt Settled Kept Meter HomeMeters Anchor Newest Issuance"
     " GuaranteeOfOrigin Metered Used Owed Stored HomeKey HomeKeys ValidatorSets Keys Past History Number Conviction"
-    " Barred LastClosed Trusted".split()
+    " Barred LastClosed Trusted Version".split()
 )
 """Records of files and of the state: nobody sends them but inside a snapshot, as entries."""
 

@@ -10,13 +10,13 @@ from typing import Final
 import trio
 
 from market.units import MICRO_PER_UNIT, IntArray
-from p2p.batches.batch import BatchArgs, batches
+from p2p.batches.batch import BatchArgs, batches, versions_in
 from p2p.batches.closings import Closing
 from p2p.batches.receipts import slots
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.errors import RemoteError
+from p2p.ledger.closed import LastClosed
 from p2p.ledger.light import BatchProof, make_batch_proof, make_proof
-from p2p.ledger.modules.settlement import LastClosed
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.wire import Closings, Position, result_topic
 from p2p.roles.replica.blobs import Blobs
@@ -129,6 +129,23 @@ class Announcer:
             if is_own:
                 await self._gossip(encode(proof))
             self._note(args, block, cert, is_own=is_own)
+        for index, later in versions_in(block.txs):
+            await self._provide_again(later.batch, self._proof(block, cert, index))
+
+    async def _provide_again(self, args: BatchArgs, proof: BatchProof) -> None:
+        """Provide the lines of a later version; what was promised is in the first, whose leaves stay.
+
+        Lines of an interval that is older than those that are kept are not given again: the chain has them.
+        """
+        blob = await self.blob(args)
+        if blob is None:
+            return
+        try:
+            recomputed = await self._offload(self._checker.recompute, blob)
+        except RemoteError as error:
+            _log.error("a later version of %s cannot be computed: %s", args.interval_start, error)
+            return
+        self._provide_lines(args.interval_start, recomputed, proof)
 
     def _proof(self, block: Block, cert: CommitCertificate, index: int) -> BatchProof:
         height, genesis = block.header.height, self._setup.genesis
@@ -148,9 +165,6 @@ class Announcer:
         """Provide the proof of the line and the inclusion leaves of each home on request."""
         roster, rounds, answers = self._setup.roster, self._setup.rounds, self._operator.answers
 
-        def line(home: int) -> bytes:
-            return make_proof(recomputed.batch, home, proof)
-
         def leaf(slot: int, home: int) -> bytes:
             return encode(recomputed.inclusion.opening(home, slot))
 
@@ -161,9 +175,15 @@ class Announcer:
             record = recomputed.record
             position = position_wh(self._setup, record.book, record.clearing)
             self.provide_positions(start_s, position, rounds - 1)
-        answers.provide_lines(start_s, ByHome(roster, line))
+        self._provide_lines(start_s, recomputed, proof)
         for slot in range(slots(rounds)):
             answers.provide_openings(start_s, ByHome(roster, partial(leaf, slot)), slot)
+
+    def _provide_lines(self, start_s: int, recomputed: Recomputed, proof: BatchProof) -> None:
+        def line(home: int) -> bytes:
+            return make_proof(recomputed.batch, home, proof)
+
+        self._operator.answers.provide_lines(start_s, ByHome(self._setup.roster, line))
 
     def _provide_closings(self, start_s: int, closings: tuple[Closing, ...]) -> None:
         for slot in range(slots(self._setup.rounds)):

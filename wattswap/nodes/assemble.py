@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from agents.bidding import Orders
 from market.book import OrderBook
 from market.rounds import of_round
-from p2p.batches.batch import BatchArgs, batches
+from p2p.batches.batch import BatchArgs, batches, versions_in
 from p2p.batches.closings import check_closers
 from p2p.batches.receipts import ABSENT, slots
 from p2p.blocks.block import block_hash
@@ -27,7 +28,7 @@ from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, check_messages
 from wattswap.nodes.node import OMISSION
 from wattswap.runs import engine
-from wattswap.runs.chain_reader import settled
+from wattswap.runs.chain_reader import settled, settled_again
 from wattswap.runs.chain_writer import Committed
 from wattswap.runs.interval import IntervalRecord, own_results, position_wh, read_meters, sent_orders
 from wattswap.runs.layout import BLOBS, CHAIN, LIVE, OMISSIONS
@@ -53,17 +54,21 @@ class NetworkChain:
         self._checker = BatchChecker(setup, load_tip(self._store, setup.genesis).state.home_key)
         self._blobs = FolderBlobs(blobs)
         self._heights, self._collectors = dict[int, tuple[int, BatchArgs]](), dict[int, bytes]()
+        self._later = dict[int, list[tuple[int, BatchArgs]]]()
         for block, _ in self._store.blocks():
             for index, args in batches(block.txs):
                 self._heights[args.interval_start] = block.header.height, args
                 self._collectors[args.interval_start] = block.txs[index].sender
+            for _, again in versions_in(block.txs):
+                made = block.header.height, again.batch
+                self._later.setdefault(again.batch.interval_start, []).append(made)
 
     def recomputed(self, start_s: int) -> Recomputed:
-        """An interval recomputed from its messages and checked as a validator checks it.
+        """The newest version of an interval, recomputed from its messages; each is checked as a validator checks it.
 
         Raises:
-            VerificationFailed: The chain has no batch of it, its blob is missing, the batch does not follow, or it
-                lacks messages that no quorum of the validators of its height has closed a slot without.
+            VerificationFailed: The chain has no batch of it, a blob is missing, a batch does not follow, or the first
+                one lacks messages that no quorum of the validators of its height has closed a slot without.
         """
         blob, before = self._blob(start_s), None
         height, args = self._heights[start_s]
@@ -72,19 +77,25 @@ class NetworkChain:
                 before = self._blob(start_s - self._setup.minutes * 60)
             recomputed = self._checker.settled(args, blob, before)
             check_closers(self._checker.closed(blob), self._validators(height))
+            for _, again in self._later.get(start_s, ()):
+                former, blob = blob, self._named(start_s, again)
+                recomputed = self._checker.settled_again(again, blob, former)
         except RemoteError as error:
             raise VerificationFailed.of(f"interval {start_s}", error.detail) from None
         return recomputed
 
     def _blob(self, start_s: int) -> bytes:
-        """The blob of a settled interval."""
-        where = f"interval {start_s}"
+        """The blob of the first version of a settled interval."""
         if start_s not in self._heights:
-            raise VerificationFailed.of(where, "the chain has no batch of it")
-        name = self._heights[start_s][1].blob_hash
+            raise VerificationFailed.of(f"interval {start_s}", "the chain has no batch of it")
+        return self._named(start_s, self._heights[start_s][1])
+
+    def _named(self, start_s: int, args: BatchArgs) -> bytes:
+        name = args.blob_hash
         blob = self._blobs.get(name)
         if blob is None:
-            raise VerificationFailed.of(where, f"its blob {name.hex()[:16]} is missing or damaged")
+            what = f"its blob {name.hex()[:16]} is missing or damaged"
+            raise VerificationFailed.of(f"interval {start_s}", what)
         return blob
 
     def _validators(self, height: int) -> tuple[bytes, ...]:
@@ -100,7 +111,7 @@ class NetworkChain:
 
     def add(self, record: IntervalRecord) -> Committed:
         """Find the block of an interval that the network has settled."""
-        height, args = self._heights[record.start_s]
+        height, args = self._later.get(record.start_s, [self._heights[record.start_s]])[-1]
         block, cert = self._store.block(height)
         batch = self.recomputed(record.start_s).batch
         return Committed(height, block_hash(block.header), args.postings_root, batch, block, cert)
@@ -140,7 +151,8 @@ def take_over(setup: Setup, partial: Path, nodes: Sequence[Path]) -> None:
     shutil.copyfile(max(heights, key=heights.__getitem__) / CHAIN, partial / CHAIN)
     (partial / BLOBS).mkdir(exist_ok=True)
     with ChainStore.open(partial / CHAIN, setup.genesis, read_only=True) as store:
-        named = [blob_file(args.interval_start, args.blob_hash) for _, args in settled(store)]
+        made = chain(settled(store), settled_again(store))
+        named = [blob_file(args.interval_start, args.blob_hash) for _, args in made]
     for folder in nodes:
         for name in named:
             if (folder / BLOBS / name).is_file():

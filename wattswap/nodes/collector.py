@@ -42,6 +42,7 @@ from wattswap.nodes.batch_checker import BatchChecker
 from wattswap.nodes.interval import Recomputed, next_round, positions_of
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
+from wattswap.nodes.true_up import TrueUp
 from wattswap.runs.prepare import Setup
 from wattswap.runs.rounds import Rounds
 
@@ -92,6 +93,7 @@ class CollectorLoop:
         schedule: Gates and turns.
         announcer: Announces what is settled.
         is_ready: Whether the node of a public key answers that it does its work.
+        true_up: Settles intervals again, beside all others.
         offload: Where heavy functions run.
     """
 
@@ -112,6 +114,7 @@ class CollectorLoop:
         announcer: Announcer,
         *,
         is_ready: Callable[[bytes], Awaitable[bool]],
+        true_up: TrueUp,
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
         self._setup, self._operator, self._identity = setup, operator, identity
@@ -120,11 +123,16 @@ class CollectorLoop:
         self._blobs, self._checker = blobs, checker
         self._secret, self._stats, self._pace = secret, stats, pace
         self._schedule, self._announcer = schedule, announcer
-        self._is_ready, self._offload = is_ready, offload
+        self._is_ready, self._true_up, self._offload = is_ready, true_up, offload
         self._was_up = False
 
     async def run(self) -> None:
-        """Run until every interval of the scenario is settled and announced."""
+        """Run until cancelled; when every interval of the scenario is settled, some may be settled again."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._true_up.run)
+            await self._collect_all()
+
+    async def _collect_all(self) -> None:
         for i in range(self._setup.intervals):
             start_s = self._setup.start_of(i)
             if not _settled(start_s, self._ledger.tip):

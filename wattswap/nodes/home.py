@@ -57,6 +57,7 @@ from p2p.wire.messages import (
     message_id,
 )
 from wattswap.nodes.ahead import read_answer
+from wattswap.nodes.late import LateReadings, shows
 from wattswap.nodes.learned import Learned
 from wattswap.nodes.pace import Pace
 from wattswap.runs.horizon import Moves, agree_in_round, measured_in
@@ -131,6 +132,7 @@ class Home:
         learned: What its strategy has learned.
         offload: Where that is written.
         read_line: Checks the proof of a line; raises a RemoteError for anything else.
+        late: Gives readings of intervals that were settled without them.
     """
 
     setup: Setup
@@ -142,6 +144,7 @@ class Home:
     learned: Learned
     offload: Offload
     read_line: Callable[[bytes], Line]
+    late: LateReadings
     _begun_s: float = 0.0
 
     async def live(self, first: int, on_interval: OnInterval) -> None:
@@ -150,8 +153,16 @@ class Home:
         Raises:
             InvalidData: What the strategy has learned before it cannot be read.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.late.run)
+            await self._live_all(first, on_interval)
+            await self.late.end()
+            nursery.cancel_scope.cancel()
+
+    async def _live_all(self, first: int, on_interval: OnInterval) -> None:
         community = self._before(first)
         for i in range(first, self.setup.intervals):
+            self.late.drop_before(self.setup.start_of(i))
             orders, message = self._opens_with(i, community)
             await self.pace.opening(i)
             done = await self._interval(i, community, orders, message)
@@ -217,11 +228,13 @@ class Home:
                 postings = np.array([[line.values[name] for name in COLUMNS]], dtype=np.int64)
                 community.learn_own(own_results(start_s, postings, settled.args.price))
             done.proofs = 1
+            self.late.note(said, line)
             for message in said:
-                if not (isinstance(message, ReadingMessage) and _shows(line, message)):
+                if not (isinstance(message, ReadingMessage) and shows(line, message)):
                     done.broken_promises += not await self._is_kept(message, settled)
         except NotTaken as error:
             # It was settled long before this home started, or nobody can compute its lines.
+            self.late.note(said, None)
             _log.warning("%s has no proof of %s: %s", self.setup.roster[self.index], start_s, error)
             return Done(missed=1)
         return done
@@ -366,7 +379,9 @@ class Home:
             RemoteError: It is none, or of another home, interval or block.
         """
         line = self.read_line(proof)
-        if (line.account, line.block_hash) != (self.index, settled.block_hash):
+        # A later version is in a block of its own.
+        of_block = line.version > 1 or line.block_hash == settled.block_hash
+        if (line.account, line.interval_start) != (self.index, settled.interval_start) or not of_block:
             raise BadProof("the proof is not of this home's meter and the settled block")
         return line
 
@@ -431,11 +446,6 @@ class Home:
         self.on_proof(message.household, message.interval_start, slot, proof)
         await self.client.accuse(method, proof, culprit)
         return True
-
-
-def _shows(line: Line, reading: ReadingMessage) -> bool:
-    """Whether a line has the registers of a reading, so that its leaf need not be asked for."""
-    return (line.values["import_wh"], line.values["export_wh"]) == (reading.import_wh, reading.export_wh)
 
 
 def _read_answer(setup: Setup, start_s: int, number: int, lines: Lines, data: bytes) -> Moves:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.meters import Meters
 from market.book import OrderBook
 from market.clearing import Clearing
-from market.units import IntArray
+from market.settlement.deemed import Registers, deemed_wh
+from market.units import BoolArray, IntArray
 from p2p.batches.batch import Batch, BatchArgs, salted
 from p2p.batches.blob import IntervalContent
 from p2p.batches.receipts import ABSENT, Inclusion, include
+from p2p.blocks.members import energy_at
 from p2p.roles.exchange.tape import make_pages
 from p2p.wire.messages import HandedIn, OrderMessage, ReadingMessage, message_id, terms_of
 from wattswap.errors import VerificationFailed
@@ -37,7 +39,7 @@ class Recomputed:
     """A recomputed interval.
 
     Args:
-        record: The interval; its registers are as reported, or as traded where a home did not report.
+        record: The interval; its registers are as reported, or as deemed where a home did not report.
         inclusion: Commitment to the messages that receipts promised to include.
         args: What goes on chain; the next turn in it is the first operator's, which is for the collector to change.
         ahead: The market, where it clears a horizon.
@@ -121,20 +123,46 @@ def next_round(
     return market.bought_wh(), make_pages(setup.genesis.chain_id, start_s, number, market.tape())
 
 
+class Metered(NamedTuple):
+    """The registers with which homes are settled. [Wh]
+
+    Args:
+        deemed: Which homes have given no reading, so that theirs are `deemed_wh`.
+    """
+
+    import_wh: IntArray
+    export_wh: IntArray
+    deemed: BoolArray
+
+
 def registers(
-    setup: Setup, book: OrderBook, clearing: Clearing, readings: tuple[ReadingMessage, ...]
-) -> tuple[IntArray, IntArray]:
-    """Registers by home; a home that did not report is settled as if it metered what it traded. [Wh]"""
-    book, clearing = of_homes(book, clearing, len(setup.roster))
-    accepted = clearing.accepted_wh
-    imported, exported = np.zeros((2, len(setup.roster)), dtype=np.int64)
-    np.add.at(imported, book.participant[book.side > 0], accepted[book.side > 0])
-    np.add.at(exported, book.participant[book.side < 0], accepted[book.side < 0])
+    setup: Setup, i: int, book: OrderBook, clearing: Clearing, readings: tuple[ReadingMessage, ...]
+) -> Metered:
+    """Registers by home, as reported; a member that did not report counts with its deemed use, see decision 72."""
+    homes, takes_part = setup.member_list, setup.takes_part(i)
+    book, clearing = of_homes(book, clearing, len(homes))
+    traded = np.zeros(len(homes), dtype=np.int64)
+    np.add.at(traded, book.participant, book.side * clearing.accepted_wh)
+    most = np.array(
+        [
+            (
+                energy_at(home.import_capacity_w, setup.minutes),
+                energy_at(home.export_capacity_w, setup.minutes),
+            )
+            for home in homes.records
+        ],
+        dtype=np.int64,
+    )
+    imported, exported = (
+        np.where(takes_part, column, 0)
+        for column in deemed_wh(traded, Registers(*most.T), setup.tariffs.at(i))
+    )
+    silent = takes_part.copy()
     index = {name: home for home, name in enumerate(setup.roster)}
     for reading in readings:
         home = index[reading.household]
-        imported[home], exported[home] = reading.import_wh, reading.export_wh
-    return imported, exported
+        imported[home], exported[home], silent[home] = reading.import_wh, reading.export_wh, False
+    return Metered(imported, exported, silent)
 
 
 def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solutions: Solutions) -> Recomputed:
@@ -154,8 +182,10 @@ def recompute(setup: Setup, content: IntervalContent, blob_hash: bytes, solution
     ahead = ahead_of(setup, content, solutions) if setup.looks_ahead else None
     book, clearing, clear_ns = cleared(setup, content, solutions, ahead)
     solutions.refuse_more()
-    imported, exported = registers(setup, book, clearing, content.readings)
-    record = settled_interval(setup, i, book, clearing, imported, exported, {}, clear_ns)
+    found = registers(setup, i, book, clearing, content.readings)
+    record = settled_interval(
+        setup, i, book, clearing, found.import_wh, found.export_wh, {}, clear_ns, deemed=found.deemed
+    )
     batch = salted(record.settled.postings, start_s, content.interval_secret)
     inclusion = include(setup.roster, content.messages, content.interval_secret, setup.rounds)
     operator = setup.genesis.operator
@@ -195,7 +225,6 @@ def check_messages(
         VerificationFailed: Names the first home with another message.
     """
     record, inclusion = recomputed.record, recomputed.inclusion
-    bought, sold = registers(setup, record.book, record.clearing, ())
 
     def is_other(home: int, number: int) -> bool:
         nonce, sent = inclusion.of(home, number)
@@ -207,8 +236,8 @@ def check_messages(
 
     for home, name in enumerate(setup.roster):
         metered = record.import_wh[home], record.export_wh[home]
-        # Who sent no reading is settled as if it had metered what it traded.
-        if metered not in ((meters.import_wh[home], meters.export_wh[home]), (bought[home], sold[home])):
+        is_silent = inclusion.of(home, setup.rounds)[0] == ABSENT
+        if not is_silent and metered != (meters.import_wh[home], meters.export_wh[home]):
             what = "reading"
         elif any(is_other(home, number) for number in range(setup.rounds)):
             what = "order"

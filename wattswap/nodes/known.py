@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p.disk import Disk
-from p2p.errors import RemoteError, WrongSignature
+from p2p.errors import BadProof, RemoteError, WrongSignature
 from p2p.ledger.light import Line, SettledInterval, Trusted, check_batch_proof, check_line
 from p2p.ledger.state import State, initial_state
 from p2p.roles.collector.home_keys import HomeKeys
@@ -104,8 +104,16 @@ class Known:
         """Check the proof of a settled interval, and take over validators and operators if it is the newest.
 
         Raises:
-            RemoteError: The proof does not hold, or is by validators who have left.
+            RemoteError: The proof does not hold, is by validators who have left, or is that of a later version: what
+                was promised is in the first one.
         """
+        found = self._read_version(data)
+        if found.version != 1:
+            raise BadProof(f"the proof of version {found.version} where that of the first is due")
+        return found
+
+    def _read_version(self, data: bytes) -> SettledInterval:
+        """Check the proof of any version of a settled interval; as `read_result`."""
         name = sha256(data).digest()
         found = self._checked.get(name)
         if found is None:
@@ -121,7 +129,7 @@ class Known:
         Raises:
             RemoteError: It does not hold.
         """
-        return check_line(data, self.read_result, self._genesis)
+        return check_line(data, self._read_version, self._genesis)
 
     def check_gossip(self, author: str, data: bytes) -> None:
         """Refuse gossip on the topic of results that is not the proof of a new interval by who settled it.

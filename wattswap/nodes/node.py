@@ -15,7 +15,9 @@ from p2p.batches.closed_orders import is_sealed_to
 from p2p.consensus.types import LAN_TIMEOUTS, Timeouts
 from p2p.errors import P2PError, RemoteError
 from p2p.ledger.store import ChainStore
+from p2p.ledger.versions import RING
 from p2p.roles.collector.closer import Closer
+from p2p.roles.collector.late import LateReadings
 from p2p.roles.collector.opener import Opener
 from p2p.roles.collector.operator import Operator
 from p2p.roles.exchange.journal import Journal
@@ -39,6 +41,7 @@ from wattswap.nodes.config import NodeConfig
 from wattswap.nodes.known import Known
 from wattswap.nodes.pace import Pace
 from wattswap.nodes.stats import Stats
+from wattswap.nodes.true_up import TrueUp
 from wattswap.nodes.world import World
 from wattswap.runs.layout import BLOBS, CHAIN
 from wattswap.runs.prepare import Setup
@@ -177,6 +180,36 @@ class Node:
             schedule,
             announcer,
             is_ready=self.is_ready,
+            true_up=self.true_up(operator, chain, blobs, checker, schedule, announcer),
+            offload=self.world.offload,
+        )
+
+    def true_up(
+        self,
+        operator: Operator,
+        chain: Chain,
+        blobs: FolderBlobs,
+        checker: BatchChecker,
+        schedule: Schedule,
+        announcer: Announcer,
+    ) -> TrueUp:
+        """What settles intervals of this node's chain again."""
+        setup, ledger = self.setup, chain.ledger
+        step_s = setup.minutes * 60
+
+        def age_of(start_s: int) -> int:
+            return (ledger.tip.state.settled.last_interval_start - start_s) // step_s
+
+        late = LateReadings(self.transport, setup.genesis.chain_id, operator.read_reading, age_of, RING)
+        return TrueUp(
+            setup,
+            late,
+            self.identity,
+            chain,
+            blobs,
+            checker,
+            schedule,
+            announcer,
             offload=self.world.offload,
         )
 

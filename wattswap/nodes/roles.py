@@ -36,6 +36,7 @@ from wattswap.nodes.chains import OwnChain, RemoteChain
 from wattswap.nodes.config import CONFIG, InvalidConfig, NodeConfig, former_key, household_key, meter_key
 from wattswap.nodes.home import Done, Home, Listener
 from wattswap.nodes.known import TRUSTED_FILE, Known, places_of
+from wattswap.nodes.late import LateReadings
 from wattswap.nodes.learned import LEARNED, Learned
 from wattswap.nodes.node import TIMEOUTS, Node
 from wattswap.nodes.pace import Pace
@@ -139,6 +140,7 @@ async def run_validator(node: Node) -> None:
                 heartbeat_ms=config.clock.heartbeat_minutes * 60_000,
             ),
             may_accuse=lambda peer: node.known.rank(peer) != Rank.STRANGER,
+            check_again=checker.again,
             offload=node.world.offload,
         )
         try:
@@ -284,7 +286,8 @@ def _home(node: Node, name: str, client: Member, listener: Listener) -> Home:
     learned = Learned(path, chain_id, name, node.world.disk)
     pace, offload = Pace(node.config.clock, node.world.now_ms), node.world.offload
     keep, read_line = node.keep_proof, node.known.read_line
-    return Home(node.setup, index, client, listener, pace, keep, learned, offload, read_line)
+    late = LateReadings(client, index, read_line, node.config.clock.gate_s, node.setup.minutes * 60)
+    return Home(node.setup, index, client, listener, pace, keep, learned, offload, read_line, late)
 
 
 COUNTS: Final = ("receipts", "late", "by_gossip", "proofs", "broken_promises", "missed")

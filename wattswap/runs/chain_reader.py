@@ -15,7 +15,7 @@ from market.errors import text_of
 from market.files import read_at_most
 from market.settlement.accounts import COLUMNS, MONEY_COLUMNS, Postings
 from market.units import NANO_PER_UNIT, WH_PER_KWH
-from p2p.batches.batch import BatchArgs, batches, make_batch
+from p2p.batches.batch import BatchArgs, batches, make_batch, versions_in
 from p2p.blocks.block import Block, CommitCertificate, block_hash, signers
 from p2p.blocks.genesis import Genesis, read_genesis
 from p2p.errors import (
@@ -89,6 +89,20 @@ def settled(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
             yield block.header.height, args
 
 
+def settled_again(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
+    """Every later version of an interval of a chain, in their order, with the height of its block."""
+    for block, _ in store.blocks():
+        for _, later in versions_in(block.txs):
+            yield block.header.height, later.batch
+
+
+def newest_settled(store: ChainStore) -> Iterator[tuple[int, BatchArgs]]:
+    """The newest version of every settled interval of a chain, with the height of its block, interval by interval."""
+    later = {args.interval_start: (height, args) for height, args in settled_again(store)}
+    for height, args in settled(store):
+        yield later.get(args.interval_start, (height, args))
+
+
 @dataclass(frozen=True, slots=True)
 class FoundBatch:
     """A batch on the chain, with its place."""
@@ -114,6 +128,18 @@ def find_batch(store: ChainStore, interval_start: int) -> FoundBatch | None:
                 return FoundBatch(args, index, block, cert)
         low = block.header.height + 1
     return None
+
+
+def find_newest(store: ChainStore, interval_start: int) -> FoundBatch | None:
+    """The newest version of an interval: that of its batch, or the last one with readings that came late."""
+    found = find_batch(store, interval_start)
+    if found is None:
+        return None
+    for block, cert in store.blocks(found.block.header.height):
+        for index, later in versions_in(block.txs):
+            if later.batch.interval_start == interval_start:
+                found = FoundBatch(later.batch, index, block, cert)
+    return found
 
 
 def _first_with_a_batch(
@@ -323,7 +349,7 @@ def prove_line(run: Path, household: str, interval: str) -> str:
         raise UsageError.of("HOUSEHOLD", f"no home {household!r} in this run", suggest(household, accounts))
     start_s = parse_interval(interval)
     with open_chain(run) as store:
-        found = find_batch(store, start_s)
+        found = find_newest(store, start_s)
         if found is None:
             first = next((args.interval_start for _, args in settled(store)), None)
             since = "none" if first is None else f"{store.height} from {stamp(first)} on"

@@ -19,7 +19,7 @@ from market.settlement.baseline import baseline_nano, bound_nano, imbalance_cost
 from market.settlement.imbalance import ImbalanceRule, Shares
 from market.settlement.settle import settle
 from market.settlement.tariff import AnyPrices
-from market.units import MICRO_PER_UNIT, IntArray
+from market.units import MICRO_PER_UNIT, BoolArray, IntArray
 from p2p.batches.roots import book_root, clearing_root, prices_root
 from p2p.wire.messages import PriceLine
 from wattswap.runs.books import arrival_order, closed_book, columns_of, limits_as_orders
@@ -316,6 +316,7 @@ def settled_interval(
     columns: Mapping[str, IntArray],
     clear_ns: int = 0,
     battery: BatteryMoved | None = None,
+    deemed: BoolArray | None = None,
 ) -> IntervalRecord:
     """Settle a clearing against the meters and make the record of the interval.
 
@@ -324,10 +325,11 @@ def settled_interval(
         export_wh: Metered export per home. [Wh]
         columns: What devices say, by name; what is behind the meters is added here.
         battery: What the battery in common did.
+        deemed: See `posted`.
     """
     prices, accounts = setup.tariffs.at(i), setup.accounts
     taken_wh = None if battery is None else battery.taken_wh
-    postings = posted(setup, i, book, clearing, import_wh, export_wh, taken_wh=taken_wh)
+    postings = posted(setup, i, book, clearing, import_wh, export_wh, taken_wh=taken_wh, deemed=deemed)
     settled = Settled(
         postings,
         baseline_nano(import_wh, export_wh, prices),
@@ -373,6 +375,7 @@ def posted(
     export_wh: IntArray,
     rule: ImbalanceRule | None = None,
     taken_wh: int | None = None,
+    deemed: BoolArray | None = None,
 ) -> Postings:
     """The postings of a clearing of the i-th interval against the meters.
 
@@ -384,6 +387,7 @@ def posted(
         export_wh: Metered export per home. [Wh]
         rule: How imbalances are settled; as the scenario says when left out.
         taken_wh: What the battery in common took, negative where it gave. [Wh]
+        deemed: Which homes have given no reading, so that their registers are `deemed_wh`; none, when left out.
     """
     rule, nodal, zonal = rule or setup.imbalance_rule, setup.nodal, setup.zonal
     takes_part, ranked = setup.takes_part(i), setup.members
@@ -393,6 +397,7 @@ def posted(
         export_wh = np.append(export_wh, max(-taken_wh, 0))
         takes_part = np.append(takes_part, rule.shares is Shares.DELIVERED)
         weight_wh = None if weight_wh is None else np.append(weight_wh, 0)
+        deemed = None if deemed is None else np.append(deemed, False)
         ranked = np.arange(len(setup.roster) + 1)
     rank = arrival_order(setup.seed, setup.start_of(i), ranked) if rule.netted or nodal is not None else None
     terms = None if nodal is None else nodal.terms(book, clearing)
@@ -408,5 +413,6 @@ def posted(
         rank=rank,
         external=0 if taken_wh is not None else len(setup.accounts),
         grid=terms if zonal is None else zonal.terms(clearing),
+        deemed=deemed,
     )
     return found if taken_wh is None else Postings(found.lines, len(setup.roster), 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from p2p.batches.batch import BatchArgs, batches
+from p2p.batches.batch import BatchArgs, batches, versions_in
 from p2p.batches.blob import IntervalContent, blob_hash, open_blob
 from p2p.blocks.block import Block, CommitCertificate
 from p2p.blocks.members import Rotated, none_rotated
@@ -62,6 +62,19 @@ class Settled:
             return None
         order = next((one for one in self.content.orders if one.household == household), None)
         return order or next((one for one in self.content.nothings if one.household == household), None)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A later version of an interval.
+
+    Args:
+        blob: Its messages; None where nobody has had them.
+    """
+
+    args: BatchArgs
+    version: int
+    blob: bytes | None
 
 
 class History:
@@ -153,6 +166,22 @@ class History:
                     args, block.txs[index].sender, block.header.height, made_s, at and at[0], content
                 )
         return found
+
+    @cached_property
+    def later(self) -> dict[int, list[Later]]:
+        """The later versions of intervals, in their order, by their starts."""
+        blobs = {blob_hash(data): data for data in self.truth.blobs.values()}
+        found: dict[int, list[Later]] = {}
+        for block, _ in self.chain:
+            for _, again in versions_in(block.txs):
+                args = again.batch
+                one = Later(args, again.version, blobs.get(args.blob_hash))
+                found.setdefault(args.interval_start, []).append(one)
+        return found
+
+    def blob_of(self, args: BatchArgs) -> bytes | None:
+        """The blob of a batch, where anybody has had it."""
+        return next((data for data in self.truth.blobs.values() if blob_hash(data) == args.blob_hash), None)
 
     @cached_property
     def omissions(self) -> list[tuple[str, bytes]]:

@@ -34,6 +34,7 @@ from wattswap.simulation.history import History
 from wattswap.simulation.meter_oracles import Found, as_reported, capacity, meters
 from wattswap.simulation.plan import PATIENCE_PACES, STRANGER, Plan
 from wattswap.simulation.sealing_oracles import sealing
+from wattswap.simulation.silence_oracles import silence, versions
 from wattswap.simulation.truth import Receipt
 
 DISK_MAX_BYTES: Final = 32 * 1024 * 1024
@@ -486,6 +487,8 @@ ORACLES: Final[Mapping[str, Callable[[History], Found]]] = {
         meters,
         capacity,
         sealing,
+        versions,
+        silence,
         bounded,
     )
 }

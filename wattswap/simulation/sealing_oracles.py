@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from p2p.ledger.modules.settlement import BARRED_AFTER, BARRED_INTERVALS
+from p2p.ledger.closed import BARRED_AFTER, BARRED_INTERVALS
 from wattswap.simulation.history import History
 
 Found = Iterator[tuple[str, int, str]]
@@ -26,7 +26,10 @@ def sealing(history: History) -> Found:
                 yield f"the envelope of {home} was not opened to what it has said", start_s, home
             since_s = barred.get(home)
             step_s = setup.minutes * 60
-            if since_s is not None and BARRED_AFTER <= (start_s - since_s) // step_s < BARRED_INTERVALS:
+            if (
+                since_s is not None
+                and BARRED_AFTER <= (start_s - since_s) // step_s < BARRED_AFTER + BARRED_INTERVALS
+            ):
                 yield f"{home} has ordered, which is barred", start_s, home
         for place in settled.args.unopened:
             home = setup.roster[place]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from market.files import read_at_most
 from p2p.batches.blob import MAX_BLOB_BYTES, blob_hash
 from p2p.roles.replica.blobs import blob_file
 from wattswap.errors import Problem, VerificationFailed
-from wattswap.runs.chain_reader import open_chain, settled, stamp
+from wattswap.runs.chain_reader import open_chain, settled, settled_again, stamp
 from wattswap.runs.layout import (
     BLOBS,
     IN_PROCESS,
@@ -97,7 +98,7 @@ def check_blobs(folder: Path) -> str:
     with open_chain(folder) as store:
         named = {
             blobs / blob_file(args.interval_start, args.blob_hash): (height, args)
-            for height, args in settled(store)
+            for height, args in chain(settled(store), settled_again(store))
         }
     problems = []
     for path, (height, args) in named.items():

@@ -12,7 +12,7 @@ from market.errors import AmountTooLarge, UnbalancedPostings
 from market.settlement.accounts import COLUMNS, Postings, check_balanced
 from p2p.batches.batch import postings_root
 from wattswap.errors import VerificationFailed
-from wattswap.runs.chain_reader import genesis_of, open_chain, settled, stamp
+from wattswap.runs.chain_reader import genesis_of, newest_settled, open_chain, stamp
 from wattswap.runs.layout import table_file
 from wattswap.runs.stored import CURE
 
@@ -28,7 +28,7 @@ def check_postings(folder: Path, salts: bytes) -> str:
     path = folder / POSTINGS
     count = 0
     with open_chain(folder) as store:
-        chain = settled(store)
+        chain = newest_settled(store)
         for start_s, lines in _intervals(path, genesis.members + len(genesis.account_names)):
             found = next(chain, None)
             if found is None:

@@ -39,6 +39,7 @@ from p2p.ledger.offices import (
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
+from p2p.wire.sealing import can_receive
 
 PROPOSE_AUTHORITY = "propose_authority"
 PROPOSE_OPERATOR = "propose_operator"
@@ -115,10 +116,18 @@ def _check_authority(args: AuthorityArgs, genesis: Genesis) -> None:
         )
     if args.action == ADD:
         check_possession(args.key, args.proof, genesis.chain_id, NO_KEY)
+        _check_receives(args.key, genesis)
     elif args.action == ROTATE:
         check_possession(args.new_key, args.proof, genesis.chain_id, args.key)
+        _check_receives(args.new_key, genesis)
     elif args.proof:
         raise InvalidTx("tx_args", "only ADD and ROTATE carry a proof")
+
+
+def _check_receives(key: bytes, genesis: Genesis) -> None:
+    """Raise where homes could not seal an order to a key: each of them would fail at it."""
+    if genesis.params.sealed_bytes and not can_receive(key):
+        raise InvalidTx("key_proof", f"nothing can be sealed to key {key.hex()[:16]}: it has no X25519 key")
 
 
 def _check_operator(args: OperatorArgs, genesis: Genesis) -> None:

@@ -2,13 +2,13 @@
 
 last     number of batches, the newest settled interval, and whose turn the next one is
 sums     `BatchArgs.totals` of all batches, row by row, each number 16 bytes big endian, signed
-closed   where homes seal their orders: the interval whose orders were closed last, and their hash
-barred   and home: the intervals for which it may not order, as its envelope had no key
-p        and slot: root over the postings of a settled interval, for KEPT_DAYS
+p        and slot: root over the postings of an interval's newest version, for KEPT_DAYS
+closed, barred and home   where homes seal their orders, see `p2p.ledger.closed`
+v        and place: the newest version of each of the last intervals, see `p2p.ledger.versions`
 
-Where homes seal them, an interval is closed by one transaction before anybody opens an order, and settled by another.
-The slots are a ring: an interval has the slot of its number, so that it replaces the one KEPT_DAYS before it, and none
-has to be looked for.
+The slots of `p` are a ring: an interval has the slot of its number, so it replaces the one KEPT_DAYS before it.
+An interval with readings that came late is settled again, as version 2 and on: the sums change by the difference.
+What it has beyond the version before it is checked by validators, see `p2p.batches.later`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ from market.settlement.accounts import (
 from p2p.batches.batch import (
     CLOSE,
     MEMBERS,
+    SETTLE_AGAIN,
     SETTLE_BATCH,
     SETTLEMENT,
+    AgainArgs,
     BatchArgs,
     CloseArgs,
+    integers_of,
     salted,
     unpack_entries,
 )
@@ -43,26 +46,21 @@ from p2p.blocks import merkle
 from p2p.blocks.block import ZERO_HASH
 from p2p.blocks.genesis import Genesis
 from p2p.errors import BadProof, BrokenInvariant, InvalidTx, NonCanonical
-from p2p.ledger import offices
+from p2p.ledger import closed, offices, versions
 from p2p.ledger.module import AUTHORITY, CHAIN_MODULES, OPERATOR, ChainModule, Entry, Method
+from p2p.ledger.versions import Version, is_due, keep_version, newest_version, totals_hash
 from p2p.ledger.view import Context, View
 from p2p.wire.codec import Record
 from p2p.wire.identity import PUBLIC_KEY_BYTES
 from p2p.wire.messages import MAX_TIME_S
-from p2p.wire.sealing import digest_of
 
 NAME = SETTLEMENT
 Sums = tuple[tuple[int, ...], ...]
 _SUMS = b"sums"
-_CLOSED = b"closed"
-_BARRED = b"barred"
-
-BARRED_AFTER = 4
-"""The first interval that a home is barred from is so many after the newest settled one: messages of earlier ones may
-have been promised already, see `p2p.roles.replica.schedule`."""
-BARRED_INTERVALS = 672
-"""Seven days of quarter hours. A home that keeps somebody from opening its envelope, and not others, lets who opens it
-choose whether it trades."""
+FIRST_AGAIN = 2
+"""Version of an interval that is settled again for the first time."""
+NO_TURN = bytes(PUBLIC_KEY_BYTES)
+"""Whom a later version of an interval names as the next collector: nobody."""
 _LOW = 2**64 - 1
 _DAY_S = 86_400
 
@@ -120,33 +118,6 @@ class Kept(Record, frozen=True):
     postings_root: bytes
 
 
-class LastClosed(Record, frozen=True):
-    """The interval whose orders were closed last.
-
-    Args:
-        interval_start: Start of it, or -1. [s]
-        blob_hash: Hash of its closed orders.
-    """
-
-    interval_start: int
-    blob_hash: bytes
-
-
-class Barred(Record, frozen=True):
-    """The intervals for which a home may not order.
-
-    Args:
-        from_s: Start of the first one. [s]
-        until_s: Start of the first one after them. [s]
-    """
-
-    from_s: int
-    until_s: int
-
-
-NONE_CLOSED = LastClosed(-1, ZERO_HASH)
-
-
 @cache
 def _layout(numbers: int) -> struct.Struct:
     """128-bit numbers, in halves: a large currency unit would pass int64 nano within a year."""
@@ -158,26 +129,6 @@ def settled(view: View) -> Settled:
     found = view.read(NAME, _SUMS, Settled)
     assert found is not None, "the state was not started from a genesis"
     return found
-
-
-def last_closed(view: View) -> LastClosed:
-    """The interval whose orders were closed last; of a chain that takes them in the open, none."""
-    return view.read(NAME, _CLOSED, LastClosed) or NONE_CLOSED
-
-
-def is_barred(view: View, household: int, interval_start: int) -> bool:
-    """Whether a home may not order in an interval.
-
-    Args:
-        household: Index of the home.
-        interval_start: Of the interval. [s]
-    """
-    found = view.read(NAME, _barred_key(household), Barred)
-    return found is not None and found.from_s <= interval_start < found.until_s
-
-
-def _barred_key(household: int) -> bytes:
-    return _BARRED + household.to_bytes(4, "big")
 
 
 def settled_until(view: View, genesis: Genesis) -> int:
@@ -198,6 +149,25 @@ def _slot_key(genesis: Genesis, interval_start: int) -> bytes:
     return b"p" + (interval_start // step_s % slots).to_bytes(4, "big")
 
 
+def version_of(view: View, genesis: Genesis, interval_start: int) -> Version | None:
+    """The newest version of an interval that can be settled again; None for any other."""
+    return newest_version(view, NAME, interval_start, genesis.params.minutes * 60)
+
+
+def former_blob(view: View, genesis: Genesis, args: AgainArgs) -> bytes:
+    """Name of the blob of the version that a later one follows.
+
+    Raises:
+        InvalidTx: The chain would refuse it now.
+    """
+    start_s, last_s = args.batch.interval_start, settled(view).last_interval_start
+    newest = version_of(view, genesis, start_s)
+    problem = _again_problem(args, newest, (last_s - start_s) // (genesis.params.minutes * 60))
+    if newest is None or problem:
+        raise InvalidTx("settle_again", f"interval {start_s}: {problem}")
+    return newest.blob_hash
+
+
 def check_batch(args: BatchArgs, genesis: Genesis) -> None:
     """Raise unless a batch is well-formed and conserves energy and money.
 
@@ -215,6 +185,25 @@ def check_batch(args: BatchArgs, genesis: Genesis) -> None:
         _check_entries(args, genesis)
     elif args.entries:
         raise InvalidTx("settle_entries", "this chain does not take the entries of the accounts")
+
+
+def check_again(args: AgainArgs, genesis: Genesis) -> None:
+    """Raise unless a later version of an interval is well-formed, as a batch and in what it takes back.
+
+    Raises:
+        InvalidTx: Names the field, or the column that does not add up.
+    """
+    check_batch(args.batch, genesis)
+    if args.version < FIRST_AGAIN:
+        raise InvalidTx("tx_args", f"version {args.version}; a later version is {FIRST_AGAIN} or more")
+    if args.batch.next_collector != NO_TURN:
+        raise InvalidTx("tx_args", "a later version gives no turn, so next_collector must be zeros")
+    if [len(row) for row in args.before] != [len(row) for row in args.batch.totals]:
+        raise InvalidTx("tx_args", "the totals of the version before are of other accounts or columns")
+    try:
+        integers_of(args.before)
+    except NonCanonical as error:
+        raise InvalidTx("tx_args", error.detail) from None
 
 
 def _check_form(args: BatchArgs, genesis: Genesis) -> None:
@@ -331,65 +320,69 @@ def _settle(ctx: Context, args: BatchArgs) -> None:
             f"interval {args.interval_start} is not whole intervals of {step_s} s after {known.last_interval_start}",
         )
     _check_next(ctx, args, known)
-    _check_closed(ctx, args)
-    pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(args.rows), strict=True)
+    closed.check_batch(ctx, args)
+    sums = _added(known, args.rows)
+    view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, args.next_collector, sums))
+    if any(args.blob_hash):  # else its messages crossed no network: nobody was cut off
+        first = Version(args.interval_start, 1, 0, totals_hash(args.totals), args.blob_hash)
+        keep_version(view, NAME, step_s, first)
+    _keep_root(ctx, args)
+
+
+def _settle_again(ctx: Context, args: AgainArgs) -> None:
+    view, known, batch = ctx.view, settled(ctx.view), args.batch
+    step_s = ctx.genesis.params.minutes * 60
+    age = (known.last_interval_start - batch.interval_start) // step_s
+    problem = _again_problem(args, version_of(view, ctx.genesis, batch.interval_start), age)
+    if problem:
+        raise InvalidTx("settle_again", f"interval {batch.interval_start}: {problem}")
+    changes = [
+        tuple(new - old for new, old in zip(*rows, strict=True))
+        for rows in zip(batch.rows, integers_of(args.before), strict=True)
+    ]
+    sums = _added(known, tuple(changes))
+    view.write(NAME, _SUMS, Settled(known.batches, known.last_interval_start, known.collector, sums))
+    later = Version(batch.interval_start, args.version, age, totals_hash(batch.totals), batch.blob_hash)
+    keep_version(view, NAME, step_s, later)
+    _keep_root(ctx, batch)
+
+
+def _keep_root(ctx: Context, args: BatchArgs) -> None:
+    kept = Kept(args.interval_start, args.postings_root)
+    ctx.view.write(NAME, _slot_key(ctx.genesis, args.interval_start), kept)
+
+
+def _again_problem(args: AgainArgs, newest: Version | None, age: int) -> str:
+    """Why an interval cannot be settled again now; empty where it can."""
+    if newest is None:
+        return f"it is none of the last {versions.RING} that were settled by messages"
+    if args.version != newest.version + 1:
+        return f"version {args.version} does not follow {newest.version}"
+    if not is_due(age, newest.age):
+        return f"it was settled at an age of {newest.age} intervals, and is not due again at {age}"
+    if totals_hash(args.before) != newest.totals:
+        return "the totals that it takes back are not those of the version before"
+    if args.batch.blob_hash in (ZERO_HASH, newest.blob_hash):
+        return "it names no other messages than the version before"
+    return ""
+
+
+def _added(known: Settled, rows: Sums) -> bytes:
+    """The sums of all batches and these rows.
+
+    Raises:
+        InvalidTx: They would not fit.
+    """
+    pairs = zip(chain.from_iterable(known.totals), chain.from_iterable(rows), strict=True)
     totals = [old + new for old, new in pairs]
     if not -(2**127) <= min(totals) <= max(totals) < 2**127:
         raise InvalidTx("settle_sums", "the sums of all batches would not fit into 128 bits")
     halves = [half for total in totals for half in (total >> 64, total & _LOW)]
-    sums = _layout(len(totals)).pack(*halves)
-    view.write(NAME, _SUMS, Settled(known.batches + 1, args.interval_start, args.next_collector, sums))
-    kept = Kept(args.interval_start, args.postings_root)
-    view.write(NAME, _slot_key(ctx.genesis, args.interval_start), kept)
-
-
-def _check_closed(ctx: Context, args: BatchArgs) -> None:
-    closed = last_closed(ctx.view)
-    expected = ZERO_HASH
-    if ctx.genesis.params.sealed_bytes:
-        if closed.interval_start != args.interval_start:
-            raise InvalidTx("settle_closed", f"the orders of interval {args.interval_start} are not closed")
-        expected = closed.blob_hash
-    if args.closed_hash != expected:
-        raise InvalidTx("settle_closed", "the batch is of other orders than were closed")
-    for household in args.unopened:
-        _bar(ctx, household, args.interval_start)
-
-
-def _bar(ctx: Context, household: int, interval_start: int) -> None:
-    """Bar a home; one that is barred from earlier on stays so, or it could put that off in each interval."""
-    step_s = ctx.genesis.params.minutes * 60
-    from_s = interval_start + BARRED_AFTER * step_s
-    until_s = from_s + BARRED_INTERVALS * step_s
-    known = ctx.view.read(NAME, _barred_key(household), Barred)
-    begun_s = known.from_s if known is not None and known.until_s >= from_s else from_s
-    ctx.view.write(NAME, _barred_key(household), Barred(begun_s, until_s))
-
-
-def check_close(args: CloseArgs, genesis: Genesis) -> None:
-    """Raise unless the closing of orders is well-formed, of a chain whose homes seal them.
-
-    Raises:
-        InvalidTx: Says what is wrong.
-    """
-    if not genesis.params.sealed_bytes:
-        raise InvalidTx("settle_closed", "the homes of this chain do not seal their orders")
-    if len(args.blob_hash) != merkle.HASH_BYTES:
-        raise InvalidTx("tx_args", f"blob_hash must have {merkle.HASH_BYTES} bytes")
-    begins = begins_interval(args.interval_start, genesis.params.minutes)
-    if not begins or not 0 <= args.interval_start <= MAX_TIME_S:
-        raise InvalidTx("tx_args", f"interval_start {args.interval_start} begins no interval")
+    return _layout(len(totals)).pack(*halves)
 
 
 def _close(ctx: Context, args: CloseArgs) -> None:
-    known, closed = settled(ctx.view), last_closed(ctx.view)
-    if args.interval_start <= max(known.last_interval_start, closed.interval_start):
-        raise InvalidTx("settle_late", f"the orders of interval {args.interval_start} are closed already")
-    if closed.interval_start > known.last_interval_start:
-        raise InvalidTx("settle_closed", f"interval {closed.interval_start} is closed and not settled yet")
-    if args.sealed_to != digest_of(offices.validator_sets(ctx.view).current):
-        raise InvalidTx("settle_closed", "the orders are sealed to other validators than those of now")
-    ctx.view.write(NAME, _CLOSED, LastClosed(args.interval_start, args.blob_hash))
+    closed.close(ctx, args, settled(ctx.view).last_interval_start)
 
 
 def _check_next(ctx: Context, args: BatchArgs, known: Settled) -> None:
@@ -454,18 +447,38 @@ MODULE = CHAIN_MODULES.register(
                 CloseArgs,
                 frozenset({OPERATOR, AUTHORITY}),
                 _close,
-                check_close,
+                closed.check_close,
+                limited=False,
+            ),
+            SETTLE_AGAIN: Method(
+                "Settle an interval again, with readings that came late.",
+                AgainArgs,
+                frozenset({OPERATOR, AUTHORITY}),
+                _settle_again,
+                check_again,
                 limited=False,
             ),
         },
         (
             Entry("Settled intervals and the sums of their totals.", _SUMS, record=Settled),
-            Entry("The interval whose orders were closed last.", _CLOSED, record=LastClosed),
-            Entry("Intervals for which a home may not order.", _BARRED, (("household", "u32"),), Barred),
+            Entry("The interval whose orders were closed last.", closed.CLOSED, record=closed.LastClosed),
+            Entry(
+                "Intervals for which a home may not order.",
+                closed.BARRED,
+                (("household", "u32"),),
+                closed.Barred,
+            ),
             Entry("Root over the postings of a settled interval.", b"p", (("slot", "u32"),), Kept),
+            Entry(
+                "The newest version of one of the last intervals.",
+                versions.PREFIX,
+                (("place", "u32"),),
+                Version,
+            ),
         ),
         codes={
             "settle_late": "The interval is not later than the last settled one.",
+            "settle_again": "The interval cannot be settled again: its version, its age or what it takes back.",
             "settle_sums": "The totals do not add up to zero, do not agree, or give an account energy it cannot have.",
             "settle_turn": "The batch gives the next turn to somebody who may not have it.",
             "settle_members": "The batch does not have the members of the genesis.",

@@ -52,6 +52,14 @@ class Opener:
         """Return what opens closed orders that the chain has taken."""
         if not closed.openable:
             return Opened((), (), ())
+        while True:
+            found = await self._ask_all(closed)
+            if found is not None:
+                return found
+            await trio.sleep(AGAIN_MAX_S)  # too few validators are known here, or can open
+
+    async def _ask_all(self, closed: ClosedOrders) -> Opened | None:
+        """Ask each validator until it answers; None where all have, and an envelope is not decided."""
         answers: list[Answer] = []
         found: Opened | None = None
 
@@ -67,8 +75,6 @@ class Opener:
             for place, key in enumerate(closed.validators):
                 if key in self._addresses or key == self._own_key:
                     nursery.start_soon(obtain, place, key)
-        if found is None:
-            raise BadProof("all validators have answered, and an envelope is not decided")
         return found
 
     async def _obtain(self, closed: ClosedOrders, place: int, key: bytes) -> Answer:

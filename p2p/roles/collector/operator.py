@@ -198,14 +198,15 @@ class Operator:
     def take_over(self, interval_start: int, slot: int, messages: Sequence[bytes]) -> None:
         """Add messages of homes that validators have promised to include to a closed gate.
 
-        Only those that this collector would take itself: one that it cannot settle would stop it, and all after it.
+        Only those that this collector would take itself: one that it cannot settle would stop it, and all after it. An
+        envelope may be sealed to validators of before: then it counts as no order, and is there as promised.
 
         Raises:
             RemoteError: One is no message that a collector may promise.
         """
         pending = self._gate((interval_start, slot))
         for data in messages:
-            message = self._check(self._kinds, data)
+            message = self._check(self._kinds, data, of_others=True)
             if self._intake.gate_of(message) == pending.gate and self._intake.has_room(message, data):
                 pending.take_over(message, data)
 
@@ -326,6 +327,17 @@ class Operator:
             asked, self._asked = self._asked, trio.Event()
             asked.set()
 
+    def read_reading(self, data: bytes) -> ReadingMessage:
+        """Check the signed bytes of a reading, whenever it comes, as one that this market can settle.
+
+        Raises:
+            RemoteError: It is none, or one that no honest collector takes.
+        """
+        message = self._check((Kind.READING,), data)
+        if not isinstance(message, ReadingMessage):
+            raise TypeError(f"a {type(message).__name__} passed the check of kinds")
+        return message
+
     # --- submitting -----------------------------------------------------------------------------------
 
     async def _take_order(self, peer: str, frame: bytes) -> bytes:
@@ -365,8 +377,11 @@ class Operator:
             raise TypeError(f"a {type(message).__name__} passed the check of kinds")
         return message
 
-    def _check(self, kinds: Sequence[Kind], frame: bytes) -> HandedIn:
+    def _check(self, kinds: Sequence[Kind], frame: bytes, *, of_others: bool = False) -> HandedIn:
         """Read a message that this market can settle.
+
+        Args:
+            of_others: Whether validators have promised it already.
 
         Raises:
             RemoteError: It is none, or one that no honest collector promises.
@@ -379,7 +394,7 @@ class Operator:
         self._check_term(message.household, message.interval_start)
         if isinstance(message, OrderMessage):
             self._check_orders(message)
-        elif isinstance(message, SealedMessage):
+        elif isinstance(message, SealedMessage) and not of_others:
             self._check_sealed(message)
         elif isinstance(message, ReadingMessage):
             self._check_reading(message)

@@ -37,6 +37,8 @@ CLOSINGS_PROTOCOL: Final = "/wattswap/closings/1"
 """A SlotQuery about a settled interval -> a Closings of that slot; empty while it is not settled."""
 OPENING_PROTOCOL: Final = "/wattswap/opening/1"
 """An OpenQuery of a collector -> an OpenReply of a validator, once the chain has taken the closed orders."""
+LATE_PROTOCOL: Final = "/wattswap/late/1"
+"""A HandIn of signed readings of settled intervals -> a HandInReply, each entry empty or the code of a refusal."""
 EVIDENCE_PROTOCOL: Final = "/wattswap/evidence/1"
 """An Accusation -> nothing; the validator puts it on the chain if it proves something."""
 

@@ -86,6 +86,11 @@ class Collectors:
         return tuple(key for key in line if key not in self._convicted) or tuple(line)
 
     @property
+    def all(self) -> tuple[Collector, ...]:
+        """All that can be asked, in the order of their turns."""
+        return tuple(Collector(key, self._addresses[key]) for key in self.line)
+
+    @property
     def validators(self) -> tuple[Collector, ...]:
         """The validators that can be asked; the convicted ones only where there is nobody else."""
         keys = [key for key in self._sets().validators if key in self._addresses]

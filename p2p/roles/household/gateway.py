@@ -8,6 +8,7 @@ line that its homes did not ask for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -21,14 +22,17 @@ from p2p.ledger.light import SettledInterval
 from p2p.roles.exchange.journal import Journal
 from p2p.roles.exchange.tape import TAPE_PROTOCOL, TapeReader
 from p2p.roles.exchange.wire import (
+    BATCH_MAX,
     BATCH_PROTOCOL,
     CLOSINGS_PROTOCOL,
     EVIDENCE_PROTOCOL,
+    LATE_PROTOCOL,
     NOT_QUEUED,
     RESULT_PROTOCOL,
     TRANSIENT,
     Accusation,
     Closings,
+    HandIn,
     ask,
     ask_slot,
     result_topic,
@@ -37,6 +41,7 @@ from p2p.roles.household.carrier import Carrier, Item, NotTaken
 from p2p.roles.household.collectors import Collector, Collectors
 from p2p.roles.household.former import NO_FORMER, Former
 from p2p.roles.household.frames import AGAIN_MAX_S, AGAIN_MIN_S, RESULT_AGAIN_S
+from p2p.roles.household.sealing import Seal, sealed_of
 from p2p.roles.household.witnesses import GateAge, Promise, Witnesses
 from p2p.transports.base import RequestRefused, Transport
 from p2p.transports.counters import Refusals
@@ -55,7 +60,6 @@ from p2p.wire.messages import (
     ReceiptMessage,
     Said,
     SealedMessage,
-    Signed,
     content_of,
     lasting,
     message_id,
@@ -91,7 +95,6 @@ class _Shared(Generic[T]):
     done: trio.Event = field(default_factory=trio.Event)
 
 
-Seal = Callable[[Identity, Said, Sequence[bytes], Limits], SealedMessage]
 NO_METERS: Final[Mapping[str, Identity]] = {}
 
 
@@ -195,21 +198,12 @@ class Gateway:
     # --- submitting -----------------------------------------------------------------------------------
 
     def sealed(self, message: Said) -> Said | SealedMessage:
-        """What a home says about its orders, in an envelope where its market seals them.
-
-        Raises:
-            InvalidMessage: It does not fit into one.
-        """
+        """What a home says about its orders, in an envelope where its market seals them."""
         if not self._limits.sealed_bytes:
             return message
         identity = self.identity_of(message.household, message.interval_start)
-        sealed = self._seal(identity, message, self._collectors.validator_set, self._limits)
-        before = self._journal.signed(message.round, message.interval_start, message.household, message.nonce)
-        if before is not None:
-            kept = decode(SealedMessage, decode(Signed, before).body)
-            if kept.envelope.key_hash == sealed.envelope.key_hash:
-                return kept  # the same content, sealed before the validators changed
-        return sealed
+        validators = self._collectors.validator_set
+        return sealed_of(self._seal, self._journal, identity, message, validators, self._limits)
 
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Sign a home's message, give it to the collector and to validators, and return the collector's receipt.
@@ -248,6 +242,18 @@ class Gateway:
         if not isinstance(answer, ReceiptMessage):
             raise TypeError(f"a {type(answer).__name__} where a receipt was due")
         return answer
+
+    async def give_late(self, readings: Sequence[ReadingMessage]) -> None:
+        """Give readings of intervals that are settled to all collectors; whoever fails has them next time."""
+        signed = [
+            sign_message(self.identity_of(one.household, one.interval_start), one, self._limits)
+            for one in readings
+        ]
+        for first in range(0, len(signed), BATCH_MAX):
+            frame = encode(HandIn(VERSION, self._chain_id, tuple(signed[first : first + BATCH_MAX])))
+            for one in self._collectors.all:
+                with suppress(LinkError, RequestRefused):
+                    await self._collectors.request_of(one, LATE_PROTOCOL, frame)
 
     def promises(self, household: str, interval_start: int, slot: int) -> dict[bytes, Promise]:
         """What collectors and validators have promised about the newest message of a home in a slot, by their keys."""

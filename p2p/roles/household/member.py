@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from p2p.ledger.light import SettledInterval
 from p2p.roles.exchange.wire import INCLUSIONS_PROTOCOL, LINES_PROTOCOL, POSITIONS_PROTOCOL
 from p2p.roles.household.gateway import Gateway
 from p2p.roles.household.witnesses import Promise
-from p2p.wire.messages import HandedIn, ReceiptMessage, Said, SealedMessage
+from p2p.wire.messages import HandedIn, ReadingMessage, ReceiptMessage, Said, SealedMessage
 
 T = TypeVar("T")
 
@@ -35,6 +35,10 @@ class Member:
     async def submit(self, message: HandedIn) -> ReceiptMessage:
         """Submit an order, "nothing" or a meter reading."""
         return await self.gateway.submit(message)
+
+    async def give_late(self, readings: Sequence[ReadingMessage]) -> None:
+        """Give readings of settled intervals to all collectors."""
+        await self.gateway.give_late(readings)
 
     async def result(self, interval_start: int) -> SettledInterval:
         """Ask for the proof of a settled interval."""

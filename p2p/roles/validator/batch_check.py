@@ -24,6 +24,9 @@ Closed = tuple[frozenset[bytes], ...]
 BatchCheck = Callable[[Step, bytes, bytes | None], Closed]
 """Returns who has closed slots that lack messages; raises a RemoteError where the blob does not lead to the batch, and
 `NoBlob` where that takes the blob of the interval before, its last argument, and it is None."""
+AgainCheck = Callable[[BatchArgs, bytes, bytes], None]
+"""Raises a RemoteError where a later version of an interval does not follow from its blob, or that from the blob of the
+version before and more readings."""
 Offload = Callable[..., Awaitable[Any]]
 """Runs a function elsewhere: `trio.to_thread.run_sync`."""
 
@@ -56,6 +59,21 @@ class BlobQuota(RemoteError):
     """A batch of a sender that has sent too many others for the interval; its blob is not fetched."""
 
     code = "blob_quota"
+
+
+class NotCompared(RemoteError):
+    """A later version of an interval, where nobody compares it with the version before."""
+
+    code = "not_compared"
+
+
+def compare_none(args: BatchArgs, blob: bytes, former: bytes) -> None:
+    """Refuse each later version of an interval.
+
+    Raises:
+        NotCompared: Always.
+    """
+    raise NotCompared(f"interval {args.interval_start} is settled again, which is not checked here")
 
 
 async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -136,6 +154,7 @@ class BatchChecks:
         offload: Where checks and hashes run.
         start: Starts a task that lives as long as the node.
         newest: The batch of the last settled interval, None where there is none or it is not known.
+        check_again: See `AgainCheck`.
     """
 
     def __init__(
@@ -148,6 +167,7 @@ class BatchChecks:
         offload: Offload,
         start: Callable[..., None],
         newest: Callable[[], BatchArgs | None],
+        check_again: AgainCheck = compare_none,
     ) -> None:
         self._transport = transport
         self._chain_id = chain_id
@@ -157,16 +177,20 @@ class BatchChecks:
         self._offload = offload
         self._start = start
         self._newest = newest
+        self._check_again = check_again
         self._pending: OrderedDict[tuple[str, bytes], PendingCheck] = OrderedDict()
         self._right: OrderedDict[bytes, Closed] = OrderedDict()
         self._lanes: dict[str, _Lane] = {}
 
-    def of_sender(self, args: Step, sender: bytes, first: str | None = None) -> PendingCheck:
+    def of_sender(
+        self, args: Step, sender: bytes, first: str | None = None, former: bytes | None = None
+    ) -> PendingCheck:
         """Return the check of a batch that somebody sent, within the quota of its sender.
 
         Args:
             sender: Public key that signed the batch.
             first: Peer to ask first.
+            former: Name of the blob of the version before, where the interval is settled again.
         """
         lane = f"sender {sender.hex()}"
         try:
@@ -175,25 +199,25 @@ class BatchChecks:
             refused = PendingCheck()
             refused.close(error)
             return refused
-        return self._checked(args, lane, first)
+        return self._checked(args, lane, first, former)
 
-    def of_block(self, args: Step, sender: bytes, proposer: str) -> PendingCheck:
+    def of_block(self, args: Step, sender: bytes, proposer: str, former: bytes | None = None) -> PendingCheck:
         """Return the check of a batch in a proposed block; rounds limit how many there are of a proposer.
 
         It is that of its sender where nothing else of the sender could delay it.
         """
         lane = f"sender {sender.hex()}"
-        known = self._pending.get((lane, _name_of(args)))
+        known = self._pending.get((lane, _name_of(args, former)))
         if known is not None and known.is_open and self._lane(lane).open == 1:
             return known
-        return self._checked(args, f"proposer {proposer}", None)
+        return self._checked(args, f"proposer {proposer}", None, former)
 
     def _lane(self, name: str) -> _Lane:
         return self._lanes.setdefault(name, _Lane())
 
-    def _checked(self, args: Step, lane: str, first: str | None) -> PendingCheck:
+    def _checked(self, args: Step, lane: str, first: str | None, former: bytes | None) -> PendingCheck:
         """The check in a lane, started when it is new or its blob was not available before."""
-        name = _name_of(args)
+        name = _name_of(args, former)
         if name in self._right:
             found = PendingCheck()
             found.close(None, self._right[name])
@@ -207,14 +231,20 @@ class BatchChecks:
         _drop_oldest(self._pending)
         its_lane = self._lane(lane)
         its_lane.open += 1
-        self._start(self._run, found, args, name, its_lane, first)
+        self._start(self._run, found, args, name, its_lane, first, former)
         return found
 
     async def _run(
-        self, pending: PendingCheck, args: Step, name: bytes, lane: _Lane, first: str | None
+        self,
+        pending: PendingCheck,
+        args: Step,
+        name: bytes,
+        lane: _Lane,
+        first: str | None,
+        former: bytes | None,
     ) -> None:
         try:
-            closed = await self._find_and_check(args, lane, first)
+            closed = await self._find_and_check(args, lane, first, former)
         except RemoteError as error:
             pending.close(error)
         else:
@@ -224,7 +254,9 @@ class BatchChecks:
         finally:
             lane.open -= 1
 
-    async def _find_and_check(self, args: Step, lane: _Lane, first: str | None) -> Closed:
+    async def _find_and_check(
+        self, args: Step, lane: _Lane, first: str | None, former: bytes | None
+    ) -> Closed:
         if not any(args.blob_hash):
             raise UnnamedBlob("the batch names no blob, so there is nothing to check")
         pause, until = _RETRY_S, trio.current_time() + PATIENCE_S
@@ -234,7 +266,7 @@ class BatchChecks:
                 blob = blob or self._blobs.get(args.blob_hash)
                 if blob is None:
                     blob = await self._fetch(args.blob_hash, first, until)
-                closed = None if blob is None else await self._check_blob(args, blob, until)
+                closed = None if blob is None else await self._check_blob(args, blob, until, former)
                 if blob is not None and closed is not None:
                     self._blobs.put(blob, args.interval_start)
                     return closed
@@ -244,9 +276,15 @@ class BatchChecks:
             f"nobody had blob {args.blob_hash.hex()[:16]}, or that of the interval before, within {PATIENCE_S:g} s"
         )
 
-    async def _check_blob(self, args: Step, blob: bytes, until: float) -> Closed | None:
-        """Check a blob; None where that takes the blob of the interval before, and nobody has it now."""
+    async def _check_blob(self, args: Step, blob: bytes, until: float, former: bytes | None) -> Closed | None:
+        """Check a blob; None where that takes the blob of the interval or version before, and nobody has it now."""
         closed: Closed | None = None
+        if former is not None:
+            version = await self._kept(former, args.interval_start, until)
+            if version is None:
+                return None
+            await self._offload(self._check_again, args, blob, version)
+            return ()
         try:
             closed = await self._offload(self._check, args, blob, None)
         except NoBlob:
@@ -260,12 +298,16 @@ class BatchChecks:
         newest = self._newest()
         if newest is None or newest.interval_start >= args.interval_start:
             return None  # not known here yet, or the interval of the batch has been settled meanwhile
-        before = self._blobs.get(newest.blob_hash)
-        if before is None:
-            before = await self._fetch(newest.blob_hash, None, until)
-            if before is not None:
-                self._blobs.put(before, newest.interval_start)
-        return before
+        return await self._kept(newest.blob_hash, newest.interval_start, until)
+
+    async def _kept(self, name: bytes, interval_start: int, until: float) -> bytes | None:
+        """A blob that the chain names, and which is kept when it is not here yet."""
+        blob = self._blobs.get(name)
+        if blob is None:
+            blob = await self._fetch(name, None, until)
+            if blob is not None:
+                self._blobs.put(blob, interval_start)
+        return blob
 
     async def _fetch(self, name: bytes, first: str | None, until: float) -> bytes | None:
         peers = [peer for peer in self._sources() if peer != first]
@@ -277,8 +319,8 @@ class BatchChecks:
         return blob
 
 
-def _name_of(args: Step) -> bytes:
-    return sha256(encode(args)).digest()
+def _name_of(args: Step, former: bytes | None) -> bytes:
+    return sha256(encode(args) + (former or b"")).digest()
 
 
 def _drop_oldest(known: OrderedDict[K, V]) -> None:

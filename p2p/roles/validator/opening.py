@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from p2p.batches.closed_orders import ClosedOrders, sign_junk
 from p2p.errors import NotAllowed, RemoteError
-from p2p.ledger.modules.settlement import LastClosed
+from p2p.ledger.closed import LastClosed
 from p2p.roles.exchange.wire import OPENING_PROTOCOL, OpenReply, read_open_query
 from p2p.roles.replica.blobs import Blobs
 from p2p.transports.base import Transport

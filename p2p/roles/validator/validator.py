@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from p2p.batches.batch import BatchArgs, steps
+from p2p.batches.batch import AgainArgs, BatchArgs, steps, versions_in
 from p2p.blocks import domains
 from p2p.blocks.block import Tx, decode_block
 from p2p.consensus.core import Core
@@ -43,6 +43,7 @@ from p2p.consensus.types import (
 from p2p.consensus.votes import SignGuard
 from p2p.errors import LocalError, NotAllowed, RemoteError
 from p2p.ledger.execution import choose
+from p2p.ledger.modules.settlement import former_blob
 from p2p.roles.exchange.turns import NotInTurn
 from p2p.roles.replica.blobs import Blobs, serve_blobs
 from p2p.roles.replica.peers import CONSENSUS_PROTOCOL, EVIDENCE, TX, Peers, pack, peer_of
@@ -51,7 +52,14 @@ from p2p.roles.replica.snapshot import serve_snapshots
 from p2p.roles.replica.status import serve_status
 from p2p.roles.replica.sync import serve_range
 from p2p.roles.validator.accuser import Accuser
-from p2p.roles.validator.batch_check import BatchCheck, BatchChecks, NoBlob, Offload
+from p2p.roles.validator.batch_check import (
+    AgainCheck,
+    BatchCheck,
+    BatchChecks,
+    NoBlob,
+    Offload,
+    compare_none,
+)
 from p2p.roles.validator.building import EvidencePool, build_block
 from p2p.roles.validator.catch_up import CatchUp
 from p2p.roles.validator.config import ValidatorConfig
@@ -78,6 +86,7 @@ class Validator:
         check_batch: See `batch_check.BatchCheck`; it runs in `offload`.
         addresses: Of the other validators.
         may_accuse: Whether proofs of a peer against others are checked.
+        check_again: See `batch_check.AgainCheck`; where it is left out, no interval is settled again.
         offload: Where heavy functions run.
 
     Attributes:
@@ -96,6 +105,7 @@ class Validator:
         *,
         config: ValidatorConfig | None = None,
         may_accuse: Callable[[str], bool],
+        check_again: AgainCheck = compare_none,
         offload: Offload = trio.to_thread.run_sync,
     ) -> None:
         self.ledger = ledger = schedule.ledger
@@ -130,6 +140,7 @@ class Validator:
             offload,
             self._start,
             lambda: ledger.newest_batch,
+            check_again,
         )
         self._accuser = Accuser(transport, identity, ledger, self.submit, may_accuse)
         self._intake = ConsensusIntake(
@@ -314,6 +325,9 @@ class Validator:
 
     async def _check_batches(self, txs: Sequence[Tx], proposer: str) -> None:
         """Check what a proposed block settles or closes: that it follows, is due, and its sender may do it."""
+        for index, later in versions_in(txs):
+            sender, former = txs[index].sender, self._former(later)
+            await self._batch_checks.of_block(later.batch, sender, proposer, former).wait()
         found = steps(txs)
         if len(found) > 1:
             raise NotInTurn(f"{len(found)} batches in a block; the turn of the second follows from the first")
@@ -322,6 +336,14 @@ class Validator:
             self._schedule.check_batch(args, sender)
             closed = await self._batch_checks.of_block(args, sender, proposer).wait()
             self._schedule.check_lacking(args, sender, closed)
+
+    def _former(self, later: AgainArgs) -> bytes:
+        """Name of the blob of the version before that of a later version of an interval.
+
+        Raises:
+            InvalidTx: The chain would refuse it now.
+        """
+        return former_blob(self.ledger.tip.state.view(), self.ledger.genesis, later)
 
     def _proposer(self, height: int, index: int) -> str:
         known = self.ledger.height + 1 == height and 0 <= index < len(self.ledger.validators)
@@ -424,6 +446,8 @@ class Validator:
         try:
             # A stranger who passes a batch on is not asked for the blob: it could let its sender wait.
             first = peer if self._may_read(peer) else None
+            for _, later in versions_in((tx,)):
+                await self._batch_checks.of_sender(later.batch, tx.sender, first, self._former(later)).wait()
             for _, args in steps((tx,)):
                 self._schedule.check_batch(args, tx.sender)
                 if isinstance(args, BatchArgs):

@@ -22,8 +22,9 @@ export const contextOf = (message) => encode(CONTEXT, message);
 export const digestOf = (validators) => short(hash('validators', ...validators));
 export const needed = (n) => Math.floor((n - 1) / 3) + 1;
 
-/** The key of this peer for a content: the same one again for the same content, and for no other. */
-export const keyFor = (seed, context, content) => hash('key', seed, context, content);
+/** The key of this peer for a content: the same one again for the same content and validators, and for no other. */
+export const keyFor = (seed, validators, context, content) =>
+  bigEndian(modulo(number(hash('key', seed, digestOf(validators), context, content)), FIELD), HASH_BYTES);
 
 /** The envelope of a content under a key of 32 bytes, which is used for no other. */
 export function seal(key, content, validators, context, sealedBytes) {
@@ -63,6 +64,7 @@ export function combine(shares) {
 
 /** The content under a key; a Refused where the key or what it opens is wrong. */
 export function open(envelope, key, context) {
+  if (number(key) >= FIELD) throw new Refused('wrong_key', 'a key that no shares give');
   if (!same(hash('key-hash', key), envelope.key_hash)) throw new Refused('wrong_key', 'a key of another hash');
   const padded = decrypt(key, envelope.box, context), length = Number(number(padded.subarray(0, LENGTH_BYTES)));
   const content = padded.slice(LENGTH_BYTES, LENGTH_BYTES + length), rest = padded.subarray(LENGTH_BYTES + length);

@@ -108,7 +108,7 @@ for (const example of envelopes.good) {
   test(`an envelope is sealed: ${about}`, () => {
     const keys = envelopes.validators.slice(0, n).map((one) => unhex(one.key));
     assert.equal(sealing.needed(n), example.needed);
-    assert.equal(hex(sealing.keyFor(unhex(envelopes.seed), at, content)), example.key);
+    assert.equal(hex(sealing.keyFor(unhex(envelopes.seed), keys, at, content)), example.key);
     assert.deepEqual(sealing.seal(key, content, keys, at, envelopes.sealed_bytes), wanted);
     const said = wire.openMessage(unhex(bytes), ['sealed'], sealedContext);
     assert.deepEqual(said.envelope, wanted);

@@ -63,7 +63,7 @@ export function signMessage(seed, name, message) {
 /** An order or "nothing" as the sealed message that goes in its place. */
 export function sealMessage(seed, { orders = [], ...head }, validators, sealedBytes) {
   const content = encode({ list: ORDER }, orders), context = contextOf(head);
-  return { ...head, envelope: seal(keyFor(seed, context, content), content, validators, context, Number(sealedBytes)) };
+  return { ...head, envelope: seal(keyFor(seed, validators, context, content), content, validators, context, Number(sealedBytes)) };
 }
 
 /** Opens a signed message; `context` has chainId, households (Map id -> key), collectors (keys), limits. */

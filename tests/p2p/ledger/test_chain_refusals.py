@@ -40,6 +40,7 @@ from tests.kits.modules_kit import (
     registered,
 )
 from tests.kits.proofs_kit import omission
+from tests.kits.versions_kit import again
 
 P2P_FOLDER = Path(__file__).parents[3] / "p2p"
 KEYS = authorities(6)
@@ -247,6 +248,7 @@ WAYS: dict[str, Callable[[World], None]] = {
     "rotate_often": lambda w: w.rotate_often(),
     "key_proof": lambda w: w.rotate(STRANGER, bytes(64)),
     "settle_late": lambda w: w.settle(interval_start=make_args(0)[1].interval_start),
+    "settle_again": lambda w: w.chain.call(OPERATORS[0], "settlement.again", again()),
     "settle_sums": lambda w: w.settle(traded_wh=0),
     "settle_members": lambda w: w.settle(members=5),
     "settle_entries": lambda w: w.settle(entries=b"x"),

@@ -6,12 +6,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from nacl.bindings import crypto_core_ed25519_add
 
-from p2p.batches.batch import BatchArgs, CloseArgs
+from p2p.batches.batch import CloseArgs
 from p2p.blocks.block import ZERO_HASH
-from p2p.blocks.genesis import check_genesis
+from p2p.blocks.genesis import (
+    LINE_BYTES,
+    MAX_CLOSED_BYTES,
+    MAX_SHARES_BYTES,
+    PIECE_BYTES,
+    SHARE_BYTES,
+    check_genesis,
+)
 from p2p.errors import GenesisError, InvalidTx
-from p2p.ledger.modules.settlement import BARRED_AFTER, BARRED_INTERVALS
+from p2p.ledger.closed import BARRED_AFTER, BARRED_INTERVALS
+from p2p.ledger.modules.governance import _check_receives
+from p2p.wire.frames import FRAME_MAX_BYTES
 from p2p.wire.sealing import digest_of
 from tests.kits.chain_kit import START, STEP, authorities, make_args
 from tests.kits.modules_kit import HOMES, MEMBERS, OPERATORS, Chain, make_genesis, refused
@@ -39,8 +49,8 @@ def test_an_interval_is_closed_and_then_settled_as_closed() -> None:
     assert chain.tip.state.closed.interval_start == -1
     for index in range(3):
         close(chain, index, bytes([index + 1]) * 32)
-        assert chain.tip.state.closed == (start := chain.tip.state.closed)
-        assert (start.interval_start, start.blob_hash) == (START + index * STEP, bytes([index + 1]) * 32)
+        last = chain.tip.state.closed
+        assert (last.interval_start, last.blob_hash) == (START + index * STEP, bytes([index + 1]) * 32)
         settle(chain, index, closed_hash=bytes([index + 1]) * 32)
         assert chain.tip.state.settled.last_interval_start == START + index * STEP
 
@@ -150,7 +160,6 @@ def test_those_without_a_key_are_homes_once_each(homes: tuple[int, ...]) -> None
     close(chain)
     with refused("tx_args"):
         settle(chain, unopened=homes)
-    assert isinstance(make_args(0)[1], BatchArgs)
 
 
 def test_what_is_refused_changes_nothing() -> None:
@@ -168,3 +177,27 @@ def test_a_chain_that_could_not_seal_is_refused(size: int, rounds: int) -> None:
     params = msgspec.structs.replace(genesis.params, sealed_bytes=size, rounds=rounds)
     with pytest.raises(GenesisError, match="sealed_bytes"):
         check_genesis(msgspec.structs.replace(genesis, params=params))
+
+
+def test_a_chain_has_no_more_homes_than_fit_into_a_blob_and_an_answer() -> None:
+    """Else an interval is closed that nobody can open."""
+    assert MAX_SHARES_BYTES == FRAME_MAX_BYTES
+    genesis = make_genesis(sealed_bytes=224)
+    most = MAX_CLOSED_BYTES // (224 + LINE_BYTES + PIECE_BYTES * 25)
+    assert 4_000 < most < MAX_SHARES_BYTES // SHARE_BYTES
+    check_genesis(msgspec.structs.replace(genesis, members=most))
+    with pytest.raises(GenesisError, match=f"{most + 1} members; with sealed_bytes 224 at most {most} fit"):
+        check_genesis(msgspec.structs.replace(genesis, members=most + 1))
+    check_genesis(msgspec.structs.replace(make_genesis(), members=most + 1))
+
+
+def test_a_validator_to_which_nothing_can_be_sealed_is_refused() -> None:
+    """One key with a part of small order signs votes, and each home would fail at it."""
+    genesis = make_genesis(sealed_bytes=224)
+    order_2 = bytes.fromhex("ec" + "ff" * 30 + "7f")
+    mixed = crypto_core_ed25519_add(genesis.authorities[0], order_2)
+    with pytest.raises(GenesisError, match="no X25519 key"):
+        check_genesis(msgspec.structs.replace(genesis, authorities=(*genesis.authorities[:3], mixed)))
+    with pytest.raises(InvalidTx, match="no X25519 key"):
+        _check_receives(mixed, genesis)
+    _check_receives(mixed, make_genesis())

@@ -33,6 +33,7 @@ from p2p.wire.sealing import digest_of
 from tests.kits.chain_kit import authorities, make_args
 from tests.kits.modules_kit import DAY, DAY_START, HOMES, OPERATORS, STRANGER, STREET, Chain, make_genesis
 from tests.kits.proofs_kit import broken_promise, omission, two_batches
+from tests.kits.versions_kit import again, settled
 
 INTEGERS = [-(2**63), -1, 0, 1, 3, 4, 899, 2**31, 2**32, 2**36, 2**36 + 900, 2**62, 2**63 - 1]
 TEXTS = ["", "\0", "tx_quota", "ä" * 40]
@@ -71,6 +72,8 @@ def busy() -> tuple[Chain, Calls]:
     """A chain that has something of every module, and a valid call of every method."""
     chain = Chain(make_genesis())
     chain.settle_day()
+    for index in (1, 2):
+        chain.call(OPERATORS[0], "settlement.batch", settled(index))
     roof = chain.register("roof", 0, meters.PRODUCTION)
     house = chain.register("house", 0, meters.CONSUMPTION)
     store = chain.register("store", 1, meters.STORAGE, 10_000, 900_000)
@@ -124,6 +127,7 @@ def busy() -> tuple[Chain, Calls]:
         "meters.anchor": (operator, AnchorArgs(store, DAY - 1, 1, bytes(32), 3, bytes(32))),
         "meters.confirm": (HOMES[3], ConfirmArgs(barn, DAY, 1, unconfirmed.root)),
         "meters.register": (operator, RegisterArgs(bytes(32), 3, meters.STORAGE, 5, 900_000)),
+        "settlement.again": (operator, again(1)),
         "settlement.batch": (operator, make_args(200, 4)[1]),
     }
 

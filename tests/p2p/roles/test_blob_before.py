@@ -16,7 +16,15 @@ from p2p.batches.blob import blob_hash
 from p2p.errors import Malformed
 from p2p.roles.replica.blobs import FolderBlobs, serve_blobs
 from p2p.roles.replica.ledger import Ledger
-from p2p.roles.validator.batch_check import PATIENCE_S, BatchChecks, Closed, NoBlob, PendingCheck, inline
+from p2p.roles.validator.batch_check import (
+    PATIENCE_S,
+    BatchChecks,
+    Closed,
+    NoBlob,
+    PendingCheck,
+    compare_none,
+    inline,
+)
 from p2p.transports.memory import MemoryNetwork
 from tests.kits.chain_kit import OPERATOR, START, STEP, make_args, make_genesis
 from tests.kits.time_kit import time_passes
@@ -54,6 +62,17 @@ class Checking:
             raise Malformed("does not follow")
         return ()
 
+    def check_again(self, _args: BatchArgs, blob: bytes, former: bytes) -> None:
+        """Represents the rules of later versions."""
+        self.given.append(former)
+        if (former, blob) != (BEFORE, MISSED):
+            raise Malformed("does not follow")
+
+    def begin_again(self, blob: bytes = MISSED, former: bytes = BEFORE) -> PendingCheck:
+        """Begin the check of a later version."""
+        self.served.put(blob, START + STEP)
+        return self.checks.of_sender(args_of(blob, 1), b"a", former=blob_hash(former))
+
     def begin(self, blob: bytes = MISSED) -> PendingCheck:
         """Begin the check of a blob that the source has."""
         self.served.put(blob, START + STEP)
@@ -78,6 +97,7 @@ async def checking(folder: Path) -> AsyncIterator[Checking]:
             inline,
             nursery.start_soon,
             lambda: found.newest,
+            found.check_again,
         )
         serve_blobs(source, CHAIN, found.served, lambda _: True)
         yield found
@@ -171,3 +191,40 @@ def test_a_chain_that_is_opened_again_knows_its_newest_batch(tmp_path: Path) -> 
 
 def _newest_start(ledger: Ledger) -> int:
     return -1 if ledger.newest_batch is None else ledger.newest_batch.interval_start
+
+
+def test_a_later_version_is_checked_against_the_version_before_it(tmp_path: Path) -> None:
+    """It lacks no message that the first one did not lack, so nobody has to have closed anything."""
+
+    async def body(found: Checking) -> None:
+        check = found.begin_again()
+        await time_passes(PATIENCE_S / 4)
+        assert check.is_open
+        found.served.put(BEFORE, START)
+        assert await code_of(check) == ""
+        assert await check.wait() == ()
+        assert found.given == [BEFORE]
+        found.served.put(b"another before", START)
+        assert await code_of(found.begin_again(former=b"another before")) == "malformed"
+        assert await code_of(found.begin_again(b"another")) == "malformed"
+
+    with_checks(tmp_path, body)
+
+
+def test_that_a_batch_is_right_says_nothing_of_it_as_a_later_version(tmp_path: Path) -> None:
+    async def body(found: Checking) -> None:
+        found.blobs.put(BEFORE, START)
+        found.blobs.put(b"another", START)
+        assert await code_of(found.begin()) == ""
+        assert await code_of(found.begin_again(former=b"another")) == "malformed"
+
+    with_checks(tmp_path, body)
+
+
+def test_where_nobody_compares_versions_each_later_one_is_refused(tmp_path: Path) -> None:
+    async def body(found: Checking) -> None:
+        found.blobs.put(BEFORE, START)
+        found.checks._check_again = compare_none
+        assert await code_of(found.begin_again()) == "not_compared"
+
+    with_checks(tmp_path, body)

@@ -12,7 +12,7 @@ import trio
 from p2p.batches.blob import blob_hash
 from p2p.batches.closed_orders import ClosedOrders, open_closed, read_closed, sign_junk
 from p2p.errors import NotAllowed, RemoteError
-from p2p.ledger.modules.settlement import NONE_CLOSED, LastClosed
+from p2p.ledger.closed import NONE_CLOSED, LastClosed
 from p2p.roles.collector.opener import Opener
 from p2p.roles.exchange.wire import OPENING_PROTOCOL, OpenQuery, OpenReply
 from p2p.roles.validator.opening import NotClosedYet, ShareService

@@ -84,8 +84,8 @@ def test_the_most_that_all_homes_may_order_in_all_rounds_can_be_settled(tmp_path
                 messages[-1] = OrderMessage(*_but_last(messages[-1]), lines)
         next_round(setup, start_s, market, tuple(messages))
     book, clearing, _ = market.result()
-    imported, exported = registers(setup, book, clearing, ())
-    settled = settled_interval(setup, i, book, clearing, imported, exported, {})
+    imported, exported, deemed = registers(setup, i, book, clearing, ())
+    settled = settled_interval(setup, i, book, clearing, imported, exported, {}, deemed=deemed)
     assert settled.traded_wh * 2 == ordered_wh > 0.99 * HOMES * share.energy_wh
     assert HOMES * ROUNDS * MOST_WH * MOST_PRICE > INT64_SAFE, "the share forbids nothing"
 

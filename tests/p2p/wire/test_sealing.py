@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_decrypt,
     crypto_aead_chacha20poly1305_ietf_encrypt,
+    crypto_core_ed25519_add,
     crypto_scalarmult,
     crypto_sign_ed25519_sk_to_curve25519,
 )
@@ -33,13 +34,15 @@ from p2p.wire.messages import (
     order_line,
     sign_message,
 )
-from p2p.wire.sealed import seal_message, sealing_context, unseal_message
+from p2p.wire.sealed import says, seal_message, sealing_context, unseal_message
 from p2p.wire.sealing import (
     PRIME,
     TooLong,
+    can_receive,
     combine,
     digest_of,
     hash_of_key,
+    is_key,
     is_share,
     key_for,
     needed,
@@ -88,21 +91,25 @@ def test_f_plus_1_shares_give_the_key_and_the_order_whichever_they_are(count: in
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(min_size=32, max_size=32), st.binary(max_size=62), st.sampled_from([4, 7, 10]), st.data())
-def test_f_shares_fit_every_key(key: bytes, content: bytes, count: int, data: st.DataObject) -> None:
-    """For any other key there is a polynomial through these f points: they show nothing of the key."""
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=62), st.sampled_from([4, 7, 10, 25]))
+def test_f_shares_give_no_key_and_all_lie_on_one_polynomial(key: bytes, content: bytes, count: int) -> None:
+    """Of degree f, with the coefficients of the page: one degree less, and f validators would have the key."""
+    number = int.from_bytes(key, "big") % PRIME
+    key = number.to_bytes(32, "big")
     envelope = seal(content, key=key, context=CONTEXT, validators=keys(count), padded_bytes=64)
-    threshold = needed(count)
-    places = data.draw(st.permutations(range(count)))[: threshold - 1]
-    other = data.draw(st.integers(0, PRIME - 1))
-    points = {0: other}
-    for place in places:
-        share = open_share(envelope, place, VALIDATORS[place], CONTEXT)
-        assert share is not None
-        points[place + 1] = int.from_bytes(share, "big")
-    assert len(points) == threshold
-    assert value_at(points, 0) == other
-    assert all(value_at(points, x) == y for x, y in points.items())
+    shares = [open_share(envelope, place, VALIDATORS[place], CONTEXT) for place in range(count)]
+    points = {place + 1: int.from_bytes(share, "big") for place, share in enumerate(shares) if share}
+    f = needed(count) - 1
+    few = dict([*points.items()][:f])
+    assert value_at(few, 0) != number
+    enough = dict([*points.items()][: f + 1])
+    assert value_at(enough, 0) == number
+    assert {x: value_at(enough, x) for x in points} == points
+    coefficients = [number]
+    for j in range(1, f + 1):
+        data = b"wattswap/sealing/1\0coefficient\0" + bytes([j]) + key
+        coefficients.append(int.from_bytes(hashlib.sha256(data).digest(), "big"))
+    assert points[2] == sum(c * 2**power for power, c in enumerate(coefficients)) % PRIME
 
 
 def value_at(points: dict[int, int], x: int) -> int:
@@ -210,7 +217,7 @@ def test_a_share_with_any_bit_changed_is_none() -> None:
 )
 def test_what_is_no_order_of_this_market_is_none(content: bytes) -> None:
     context = sealing_context(said())
-    key = key_for(HOME, context, content)
+    key = key_for(HOME, digest_of(keys(4)), context, content)
     envelope = seal(content, key=key, context=context, validators=keys(4), padded_bytes=224)
     sealed = SealedMessage(VERSION, CHAIN, START, 15, "house-1", 7, 0, envelope)
     assert open_box(envelope, key, context) == content
@@ -264,6 +271,38 @@ def test_markets_take_envelopes_or_orders_in_the_open_and_not_both() -> None:
     with pytest.raises(OutOfRange, match="box has 240 bytes; in this market it has 144"):
         opened(Limits(sealed_bytes=128))
     assert message_id(sealed) != message_id(said())
+
+
+def test_one_content_for_two_sets_has_two_keys() -> None:
+    """Else one validator of each set would have the shares that give the one key."""
+    first, second = (seal_message(HOME, said(), keys(count), LIMITS).envelope for count in (4, 5))
+    assert first.key_hash != second.key_hash
+    for sealed in (seal_message(HOME, said(), keys(count), LIMITS) for count in (4, 5)):
+        assert says(sealed, HOME, said())
+        assert not says(sealed, HOME, said(2))
+        assert not says(sealed, VALIDATORS[0], said())
+
+
+def test_a_key_beyond_the_field_is_none() -> None:
+    """No shares give it, so its home could show it or not as it likes."""
+    beyond = (PRIME + 5).to_bytes(32, "big")
+    envelope = msgspec.structs.replace(
+        seal(b"", key=beyond, context=CONTEXT, validators=keys(4), padded_bytes=64),
+        key_hash=hash_of_key(beyond),
+    )
+    assert hash_of_key(beyond) == envelope.key_hash
+    assert not is_key(beyond, envelope)
+    assert not is_key(beyond[:-1], envelope)
+    inside = (PRIME - 1).to_bytes(32, "big")
+    assert is_key(inside, seal(b"", key=inside, context=CONTEXT, validators=keys(4), padded_bytes=64))
+
+
+def test_a_key_with_a_part_of_small_order_receives_nothing() -> None:
+    assert all(can_receive(key) for key in keys(25))
+    small = bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")  # order 2
+    mixed = crypto_core_ed25519_add(keys(1)[0], small)
+    assert not can_receive(mixed)
+    assert not can_receive(small)
 
 
 def test_a_set_has_another_name_in_another_order() -> None:

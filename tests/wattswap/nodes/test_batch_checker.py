@@ -11,9 +11,12 @@ from msgspec.structs import replace
 import wattswap as ws
 from p2p.batches.batch import BatchArgs, batches
 from p2p.batches.blob import blob_hash, make_blob
+from p2p.batches.later import NotLater, with_readings
 from p2p.blocks.block import quorum
+from p2p.blocks.members import DEFAULT_CAPACITY_W, energy_at
 from p2p.errors import WrongSignature
 from p2p.ledger.store import ChainStore
+from p2p.wire import messages
 from p2p.wire.messages import PriceLine
 from tests.kits.chain_kit import identity
 from tests.kits.run_kit import FIRST
@@ -112,3 +115,43 @@ def test_the_intervals_that_are_remembered_are_bounded(settled: Settled) -> None
         checker.recompute(blob)
         names.append(blob_hash(blob))
     assert list(checker._kept) == names[-KEPT:]
+
+
+def with_the_reading_of(settled: Settled, home: str, wh: int = 700) -> tuple[BatchArgs, bytes]:
+    """A later version of the interval, with what a home says that it metered."""
+    setup = settled.setup
+    head = (messages.VERSION, setup.genesis.chain_id, settled.args.interval_start, setup.minutes, home)
+    reading = messages.ReadingMessage(*head, setup.nonce(settled.args.interval_start), wh, 0, 0)
+    signed = messages.sign_message(setup.keys.identity("household", home), reading)
+    blob, recomputed = BatchChecker(setup).complete(with_readings(settled.blob, setup.roster, [signed]))
+    return recomputed.args, blob
+
+
+def test_a_home_without_a_reading_pays_for_what_its_connection_carries_until_it_gives_one(
+    settled: Settled,
+) -> None:
+    home = settled.setup.roster.index("home-2")
+    first = BatchChecker(settled.setup).recompute(settled.blob).record
+    most_wh = energy_at(DEFAULT_CAPACITY_W[0], settled.setup.minutes)
+    assert first.import_wh[home] == most_wh
+    _, blob = with_the_reading_of(settled, "home-2")
+    later = BatchChecker(settled.setup).recompute(blob).record
+    assert (later.import_wh[home], later.export_wh[home]) == (700, 0)
+    assert first.settled.postings.total_nano[home] < later.settled.postings.total_nano[home]
+
+
+def test_a_later_version_follows_from_the_one_before_and_from_its_readings(settled: Settled) -> None:
+    checker = BatchChecker(settled.setup)
+    args, blob = with_the_reading_of(settled, "home-2")
+    checker.again(args, blob, settled.blob)
+    for name in ("postings_root", "totals", "inclusion_root", "blob_hash"):
+        wrong = replace(args, **{name: other(getattr(args, name))})
+        with pytest.raises(BadBatch, match=f": {name} does not follow from the messages"):
+            checker.again(wrong, blob, settled.blob)
+    with pytest.raises(NotLater):
+        checker.again(settled.args, settled.blob, settled.blob)
+    with pytest.raises(NotLater):
+        checker.again(settled.args, settled.blob, blob)
+    _, another = with_the_reading_of(settled, "home-2", 701)
+    with pytest.raises(NotLater):
+        checker.again(args, blob, another)

@@ -13,10 +13,11 @@ import trio
 import trio.testing
 
 import wattswap as ws
+from p2p.batches.batch import AgainArgs
 from p2p.blocks.possession import prove_possession
 from p2p.disk import Disk
 from p2p.errors import BadProof, Malformed, WrongSignature
-from p2p.ledger.light import MAX_PROOF_BYTES, BatchProof
+from p2p.ledger.light import MAX_PROOF_BYTES, BatchProof, make_batch_proof
 from p2p.ledger.modules.accounts import EnterArgs, RotateArgs
 from p2p.ledger.modules.governance import ADD_OPERATOR, REMOVE_OPERATOR, ROTATE
 from p2p.ledger.store import ChainStore
@@ -28,6 +29,7 @@ from p2p.transports.base import Transport, peer_id_of
 from p2p.transports.memory import MemoryNetwork
 from p2p.wire.codec import decode, encode
 from p2p.wire.identity import Identity
+from tests.kits.chain_kit import make_args
 from tests.kits.known_kit import FolderChain, identity_of
 from wattswap.errors import InvalidData, WattswapError
 from wattswap.nodes.config import CONFIG, NodeConfig, load_config
@@ -239,6 +241,24 @@ def test_a_proof_without_operators_brings_back_none_that_was_removed(nodes: dict
     assert (stripped.operators, stripped.shows_operators) == (chain.genesis.operators, False)
     assert who.trusted == stripped.trusted
     assert who.sets().operators == (STRANGER.public_key,)
+
+
+def test_a_later_version_is_no_result_of_an_interval(nodes: dict[str, NodeConfig]) -> None:
+    """What was promised to homes is in the first version: with another one nobody could show that it is missing."""
+    chain, who = FolderChain(nodes), known(nodes["gateway-0"])
+    key = chain.keys["validator-0"]
+    first, _ = (chain.settle(key, blob_hash=bytes([1]) * 32) for _ in range(2))
+    before = make_args(0, chain.genesis.members)[1]
+    batch = msgspec.structs.replace(
+        before, interval_start=chain.setup.start_of(0), blob_hash=bytes([2]) * 32, next_collector=bytes(32)
+    )
+    chain.call(key, "settlement.again", AgainArgs(2, before.totals, batch))
+    later = encode(make_batch_proof(*chain.made[-1], chain.genesis))
+    assert who.read_result(first).version == 1
+    with pytest.raises(BadProof, match="version 2"):
+        who.read_result(later)
+    with pytest.raises(BadProof, match="version 2"):
+        who.check_gossip(peer(nodes["validator-0"]), later)
 
 
 def test_the_proofs_that_are_remembered_are_bounded(nodes: dict[str, NodeConfig]) -> None:

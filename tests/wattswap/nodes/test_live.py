@@ -245,9 +245,8 @@ def test_a_node_that_is_killed_and_started_again_loses_nothing(
         assert not any(block.evidence for block, _ in store.blocks())
 
 
-def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
-    street: Path, tmp_path: Path
-) -> None:
+def test_a_home_that_stays_away_is_settled_with_its_deemed_use(street: Path, tmp_path: Path) -> None:
+    """It trades nothing, and pays its retailer for what its connection carries: 43 kWh an hour at 0.32 and 0.03."""
     result = lived(street, tmp_path, intervals=4, topology=Topology(gate_s=2.0), absent=["home-2"])
     facts = result.manifest["network"]
     assert Counter(line.split()[1] for line in facts["silent"]) == {"home-2": 4}
@@ -255,7 +254,20 @@ def test_a_home_that_stays_away_is_settled_as_if_it_had_used_what_it_traded(
     assert set(orders["household"]) == {"home-1", "home-3"}
     bills = pd.read_parquet(result.path / "bills.parquet").set_index("household")
     known = bills.drop(columns=["load_wh", "pv_wh"])
-    assert (known.loc["home-2"] == 0).all()
+    away = known.loc["home-2"]
+    assert away["import_wh"] == away["retail_import_wh"] == 4 * 43_000
+    assert away["retail_nano"] == -4 * 43_000 * 320_000
+    assert away["grid_fee_nano"] == -4 * 43_000 * 30_000
+    for name in (
+        "export_wh",
+        "bought_wh",
+        "sold_wh",
+        "local_wh",
+        "trade_nano",
+        "imbalance_nano",
+        "netting_nano",
+    ):
+        assert away[name] == 0, name
     given = readings(3, 3, 60)
     day = FIRST + pd.Timedelta(days=1, hours=9).to_pytimedelta()
     hours = [given[day + pd.Timedelta(hours=i).to_pytimedelta(), "home-3"] for i in range(4)]

@@ -83,7 +83,9 @@ def test_a_home_without_a_reading_trades_nothing(
     assert "home-2" in set(whole.table("orders")["household"])
     assert "home-2" not in set(result.table("orders")["household"])
     bills = result.table("bills").set_index("household")
-    assert not bills.loc["home-2"].drop(["load_wh", "pv_wh"]).any()
+    away = bills.loc["home-2"]
+    assert not away[["bought_wh", "sold_wh", "local_wh", "trade_nano", "imbalance_nano"]].any()
+    assert away["import_wh"] == away["retail_import_wh"] > 0, "its deemed use"
     assert result.metrics["traded_kwh"] > 0
     silent = result.manifest["network"]["silent"]
     assert {line.split()[1] for line in silent} == {"home-2"}

@@ -159,3 +159,20 @@ def test_more_than_the_share_of_a_home_is_no_order() -> None:
     line = msgspec.structs.replace(order.orders[0], energy_wh=2**60)
     with pytest.raises(RemoteError, match="share of a home"):
         takes(msgspec.structs.replace(order, orders=(line,)))
+
+
+def test_the_closings_of_closed_orders_are_not_compared_with_later_validators() -> None:
+    """Once closed, an interval is settled whoever the validators are then; the readings have closings of their own."""
+    data = closed(frozenset({"home-02"}), 3)
+    setup, checker = base().setup, BatchChecker(base().setup)
+    content = read_closed(data, blob_hash(data), setup.genesis, setup.member_list)
+    answers = []
+    for place in (0, 1):
+        key = base().key(f"validator-{place}")
+        shares = [open_share(m.envelope, place, key, sealing_context(m)) or b"" for m in content.messages]
+        answers.append((place, shares, None))
+    found = find_keys(content, answers)
+    assert found is not None
+    settled = make_blob(setup.roster, start_s(), bytes(32), [], (), data, found)
+    assert len(checker(args_of(data), data)) == 1
+    assert checker.closed(settled) == (frozenset(),), "of the readings, which all are missing here"

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wattswap as ws
 from agents.bidding import Orders
+from market.settlement.accounts import COLUMNS
 from p2p.batches.blob import make_blob
 from p2p.batches.standing import Standing, none_in, standing_after, standing_in, with_standing
 from p2p.errors import RemoteError
@@ -275,5 +275,6 @@ def test_a_missed_interval_is_that_of_a_run_in_process_with_the_same_limits(
 def test_a_home_without_a_reading_trades_nothing_by_the_limits_that_stand(street: Street) -> None:
     blob = street.missed(street.whole(1), [0, 1, 3, 4, 5])
     assert 2 not in street.record(blob).book.participant
-    lines = street.record(blob).settled.postings.lines[2]
-    assert not np.any(lines)
+    line = dict(zip(COLUMNS, street.record(blob).settled.postings.lines[2].tolist(), strict=True))
+    assert (line["bought_wh"], line["sold_wh"], line["local_wh"]) == (0, 0, 0)
+    assert line["import_wh"] == line["retail_import_wh"] == 43_000, "what its connection carries in an hour"

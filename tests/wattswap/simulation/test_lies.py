@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 import trio
 
+from market.settlement.deemed import Registers
+from market.units import IntArray
 from p2p.batches.batch import BatchArgs
 from p2p.blocks.members import Member, Members
 from p2p.ledger import offices
@@ -151,11 +154,13 @@ def store_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many blobs as come, each on disk before it is checked."""
     check = BatchChecks._find_and_check
 
-    async def store_first(self: BatchChecks, args: BatchArgs, lane: Any, first: str | None) -> Closed:
+    async def store_first(
+        self: BatchChecks, args: BatchArgs, lane: Any, first: str | None, former: bytes | None
+    ) -> Closed:
         blob = await self._fetch(args.blob_hash, first, trio.current_time() + PATIENCE_S)
         if blob is not None:
             self._blobs.put(blob, args.interval_start)
-        return await check(self, args, lane, first)
+        return await check(self, args, lane, first, former)
 
     monkeypatch.setattr("p2p.roles.validator.batch_check.BLOBS_PER_INTERVAL", 10**9)
     monkeypatch.setattr(BatchChecks, "_find_and_check", store_first)
@@ -164,6 +169,15 @@ def store_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 def store_unchecked_of_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     store_unchecked(monkeypatch)
     allow_every_turn(monkeypatch)
+
+
+def settle_silence_as_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home without a reading counts as having given all that its connection can: by day nobody here imports."""
+
+    def export(_traded: IntArray, most: Registers, _prices: object) -> Registers:
+        return Registers(np.zeros_like(most.import_wh), most.export_wh)
+
+    monkeypatch.setattr("wattswap.nodes.interval.deemed_wh", export)
 
 
 def believe_results_without_a_quorum(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +196,7 @@ def keep_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bar_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Homes whose envelopes have no key order on."""
-    monkeypatch.setattr("p2p.ledger.modules.settlement.is_barred", lambda *_: False)
+    monkeypatch.setattr("p2p.ledger.closed.is_barred", lambda *_: False)
 
 
 def believe_one_validator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +231,7 @@ def believe_one_validator(monkeypatch: pytest.MonkeyPatch) -> None:
         ("junk_pieces", bar_nobody, {"sealing"}),
         ("junk_key_hash", bar_nobody, {"sealing"}),
         ("call_junk", believe_one_validator, {"sealing"}),
+        ("silent", settle_silence_as_export, {"silence"}),
         ("junk_blobs_ahead", allow_every_turn, set()),
         ("junk_blobs_ahead", store_unchecked_of_every_turn, {"bounded"}),
     ],

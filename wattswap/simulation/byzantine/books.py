@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from p2p.batches.batch import CloseArgs, Step, batch_tx, steps
 from p2p.batches.blob import MAX_BLOB_BYTES, Blob, blob_hash
-from p2p.batches.closed_orders import MAX_CLOSED_BYTES, Closed
+from p2p.batches.closed_orders import Closed
 from p2p.blocks.block import Tx
+from p2p.blocks.genesis import MAX_CLOSED_BYTES
 from p2p.roles.replica.ledger import Ledger
 from p2p.transports.base import Transport
 from p2p.wire.codec import decode, encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -14,6 +14,7 @@ from p2p.roles.exchange.wire import (
     BATCH_PROTOCOL,
     BID_PROTOCOL,
     EARLY_ENTRY,
+    LATE_PROTOCOL,
     READING_PROTOCOL,
     REFUSED_MARK,
     HandIn,
@@ -148,6 +149,24 @@ class OwnReading(FalseWithinCapacity):
         return self.base.keys[self.lie.who][household_key(household)]
 
 
+class Silent(Behaviour):
+    """Orders, and gives none of its readings to anybody, in time or late: it would pay for what it trades alone."""
+
+    async def request(self, transport: Transport, peer: str, protocol: str, frame: bytes) -> bytes:
+        if protocol not in (BATCH_PROTOCOL, LATE_PROTOCOL) or not self.has_begun:
+            return await transport.request(peer, protocol, frame)
+        batch = decode(HandIn, frame, max_bytes=FRAME_MAX_BYTES)
+        said = [data for data in batch.messages if not isinstance(opened(data), ReadingMessage)]
+        self.told(len(batch.messages) - len(said))
+        answers: Iterator[bytes] = iter(())
+        if said:
+            head = batch.version, batch.chain_id
+            reply = await transport.request(peer, protocol, encode(HandIn(*head, tuple(said))))
+            answers = iter(decode(HandInReply, reply, max_bytes=FRAME_MAX_BYTES).entries)
+        kept = REFUSED_MARK + b"withheld"
+        return encode(HandInReply(tuple(next(answers) if data in said else kept for data in batch.messages)))
+
+
 def _entries(protocol: str, reply: bytes) -> list[bytes]:
     """The answer to each message of a request."""
     if protocol != BATCH_PROTOCOL:
@@ -165,4 +184,5 @@ OF_HOMES: Final[Mapping[str, Callable[..., Behaviour]]] = {
     "false_reading": FalseReading,
     "false_within": FalseWithinCapacity,
     "own_reading": OwnReading,
+    "silent": Silent,
 }
